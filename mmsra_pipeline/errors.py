@@ -1,0 +1,17 @@
+"""What can go wrong for a user, each with a message that says what, where and how to mend it."""
+
+
+class MmsraError(Exception):
+    """Base of all errors that a user can mend. The command line prints its text without a traceback."""
+
+
+class ConfigError(MmsraError):
+    """A setting or a dataset description is wrong."""
+
+
+class DataError(MmsraError):
+    """Input data cannot be used as they are."""
+
+
+class MissingInputError(MmsraError):
+    """Something that must exist first does not: a table slice, an artifact, a weights package."""

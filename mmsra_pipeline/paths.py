@@ -1,0 +1,64 @@
+"""Where things lie below the project's root."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmsra_pipeline.errors import ConfigError
+
+ROOT_VARIABLE = "MMSRA_ROOT"
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The folders of one installation. Nothing is written outside ``root``."""
+
+    root: Path
+
+    @property
+    def data(self) -> Path:
+        """Table slices and the DuckDB catalog."""
+        return self.root / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        """Images, adapters, checkpoints, the backbone."""
+        return self.root / "artifacts"
+
+    @property
+    def datasets(self) -> Path:
+        """One YAML a dataset; each becomes a partition."""
+        return self.root / "datasets"
+
+    @property
+    def dagster_home(self) -> Path:
+        """The Dagster instance, unless ``DAGSTER_HOME`` names another."""
+        return Path(os.environ.get("DAGSTER_HOME") or self.root / "dagster_home")
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The MLflow tracking store, unless ``MLFLOW_TRACKING_URI`` names another."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"
+
+
+def find_paths() -> Paths:
+    """Give the root: ``$MMSRA_ROOT``, else the nearest folder upwards that has a workspace.yaml.
+
+    Raises:
+        ConfigError: if neither leads to a folder.
+    """
+    named = os.environ.get(ROOT_VARIABLE)
+    if named:
+        if "://" in named:
+            raise ConfigError(f"{ROOT_VARIABLE}={named}: object stores are not supported yet. Name a local folder.")
+        root = Path(named).expanduser().resolve()
+        root.mkdir(parents=True, exist_ok=True)
+        return Paths(root)
+    here = Path.cwd().resolve()
+    for folder in (here, *here.parents):
+        if (folder / "workspace.yaml").is_file():
+            return Paths(folder)
+    raise ConfigError(
+        f"no workspace.yaml in {here} or above it, so the project's root is unknown. "
+        f"Change to the project's folder, or set {ROOT_VARIABLE} to the folder that holds (or shall hold) the data."
+    )

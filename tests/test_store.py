@@ -1,0 +1,141 @@
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import duckdb
+import pandas as pd
+import pytest
+
+from mmsra_pipeline.errors import ConfigError, MissingInputError
+from mmsra_pipeline.store import KEPT_VERSIONS, Store, content_hash
+
+
+def rows(*values):
+    return pd.DataFrame({"a": list(values)})
+
+
+def catalog(store):
+    return duckdb.connect(str(store.root / "catalog.duckdb"), read_only=True)
+
+
+def test_a_slice_is_read_back_as_it_was_written(store):
+    table = pd.DataFrame({"item_id": ["x", "y"], "n": [1, 2], "keywords": [["red"], []]})
+    written = store.replace("item_keywords", "shop", table)
+    read = store.read("item_keywords", "shop")
+    assert written.rows == 2
+    assert read["item_id"].tolist() == ["x", "y"]
+    assert [list(words) for words in read["keywords"]] == [["red"], []]
+
+
+def test_the_same_rows_give_the_same_version_and_other_rows_another(store):
+    first = store.replace("t", "shop", rows(1, 2)).version
+    assert store.replace("t", "shop", rows(2, 1)).version != first
+    assert store.replace("t", "shop", rows(1, 2)).version == first
+
+
+def test_chunks_and_slices_do_not_change_the_content_hash():
+    import pyarrow as pa
+
+    whole = pa.table({"a": [1, 2, 3, 4], "s": ["p", None, "q", "r"]})
+    pieces = pa.concat_tables([whole.slice(0, 1), whole.slice(1, 3)])
+    assert content_hash(pieces) == content_hash(whole)
+    offset = pa.table({"a": [0, 1, 2, 3, 4], "s": ["o", "p", None, "q", "r"]}).slice(1, 4)
+    assert content_hash(offset) == content_hash(whole)
+
+
+def test_the_catalog_has_one_view_over_all_datasets(store):
+    store.replace("t", "one", rows(1))
+    store.replace("t", "two", rows(2, 3))
+    assert catalog(store).execute("select dataset, a from t order by a").fetchall() == [
+        ("one", 1),
+        ("two", 2),
+        ("two", 3),
+    ]
+
+
+def test_a_quote_in_the_root_does_not_break_the_catalog(tmp_path):
+    store = Store(tmp_path / "it's here")
+    store.replace("t", "one", rows(1))
+    assert catalog(store).execute("select a from t").fetchall() == [(1,)]
+
+
+def test_an_open_reader_neither_blocks_a_writer_nor_loses_its_rows(store):
+    store.replace("t", "shop", rows(1))
+    reader = catalog(store)
+    store.replace("t", "shop", rows(2))
+    assert reader.execute("select a from t").fetchall() == [(1,)]
+    # Another process: within one, DuckDB hands out the same open database for the same path.
+    query = "import duckdb, sys; print(duckdb.connect(sys.argv[1], read_only=True).sql('select a from t').fetchall())"
+    command = [sys.executable, "-c", query, str(store.root / "catalog.duckdb")]
+    assert subprocess.check_output(command, text=True).strip() == "[(2,)]"
+
+
+def test_old_versions_are_dropped_but_for_a_few(store):
+    for value in range(6):
+        store.replace("t", "shop", rows(value))
+    assert len(list((store.root / "t" / "shop").glob("*.parquet"))) == KEPT_VERSIONS
+    assert store.read("t", "shop")["a"].tolist() == [5]
+
+
+def test_a_missing_slice_says_which_and_how_to_get_it(store):
+    with pytest.raises(MissingInputError, match=r"table 'metrics' has no rows of dataset 'shop'.*mmsra refresh"):
+        store.read("metrics", "shop")
+
+
+@pytest.mark.parametrize("name", ["../up", "", "a/b", ".hidden", "x" * 65])
+def test_a_name_that_could_leave_its_folder_is_refused(store, name):
+    with pytest.raises(ConfigError, match="cannot name a dataset or table"):
+        store.replace("t", name, rows(1))
+
+
+def test_removing_a_dataset_names_the_tables_and_keeps_the_others(store):
+    store.replace("t", "one", rows(1))
+    store.replace("u", "one", rows(1))
+    store.replace("t", "two", rows(2))
+    assert store.remove("one") == ["t", "u"]
+    assert catalog(store).execute("select a from t").fetchall() == [(2,)]
+
+
+WRITER = """
+import sys, pathlib, itertools, pandas as pd
+from mmsra_pipeline.store import Store
+store = Store(pathlib.Path(sys.argv[1]))
+for value in itertools.count():
+    store.replace("t", "shop", pd.DataFrame({"a": [value] * 1000}))
+    print(value, flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_writer_killed_at_any_instant_leaves_a_whole_slice(tmp_path):
+    store = Store(tmp_path)
+    for pause in (0.0, 0.01, 0.02, 0.03, 0.05):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE) as writer:
+            writer.stdout.readline()
+            time.sleep(pause)
+            os.kill(writer.pid, signal.SIGKILL)
+        values = store.read("t", "shop")["a"]
+        assert len(values) == 1000
+        assert values.nunique() == 1
+        assert catalog(store).execute("select count(*) from t").fetchone() == (1000,)
+
+
+def _replace_many(root, dataset):
+    store = Store(root)
+    for value in range(10):
+        store.replace("t", dataset, rows(value))
+
+
+@pytest.mark.slow
+def test_two_processes_that_write_at_once_lose_nothing(tmp_path):
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_replace_many, args=(tmp_path, name)) for name in ("one", "two")]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    seen = catalog(Store(tmp_path)).execute("select dataset, a from t order by 1").fetchall()
+    assert seen == [("one", 9), ("two", 9)]
