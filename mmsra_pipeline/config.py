@@ -3,12 +3,8 @@
 Each default exists once, here. ``sec.`` and ``eq.`` in the docstrings point into the paper (arXiv 2512.20916).
 """
 
-import os
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -17,13 +13,9 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
 
-from mmsra_pipeline.errors import ConfigError
-
-CONFIG_VARIABLE = "MMSRA_CONFIG"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -38,6 +30,8 @@ class InteractionsConfig(Section):
 
     min_rating: float | None = None
     """Reviews rated lower are no interactions. Unset: all count."""
+    require_image: bool = False
+    """Reviews of items without a picture file are no interactions."""
     user_core: PositiveInt = 6
     """Users with fewer interactions are dropped, repeatedly (k-core). Sec. 4: 'few interactions are dropped'."""
     item_core: PositiveInt = 5
@@ -96,11 +90,23 @@ class AlignmentConfig(Section):
 
     steps: NonNegativeInt = 0
     batch_size: PositiveInt = 16
+    projector_steps: NonNegativeInt = 100
+    """Steps before these, of the projector alone, on drawings. They are cheap: the language model takes no part."""
+    projector_batch_size: PositiveInt = 32
     projector_learning_rate: PositiveFloat = 1e-3
     lora_learning_rate: PositiveFloat = 3e-4
     lora: LoraSettings = LoraSettings(rank=8, alpha=16)
     drawn_share: Share = 0.8
-    """Share of training pictures that are drawn (known colour, pattern, shape); the rest are the catalogue's own."""
+    """Share of training examples whose picture is drawn (known colour, pattern, shape). Of the rest, most show the
+    catalogue's own pictures, some no picture."""
+    drawn_text_share: Share = 0.5
+    """Share of the drawn pictures that are shown beside a text of the catalogue; the others stand alone."""
+    text_keywords: PositiveInt = 5
+    """Keywords of a text, taken out of it by TF-IDF, that an answer is trained to give."""
+    picture_labels: PositiveInt = 4
+    """An item's tags that count as keywords of its picture, the first ones. Without any tags: its categories."""
+    checkpoint_every: PositiveInt = 20
+    """Optimizer steps between resumable checkpoints."""
     measured_pictures: PositiveInt = 96
     """Held-out drawings on which the alignment is measured."""
 
@@ -157,12 +163,23 @@ class EncoderConfig(Section):
     dropout: Share = 0.2
     max_length: PositiveInt = 50
     epochs: PositiveInt = 200
-    patience: PositiveInt = 10
+    patience: PositiveInt = 20
     """Epochs without a better validation NDCG@10 before training ends."""
-    batch_size: PositiveInt = 128
-    learning_rate: PositiveFloat = 1e-3
-    negatives: PositiveInt = 32
-    """Negatives per positive."""
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 3e-3
+    negatives: PositiveInt = 128
+    """Negatives per window of a history; an item of the window is none."""
+    loss: Literal["bce", "gbce", "softmax"] = "softmax"
+    """softmax: cross-entropy over positive and negatives, the fastest to learn here. bce: SASRec's own; it stays at
+    popularity for some 15 epochs first and needs patience. gbce: of gSASRec (arXiv 2308.07192)."""
+    calibration: Share = 0.75
+    """t of gbce: corrects the overconfidence that sampled negatives teach. 0 is bce."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_dimensions(self) -> "EncoderConfig":
+        if self.kind == "sasrec" and self.dim % self.heads:
+            raise ValueError(f"dim={self.dim} is not a multiple of heads={self.heads}, so heads cannot share it")
+        return self
 
 
 class SimilarUsersConfig(Section):
@@ -209,13 +226,21 @@ class PromptConfig(Section):
     """text: raw text in place of keywords (table 6)."""
     history_chars: PositiveInt = 160
     """Bound of one history item when shown as text."""
+    keywords_per_item: PositiveInt = 10
+    """Keywords shown of an item of the history, its first ones. Fewer make the prompt shorter."""
+    short_text_chars: PositiveInt = 60
+    """Bound of an item's text where it stands in a list: options of a choice, items without keywords."""
     similar_users: bool = True
     candidate_text: bool = True
     candidate_text_chars: PositiveInt = 200
     candidate_image: bool = True
     candidate_keywords: bool = False
+    usual_keywords: NonNegativeInt = 5
+    """Keywords said to be usual for the user: those that the whole history has more often than the catalogue. And which
+    of them the candidate has. 0: neither is said."""
     evidence: bool = True
-    """Popularity class, and after how many history items and by how many users the candidate was taken, in words."""
+    """How popular the candidate is, and by how many users it was taken soon after how many history items and right
+    after the latest, in words."""
 
 
 class TaskWeights(Section):
@@ -248,8 +273,20 @@ class RecommendationConfig(Section):
     """Training examples over all tasks; positives and negatives of yes/no are half and half."""
     epochs: PositiveInt = 1
     batch_size: PositiveInt = 16
+    micro_batch: PositiveInt = 8
+    """Examples of a batch that are computed at once. Bounds memory; the optimizer's steps stay the same."""
     learning_rate: PositiveFloat = 3e-4
     lora: LoraSettings = LoraSettings()
+    min_history: PositiveInt = 3
+    """Training positions with a shorter history are used only where there are too few others."""
+    early_share: Share = 0.2
+    """Training positions among the earliest are used only where there are too few others: as of their time next to
+    nothing was known of other users, unlike at any time that is asked about later. Without times
+    none is early."""
+    popularity_negatives: Share = 0.5
+    """Share of negatives drawn by popularity; the others are drawn uniformly over the catalogue."""
+    options: Annotated[int, Field(ge=2, le=26)] = 4
+    """Items to choose from in the task 'choose'."""
     checkpoint_every: PositiveInt = 20
     """Optimizer steps between resumable checkpoints."""
 
@@ -298,97 +335,3 @@ class Config(Section):
         for name in path.split("."):
             found = getattr(found, name)
         return found
-
-
-def presets() -> list[str]:
-    """Names of the presets that ship with the package."""
-    folder = resources.files("mmsra_pipeline.presets")
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
-
-
-def load_preset(name: str) -> dict[str, Any]:
-    """Give the settings of a preset as written in its file."""
-    if name not in presets():
-        raise ConfigError(f"preset {name!r} does not exist. Choose one of: {', '.join(presets())}.")
-    text = (resources.files("mmsra_pipeline.presets") / f"{name}.yaml").read_text()
-    return dict(yaml.safe_load(text) or {})
-
-
-def load_config(path: Path | None = None) -> Config:
-    """Give the settings: those of a preset, changed by a YAML file.
-
-    The file is ``path``, else the one that ``$MMSRA_CONFIG`` names; the variable may also name a preset. Without either
-    the preset 'sample' holds. A file chooses its preset by a first-level key ``preset``.
-
-    Raises:
-        ConfigError: naming the file and every wrong setting in it.
-    """
-    named = str(path) if path else os.environ.get(CONFIG_VARIABLE, "")
-    if not named or named in presets():
-        return _checked(load_preset(named or "sample"), f"preset {named or 'sample'}")
-    file = Path(named)
-    if not file.is_file():
-        raise ConfigError(
-            f"{CONFIG_VARIABLE}={named} is neither a file nor a preset ({', '.join(presets())}). Correct the path."
-        )
-    overrides = read_yaml(file)
-    base = load_preset(str(overrides.pop("preset", "sample")))
-    return _checked(_merged(base, overrides), str(file))
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """Read a YAML file whose first level is a mapping.
-
-    Raises:
-        ConfigError: with the line where the file cannot be read as YAML.
-    """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ConfigError(f"{file}, line {line}: not readable as YAML: {error.problem}. Mend that line.") from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file}: holds a {type(content).__name__}, not settings. Write `name: value` lines.")
-    return content
-
-
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    result = dict(base)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = _merged(result[key], value) if both else value
-    return result
-
-
-def _checked(settings: dict[str, Any], source: str) -> Config:
-    try:
-        return Config.model_validate(settings)
-    except ValidationError as error:
-        raise ConfigError(describe_validation(error, source, Config)) from None
-
-
-def describe_validation(error: ValidationError, source: str, model: type[BaseModel]) -> str:
-    """Say every wrong setting of a file, one a line, with the nearest known name for a mistyped one."""
-    lines = [f"{source}: {error.error_count()} invalid setting(s)"]
-    for found in error.errors():
-        place = ".".join(str(part) for part in found["loc"]) or "(file)"
-        if found["type"] == "extra_forbidden":
-            lines.append(f"  {place}: no such setting.{_suggestion(found['loc'], model)}")
-        else:
-            lines.append(f"  {place}: {found['msg']} (found {found['input']!r})")
-    return "\n".join(lines)
-
-
-def _suggestion(place: tuple[int | str, ...], model: type[BaseModel]) -> str:
-    import difflib
-
-    known: type[BaseModel] = model
-    for part in place[:-1]:
-        inner = known.model_fields[str(part)].annotation if str(part) in known.model_fields else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return ""
-        known = inner
-    close = difflib.get_close_matches(str(place[-1]), known.model_fields, n=1)
-    return f" Did you mean {close[0]!r}?" if close else f" Known here: {', '.join(known.model_fields)}."

@@ -49,7 +49,8 @@ class MlflowTracker:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        entries = [Metric(key, float(value), now, step) for key, value in metrics.items()]
+        # MLflow refuses the @ of names such as ndcg@10.
+        entries = [Metric(key.replace("@", "_at_"), float(value), now, step) for key, value in metrics.items()]
         self._client.log_batch(self.run_id, metrics=entries)
 
 

@@ -1,7 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from mmsra_pipeline.config import Config, load_config, load_preset, presets
+from mmsra_pipeline.config import Config
+from mmsra_pipeline.config_files import load_config, load_preset, presets
 from mmsra_pipeline.errors import ConfigError
 
 

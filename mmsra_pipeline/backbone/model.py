@@ -1,0 +1,183 @@
+"""The seam to the multimodal language model: everything else speaks to a ``Backbone``."""
+
+import contextlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import StoppingCriteriaList
+
+from mmsra_pipeline.artifacts import Artifacts, fingerprint
+from mmsra_pipeline.backbone.checkpoints import checkpoint_fingerprint, find_checkpoint, read_checkpoint
+from mmsra_pipeline.backbone.encoding import Encoder, Side, set_image_side
+from mmsra_pipeline.backbone.generation import StopAtText, cut, generation_config
+from mmsra_pipeline.backbone.lora import hold_vision, merge_adapters
+from mmsra_pipeline.backbone.prompt import Prompt
+from mmsra_pipeline.backbone.scoring import answer_log_likelihood, prefix_scores
+from mmsra_pipeline.config import BackboneConfig
+from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.files import folder_hash
+
+log = logging.getLogger(__name__)
+
+
+class Backbone:
+    """A model, its processor, and three operations on prompts: generate, likelihood, first-token scores.
+
+    ``fingerprint`` names weights, adapters, precision and picture size: equal fingerprints give equal answers.
+    """
+
+    def __init__(self, model: Any, processor: Any, config: BackboneConfig, *, name: str, fingerprint: str) -> None:
+        self.model = model
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.config = config
+        self.name = name
+        self.fingerprint = fingerprint
+        self.encoder = Encoder(processor, _picture_tokens(model))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        device: torch.device = self.model.device
+        return device
+
+    def encode(
+        self,
+        prompts: Sequence[Prompt],
+        answers: Sequence[str] | None = None,
+        *,
+        side: Side = "left",
+        end: bool = True,
+    ) -> dict[str, Tensor]:
+        """Give model inputs on the backbone's device; with ``answers`` also ``labels``. See ``Encoder.encode``."""
+        batch = self.encoder.encode(prompts, answers, side=side, end=end)
+        return {key: self._moved(value) for key, value in batch.items()}
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """The precision of training: bfloat16 arithmetic where ``backbone.autocast`` is set."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.autocast)
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: str | None = "\n\n",
+    ) -> list[str]:
+        """Give one answer per prompt, without the prompt and without its prefill.
+
+        Args:
+            prompts: any number; they are run in batches of ``backbone.batch_size``.
+            max_new_tokens: where an answer ends at the latest.
+            temperature: 0 takes the likeliest token each time.
+            seed: of the sampling. The same list of prompts gives the same answers.
+            stop: text before which an answer ends.
+        """
+        answers: list[str] = []
+        settings = generation_config(
+            self.model,
+            int(self.tokenizer.pad_token_id),
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            suppressed=self.encoder.image_token_ids,
+        )
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), self._evaluating():
+            torch.manual_seed(seed)
+            for batch in _batches(prompts, self.config.batch_size):
+                inputs = self.encode(batch)
+                width = inputs["input_ids"].shape[1]
+                ends = [StopAtText(self.tokenizer, stop, width)] if stop else []
+                tokens = self.model.generate(
+                    **inputs, generation_config=settings, stopping_criteria=StoppingCriteriaList(ends)
+                )
+                texts = self.tokenizer.batch_decode(tokens[:, width:], skip_special_tokens=True)
+                answers.extend(cut(text, stop) for text in texts)
+        return answers
+
+    def log_likelihood(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[Float[np.ndarray, " tokens"]]:
+        """Give log P of each token of each target after its prompt, in nats.
+
+        The end of the turn is not counted. A target without tokens gives an empty array.
+        """
+        with self._evaluating():
+            return answer_log_likelihood(self, prompts, targets)
+
+    def first_token_scores(
+        self, prompts: Sequence[Prompt], words: tuple[str, str] = ("Yes", "No")
+    ) -> Float[np.ndarray, " prompts"]:
+        """Give p = P(first word) / (P(first word) + P(second word)) of the first token of each answer (sec. 3.5).
+
+        Prompts that begin alike share the computation of what they share, up to their first picture.
+
+        Raises:
+            ValueError: if both words begin with the same token.
+        """
+        with self._evaluating():
+            return prefix_scores(self, prompts, words)
+
+    def _moved(self, value: Tensor) -> Tensor:
+        return value.to(self.device, dtype=self.model.dtype if value.is_floating_point() else None)
+
+    @contextlib.contextmanager
+    def _evaluating(self) -> Any:
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            self.model.train(training)
+
+
+def load_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequence[Path] = ()) -> Backbone:
+    """Give the backbone of the settings, with adapters merged into its weights in order.
+
+    Args:
+        config: which model, at which precision, on which device.
+        artifacts: where the embedded backbone lies; it is built there when missing.
+        adapters: folders that ``save_adapter`` wrote.
+
+    Raises:
+        MissingInputError: if weights or an adapter are missing.
+        ConfigError: if the settings name no image-text-to-text model, or no usable device or picture size.
+    """
+    place = find_checkpoint(config.model, config.image_side, artifacts)
+    model, processor = read_checkpoint(place, getattr(torch, config.dtype))
+    set_image_side(processor, config.image_side)
+    processor.tokenizer.padding_side = "left"
+    processor.tokenizer.init_kwargs["padding_side"] = "left"  # only what stands here is saved with a training run
+    base = checkpoint_fingerprint(place, model)
+    merged = merge_adapters(model, adapters)
+    merged.to(_device(config.device))
+    merged.requires_grad_(False)
+    hold_vision(merged.eval())
+    merged.generation_config.suppress_tokens = _picture_tokens(merged)  # for trainers, which generate by themselves
+    parts = [base, config.image_side, config.dtype, [folder_hash(folder) for folder in adapters]]
+    return Backbone(merged, processor, config, name=config.model, fingerprint=fingerprint(*parts))
+
+
+def _picture_tokens(model: Any) -> list[int]:
+    """Tokens that stand for pixels. One without a picture breaks the forward pass, so none may be sampled."""
+    found = (getattr(model.config, name, None) for name in ("image_token_id", "image_token_index", "video_token_id"))
+    return sorted({int(token) for token in found if token is not None})
+
+
+def _device(wanted: str) -> str:
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("backbone.device=cuda, but torch finds no CUDA device. Set it to 'auto' or 'cpu'.")
+    return wanted
+
+
+def _batches(prompts: Sequence[Prompt], size: int) -> list[Sequence[Prompt]]:
+    return [prompts[start : start + size] for start in range(0, len(prompts), size)]

@@ -1,0 +1,249 @@
+"""The command line `mmsra`: what Dagster does not do well. It asks Dagster and reads tables; it runs no stage."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mmsra_pipeline.errors import ConfigError, DataError, MmsraError
+from mmsra_pipeline.paths import Paths, find_paths
+from mmsra_pipeline.terminal import log_to_stderr, print_json, print_rows
+
+app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pretty_exceptions_enable=False)
+dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
+backbone_commands = typer.Typer(help="The embedded backbone.", no_args_is_help=True)
+app.add_typer(dataset_commands, name="dataset")
+app.add_typer(backbone_commands, name="backbone")
+
+Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Name of the data set.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def main() -> None:
+    """Run the command line; an error that a user can mend is one message on stderr and exit code 1."""
+    try:
+        app()
+    except MmsraError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def refresh(
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set; else all.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is stale, and why.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Materialize what is stale, through Dagster, and say why."""
+    from mmsra_pipeline.defs.instance import open_instance
+    from mmsra_pipeline.defs.refresh import refresh as refresh_stale
+
+    paths = find_paths()
+    with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
+        outcome = refresh_stale(instance, paths, dataset=dataset, dry_run=dry_run)
+    if as_json:
+        stale = [{"asset": s.asset, "partition": s.partition, "reasons": list(s.reasons)} for s in outcome.stale]
+        made = [{"asset": m.asset, "partition": m.partition} for m in outcome.materialized]
+        print_json({"dataset": dataset, "stale": stale, "materialized": made})
+    else:
+        _say_refreshed(outcome, dry_run)
+    for failure in outcome.failures:
+        typer.echo(f"Error: dataset {failure.partition}: {failure.text}", err=True)
+    if outcome.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def metrics(dataset: Dataset, as_json: AsJson = False) -> None:
+    """Print the metrics of all rows, in percent, with 95 % intervals."""
+    from mmsra_pipeline.columns import Tables
+    from mmsra_pipeline.evaluation.report import format_metrics, metrics_json
+
+    table = _table(find_paths(), Tables.METRICS, dataset)
+    if as_json:
+        print_json(metrics_json(dataset, table))
+    else:
+        typer.echo(format_metrics(table))
+
+
+@app.command()
+def recommend(
+    dataset: Dataset,
+    user: Annotated[str, typer.Option("--user", "-u", help="Id of the user.")],
+    number: Annotated[int | None, typer.Option("-n", min=1, help="Items at most; else all that are stored.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a user's stored recommendations, best first."""
+    items = _recommended(find_paths(), dataset, user)[:number]
+    if as_json:
+        print_json({"user": user, "items": items})
+        return
+    rows = [[entry["rank"], entry["item"], entry["title"], f"{entry['p']:.3f}", ", ".join(entry["shared_keywords"])]
+            for entry in items]  # fmt: skip
+    print_rows(f"Recommendations for {user}", ["rank", "item", "title", "p", "shared keywords"], rows)
+
+
+@app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="Name of the table.")],
+    dataset: Dataset,
+    rows: Annotated[int, typer.Option("-n", min=1, help="Rows to print.")] = 10,
+) -> None:
+    """Print the first rows of a table."""
+    content = _table(find_paths(), table, dataset)
+    cells = list(content.head(rows).itertuples(index=False, name=None))
+    print_rows(f"{table} of {dataset}: {len(content)} rows", [str(name) for name in content.columns], cells)
+
+
+@app.command()
+def doctor() -> None:
+    """Check versions, device, disk, memory, weights and data sets; say what is missing and how to mend it."""
+    from mmsra_pipeline.doctor import examine
+
+    findings = examine()
+    for finding in findings:
+        typer.echo(f"{finding.state:8}{finding.subject}: {finding.found}")
+        if finding.mend:
+            typer.echo(f"{'':8}  -> {finding.mend}")
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+@dataset_commands.command("add")
+def dataset_add(
+    name: Annotated[str, typer.Argument(help="Letters, digits, '_', '-', '.'.")],
+    kind: Annotated[str, typer.Option("--format", help="tables, microlens or sample.")],
+    path: Annotated[Path | None, typer.Option(help="Folder of the source files.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="A setting of the format, as name=value.")] = None,
+) -> None:
+    """Describe a data set in a YAML file, and make its partition."""
+    from mmsra_pipeline.datasets import DatasetSpec, write_dataset
+    from mmsra_pipeline.defs.instance import open_instance
+    from mmsra_pipeline.defs.refresh import add_partitions
+
+    paths = find_paths()
+    spec = DatasetSpec(name=name, format=kind, path=path, options=_options(option or []))  # type: ignore[arg-type]  # checked when written
+    file = write_dataset(paths.datasets, spec)
+    with open_instance(paths) as instance:
+        add_partitions(instance, [name])
+    typer.echo(f"{file} written. Next: mmsra refresh --dataset {name}")
+
+
+@dataset_commands.command("list")
+def dataset_list() -> None:
+    """List the data sets and how far each is made."""
+    from mmsra_pipeline.datasets import list_datasets, load_dataset
+
+    paths = find_paths()
+    rows = []
+    for name in list_datasets(paths.datasets):
+        try:
+            spec = load_dataset(paths.datasets, name)
+            rows.append([name, spec.format, str(spec.path or ""), str(len(list(paths.data.glob(f"*/{name}/current"))))])
+        except MmsraError as error:
+            rows.append([name, "broken", str(error), ""])
+    print_rows(f"Data sets in {paths.datasets}", ["name", "format", "path", "tables"], rows)
+
+
+@dataset_commands.command("remove")
+def dataset_remove(name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
+    """Drop a data set's description, partition, tables and artifacts. Its source files stay."""
+    from mmsra_pipeline.defs.instance import open_instance
+    from mmsra_pipeline.defs.removal import remove
+
+    paths = find_paths()
+    with open_instance(paths) as instance:
+        for line in remove(instance, paths, name):
+            typer.echo(line)
+
+
+@backbone_commands.command("build")
+def backbone_build() -> None:
+    """Assemble the embedded backbone from the weights that packages ship; nothing to do where it is built."""
+    from mmsra_pipeline.artifacts import Artifacts
+    from mmsra_pipeline.backbone.embedded import backbone_info, embedded_folder
+    from mmsra_pipeline.config_files import load_config
+
+    artifacts = Artifacts(find_paths().artifacts)
+    with log_to_stderr():
+        embedded_folder(artifacts, load_config().backbone.image_side)
+    print_json(backbone_info(artifacts))
+
+
+@backbone_commands.command("info")
+def backbone_show() -> None:
+    """Say what the embedded backbone is made of and where it lies."""
+    from mmsra_pipeline.artifacts import Artifacts
+    from mmsra_pipeline.backbone.embedded import KIND, NAME, backbone_info
+
+    artifacts = Artifacts(find_paths().artifacts)
+    if not artifacts.has(KIND, NAME):
+        raise DataError("the embedded backbone is not built yet. Run `mmsra backbone build`.")
+    print_json(backbone_info(artifacts))
+
+
+def _say_refreshed(outcome: Any, dry_run: bool) -> None:
+    if not outcome.stale and not outcome.failures:
+        typer.echo("Nothing is stale: every asset is up to date.")
+    for entry in outcome.stale:
+        typer.echo(f"stale         {entry}: {'; '.join(entry.reasons)}")
+    for entry in outcome.materialized:
+        typer.echo(f"materialized  {entry}")
+    made = {(entry.asset, entry.partition) for entry in outcome.materialized}
+    unchanged = sum((entry.asset, entry.partition) not in made for entry in outcome.stale)
+    if unchanged and not dry_run and not outcome.failures:
+        typer.echo(f"{unchanged} asset(s) kept: nothing they depend on came out changed.")
+
+
+def _recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
+    from mmsra_pipeline.columns import ITEM, RANK, TITLE, USER, Tables
+
+    table = _table(paths, Tables.RECOMMENDATIONS, dataset)
+    own = table[table[USER] == user].sort_values(RANK)
+    if own.empty:
+        example = f", for example {table[USER].iloc[0]!r}" if len(table) else ""
+        raise DataError(
+            f"user {user!r} of dataset {dataset!r} has no stored recommendations: {table[USER].nunique()} users have"
+            f"{example}. Check the id; if it is right, raise `recommendations.users` or lower `interactions.user_core` "
+            f"in the settings and run `mmsra refresh --dataset {dataset}`."
+        )
+    return [
+        {
+            "item": str(row[ITEM]),
+            "title": row[TITLE] or "",
+            "p": float(row["p"]),
+            "rank": int(row[RANK]),
+            "shared_keywords": [str(word) for word in row["shared_keywords"]],
+        }
+        for row in own.to_dict(orient="records")
+    ]
+
+
+def _table(paths: Paths, table: str, dataset: str) -> Any:
+    from mmsra_pipeline.columns import Tables
+    from mmsra_pipeline.datasets import load_dataset
+    from mmsra_pipeline.store import Store
+
+    known = [value for name, value in vars(Tables).items() if name.isupper()]
+    if table not in known:
+        raise ConfigError(f"table {table!r} does not exist. Choose one of: {', '.join(known)}.")
+    load_dataset(paths.datasets, dataset)
+    return Store(paths.data).read(table, dataset)
+
+
+def _options(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--option {pair}: not of the form name=value. For example: --option items=goods.csv.")
+        inner = options
+        *outer, last = name.split(".")
+        for part in outer:
+            inner = inner.setdefault(part, {})
+        inner[last] = yaml.safe_load(value)
+    return options

@@ -1,0 +1,1 @@
+"""The Dagster side of each stage: read, one call, write, report."""

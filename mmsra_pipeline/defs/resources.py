@@ -1,0 +1,199 @@
+"""What assets work with: the tables, artifacts and settings of one asset and data set, bound to this installation."""
+
+import contextlib
+import fcntl
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from mmsra_pipeline.columns import ITEM, Tables
+from mmsra_pipeline.config import Config
+from mmsra_pipeline.datasets import DatasetSpec, load_dataset
+from mmsra_pipeline.defs.settings import loaded_config, readable, settings_of
+from mmsra_pipeline.paths import Paths, find_paths
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmsra_pipeline.artifacts import Artifacts
+    from mmsra_pipeline.items.images import ItemImages
+    from mmsra_pipeline.sample_store.drawing import Look
+    from mmsra_pipeline.store import Slice, Store
+    from mmsra_pipeline.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+
+class Installation(dg.ConfigurableResource):
+    """The installation that ``find_paths`` finds when an asset runs. It has no settings of its own."""
+
+    def stage(self, context: dg.AssetExecutionContext) -> "Stage":
+        """Give what the asset of ``context`` works with."""
+        asset = context.asset_key.path[-1]
+        version = context.assets_def.code_versions_by_key[context.asset_key]
+        logger.info("%s: %s begins", context.partition_key, asset)
+        return Stage(
+            asset=asset,
+            dataset=context.partition_key,
+            run_id=context.run_id,
+            code_version=version or "",
+            config=readable(asset),
+            paths=find_paths(),
+        )
+
+
+@dataclass
+class Stage:
+    """The place of one asset and data set. It notes what is read and written, for versions and reports."""
+
+    asset: str
+    dataset: str
+    run_id: str
+    code_version: str
+    config: Config
+    paths: Paths
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Versions of what was read, by name."""
+    slices: "list[tuple[Slice, pd.DataFrame]]" = field(default_factory=list)
+    """What was written."""
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Versions of what was written and is read by later assets, by name."""
+    published: Path | None = None
+    mlflow_run_id: str | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def store(self) -> "Store":
+        """The tables of the installation."""
+        from mmsra_pipeline.store import Store
+
+        return Store(self.paths.data)
+
+    @property
+    def artifacts(self) -> "Artifacts":
+        """The artifacts of the installation."""
+        from mmsra_pipeline.artifacts import Artifacts
+
+        return Artifacts(self.paths.artifacts)
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the data set's file says."""
+        return load_dataset(self.paths.datasets, self.dataset)
+
+    @property
+    def source_folder(self) -> Path:
+        """Where a data set that is made by code puts its source files."""
+        return self.paths.artifacts / "sources" / self.dataset
+
+    def read(self, table: str) -> "pd.DataFrame":
+        """Give the current rows of a table."""
+        self.inputs[table] = self.store.current(table, self.dataset).version
+        return self.store.read(table, self.dataset)
+
+    def image_root(self) -> Path | None:
+        """Give the folder of the source pictures."""
+        from mmsra_pipeline.interactions.reviews import image_root
+
+        return image_root(self.spec, self.source_folder)
+
+    def images(self) -> "ItemImages":
+        """Give the stored pictures of the catalogue."""
+        from mmsra_pipeline.items.images import ItemImages
+
+        return ItemImages(self.artifacts, self.read(Tables.ITEM_IMAGES))
+
+    def known_looks(self) -> "dict[str, Look]":
+        """Give what the pictures of the built-in shop show, by item; of other data sets nobody knows."""
+        from mmsra_pipeline.datasets import sample_options
+        from mmsra_pipeline.sample_store.shop import make_shop
+
+        if self.spec.format != "sample":
+            return {}
+        options = sample_options(self.spec)
+        shop = make_shop(options.size, options.seed)
+        return {item: shop.look(item) for item in shop.products[ITEM]}
+
+    def training_interactions(self) -> "pd.DataFrame":
+        """Give the interactions that training may see."""
+        from mmsra_pipeline.interactions.splits import training_interactions
+
+        return training_interactions(self.read(Tables.INTERACTIONS), self.read(Tables.SEQUENCES))
+
+    def previous(self) -> "pd.DataFrame | None":
+        """Give the rows that this asset wrote last, if it did."""
+        return self.store.read(self.asset, self.dataset) if self.store.has(self.asset, self.dataset) else None
+
+    def write(self, table: str, rows: "pd.DataFrame", *, read_on: bool = True) -> None:
+        """Make ``rows`` the current rows of a table. ``read_on``: later assets read it, so it counts as output."""
+        written = self.store.replace(table, self.dataset, rows)
+        self.slices.append((written, rows))
+        if read_on:
+            self.outputs[table] = written.version
+
+    def artifact(self, kind: str) -> Path:
+        """Give the current folder of an artifact of this data set."""
+        folder = self.artifacts.current(kind, self.dataset)
+        self.inputs[f"artifact {kind}"] = folder.name
+        return folder
+
+    def adapters(self, *kinds: str) -> list[Path]:
+        """Give the adapters that these trainings made, in order; a training that was switched off made none."""
+        return [self.artifact(kind) for kind in kinds if len(self.read(kind))]
+
+    @contextlib.contextmanager
+    def publish(self) -> Iterator[Path]:
+        """Give an empty folder to fill; it becomes the current artifact of this asset and data set."""
+        with self.artifacts.publish(self.asset, self.dataset) as folder:
+            yield folder
+        self.published = self.artifacts.current(self.asset, self.dataset)
+        self.outputs = {f"artifact {self.asset}": self.published.name}
+
+    def fingerprint(self) -> str:
+        """Name the work by code, settings and what was read so far: other work never resumes it."""
+        from mmsra_pipeline.artifacts import fingerprint
+
+        return fingerprint(self.code_version, settings_of(self.asset), self.inputs)
+
+    def workdir(self) -> Path:
+        """Give a folder for resumable work on what was read so far."""
+        return self.artifacts.workdir(self.asset, self.dataset, self.fingerprint())
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait until no other process trains the same: a run of the UI and a refresh would share the checkpoints."""
+        lock = self.paths.artifacts / "work" / f".{self.asset}.{self.dataset}.lock"
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def training(self) -> "Iterator[tuple[Path, Tracker]]":
+        """Give a folder for resumable work on what was read so far, and an MLflow run that has all settings."""
+        from mmsra_pipeline.tracking import mlflow_run
+
+        tags = {"dataset": self.dataset, "asset": self.asset, "dagster_run_id": self.run_id}
+        with (
+            self._alone(),
+            mlflow_run(self.paths.mlflow_uri, f"{self.asset} {self.dataset}", tags, self.paths.artifacts) as tracker,
+        ):
+            self.mlflow_run_id = tracker.run_id
+            tracker.log_params(full_settings())
+            yield self.workdir(), tracker
+
+
+def full_settings() -> Mapping[str, Any]:
+    """Give the whole resolved configuration, to be stored with a run."""
+    return loaded_config().model_dump(mode="json")
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """Bind the installation. One process at a time computes: models share the machine's memory and cores."""
+    return dg.Definitions(resources={"mmsra": Installation()}, executor=dg.in_process_executor)

@@ -1,0 +1,99 @@
+"""Stage 4, retrieval: collaborative signals."""
+
+import math
+from collections.abc import Iterator
+
+import dagster as dg
+
+from mmsra_pipeline.columns import SPLIT, TRAIN, Tables
+from mmsra_pipeline.defs.partitions import datasets
+from mmsra_pipeline.defs.reporting import check, report, report_or_stop
+from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.settings import code_version
+
+
+@dg.asset(
+    deps=[Tables.SEQUENCES],
+    partitions_def=datasets,
+    group_name="retrieval",
+    kinds={"pytorch", "mlflow"},
+    code_version=code_version("user_encoder", 1),
+)
+def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+    """The sequential model on item ids whose history embedding finds similar users; rows are its epochs."""
+    from mmsra_pipeline.plots import curve_png
+    from mmsra_pipeline.retrieval.encoder_training import train_encoder
+
+    stage = mmsra.stage(context)
+    queries = stage.read(Tables.SEQUENCES)
+
+    with stage.training() as (workdir, tracker):
+        encoder, curve = train_encoder(queries, stage.config.retrieval.encoder, stage.config.seed, workdir, tracker)
+
+    with stage.publish() as folder:
+        encoder.save(folder)
+    stage.write(Tables.USER_ENCODER, curve, read_on=False)
+    return report(stage, plot=curve_png(curve, "epoch", ["loss", "ndcg@10"], "user_encoder"))
+
+
+@dg.asset(
+    deps=[Tables.USER_ENCODER, Tables.SEQUENCES],
+    partitions_def=datasets,
+    group_name="retrieval",
+    kinds={"faiss"},
+    code_version=code_version("similar_users", 1),
+    check_specs=[dg.AssetCheckSpec("nothing_from_the_future", asset=Tables.SIMILAR_USERS, blocking=True)],
+)
+def similar_users(
+    context: dg.AssetExecutionContext, mmsra: Installation
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+    """One row per query and similar training user: who it is, at which moment, and the item that came next there.
+
+    With the rule as_of an item counts only if it was taken before the query's moment; the check measures that.
+    """
+    import pandas as pd
+
+    from mmsra_pipeline.recommendation.sft_dataset import training_queries
+    from mmsra_pipeline.retrieval.encoder import UserEncoder
+    from mmsra_pipeline.retrieval.similar_users import find_similar_users, leak_rate
+
+    stage = mmsra.stage(context)
+    sequences, encoder = stage.read(Tables.SEQUENCES), UserEncoder.load(stage.artifact(Tables.USER_ENCODER))
+    examples = training_queries(sequences, stage.config.recommendation, stage.config.seed)
+    queries = pd.concat([examples, sequences[sequences[SPLIT] != TRAIN]], ignore_index=True)
+
+    rows = find_similar_users(encoder, sequences, queries, stage.config.retrieval.similar_users)
+
+    stage.write(Tables.SIMILAR_USERS, rows)
+    leak = _leak_check(leak_rate(rows, queries), stage.config.retrieval.similar_users.rule)
+    yield from report_or_stop(stage, checks=[leak])
+
+
+@dg.asset(
+    deps=[Tables.INTERACTIONS, Tables.SEQUENCES],
+    partitions_def=datasets,
+    group_name="retrieval",
+    kinds={"pandas"},
+    code_version=code_version("cooccurrence_neighbors", 1),
+)
+def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+    """One row per item and neighbor: the items that users take soon after each other, best first.
+
+    Counts training interactions only, so no held-out interaction reaches a neighbor list.
+    """
+    from mmsra_pipeline.retrieval.cooccurrence import cooccurrence_neighbors as find_neighbors
+
+    stage = mmsra.stage(context)
+    training = stage.training_interactions()
+
+    neighbors = find_neighbors(training, stage.config.retrieval.cooccurrence)
+
+    stage.write(Tables.COOCCURRENCE_NEIGHBORS, neighbors)
+    return report(stage, {"training_interactions": len(training)})
+
+
+def _leak_check(leaks: float, rule: str) -> dg.AssetCheckResult:
+    if math.isnan(leaks):
+        return check("nothing_from_the_future", True, "the data have no times, so it cannot be measured")
+    found = f"{leaks:.2%} of the similar users' next items lie after the query (rule {rule})"
+    return check("nothing_from_the_future", leaks == 0 or rule != "as_of", found, leak_rate=leaks)

@@ -1,0 +1,185 @@
+"""Stage 3, summarization: an aligned backbone, and keywords of items."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from mmsra_pipeline.columns import Tables
+from mmsra_pipeline.defs.partitions import datasets
+from mmsra_pipeline.defs.reporting import check, report, sample_table
+from mmsra_pipeline.defs.resources import Installation, Stage
+from mmsra_pipeline.defs.settings import code_version
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMAT_RATE = 0.95
+
+
+@dg.asset(
+    deps=[Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
+    partitions_def=datasets,
+    group_name="summarization",
+    kinds={"pytorch", "mlflow"},
+    code_version=code_version("alignment", 1),
+)
+def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+    """The warm start of the backbone, an adapter; rows are its loss by step and what it then sees in pictures.
+
+    With `alignment.steps: 0` (a model that is aligned already) there is no adapter and the table is empty.
+    """
+    stage = mmsra.stage(context)
+    if stage.config.alignment.steps == 0:
+        return _switched_off(stage, "loss")
+    import pandas as pd
+
+    from mmsra_pipeline.backbone.lora import save_adapter
+    from mmsra_pipeline.backbone.model import load_backbone
+    from mmsra_pipeline.plots import curve_png
+    from mmsra_pipeline.summarization.alignment import align
+
+    texts, images = stage.read(Tables.ITEM_TEXT), stage.images()
+    backbone = load_backbone(stage.config.backbone, stage.artifacts)
+
+    with stage.training() as (workdir, tracker):
+        result = align(
+            backbone,
+            texts,
+            images,
+            stage.config.alignment,
+            stage.config.summarization,
+            stage.config.seed,
+            workdir,
+            tracker,
+            looks=stage.known_looks(),
+        )
+
+    with stage.publish() as folder:
+        save_adapter(result.model, folder)
+    rows = pd.concat([result.curve, result.measured], ignore_index=True)
+    stage.write(Tables.ALIGNMENT, rows, read_on=False)
+    return report(
+        stage,
+        {"format_rate": result.format_rate, "measured": sample_table(result.measured, count=len(result.measured))},
+        plot=curve_png(result.curve, "step", ["loss"], "alignment"),
+    )
+
+
+@dg.asset(
+    deps=[Tables.ALIGNMENT, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
+    partitions_def=datasets,
+    group_name="summarization",
+    kinds={"pytorch"},
+    code_version=code_version("draft_keywords", 1),
+)
+def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+    """One row per item of a sample: its keywords as the aligned backbone writes them, before GRPO. For comparison."""
+    stage = mmsra.stage(context)
+    texts = stage.read(Tables.ITEM_TEXT)
+    size = min(stage.config.summarization.draft_items, len(texts))
+    sample = texts.sample(size, random_state=stage.config.seed).sort_index()
+
+    keywords, computed = _keywords(stage, sample, Tables.ALIGNMENT)
+
+    stage.write(Tables.DRAFT_KEYWORDS, keywords)
+    return report(stage, {"computed": computed, **_quality(keywords)})
+
+
+@dg.asset(
+    deps=[Tables.ALIGNMENT, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
+    partitions_def=datasets,
+    group_name="summarization",
+    kinds={"pytorch", "mlflow"},
+    code_version=code_version("summarizer", 1),
+)
+def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+    """The summarizer, an adapter tuned by GRPO on the rewards (1) to (4); rows are its rewards by step.
+
+    With `grpo.steps: 0` there is no adapter and the table is empty: keywords without GRPO (table 6).
+    """
+    stage = mmsra.stage(context)
+    if stage.config.grpo.steps == 0:
+        return _switched_off(stage, "reward")
+    from mmsra_pipeline.backbone.lora import save_adapter
+    from mmsra_pipeline.backbone.model import load_backbone
+    from mmsra_pipeline.backbone.sentences import SentenceEncoder
+    from mmsra_pipeline.plots import curve_png
+    from mmsra_pipeline.summarization.grpo import tune_summarizer
+
+    texts, images = stage.read(Tables.ITEM_TEXT), stage.images()
+    backbone = load_backbone(stage.config.backbone, stage.artifacts, stage.adapters(Tables.ALIGNMENT))
+
+    with stage.training() as (workdir, tracker):
+        result = tune_summarizer(
+            backbone,
+            texts,
+            images,
+            SentenceEncoder(),
+            stage.config.grpo,
+            stage.config.summarization,
+            stage.config.seed,
+            workdir,
+            tracker,
+        )
+
+    with stage.publish() as folder:
+        save_adapter(result.model, folder)
+    stage.write(Tables.SUMMARIZER, result.curve, read_on=False)
+    shown = [str(name) for name in result.curve.columns if name != "step"]
+    return report(stage, plot=curve_png(result.curve, "step", shown, "summarizer"))
+
+
+@dg.asset(
+    deps=[Tables.SUMMARIZER, Tables.ALIGNMENT, Tables.DRAFT_KEYWORDS, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
+    partitions_def=datasets,
+    group_name="summarization",
+    kinds={"pytorch"},
+    code_version=code_version("item_keywords", 1),
+    check_specs=[dg.AssetCheckSpec("keywords_have_their_form", asset=Tables.ITEM_KEYWORDS)],
+)
+def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+    """One row per item: its keywords, of picture and of text, as the tuned summarizer writes them.
+
+    Keywords are kept by picture, text, prompt and summarizer: a new item costs one generation.
+    """
+    stage = mmsra.stage(context)
+    texts, drafts = stage.read(Tables.ITEM_TEXT), stage.read(Tables.DRAFT_KEYWORDS)
+
+    keywords, computed = _keywords(stage, texts, Tables.ALIGNMENT, Tables.SUMMARIZER)
+
+    stage.write(Tables.ITEM_KEYWORDS, keywords)
+    before = {f"draft_{name}": value for name, value in _quality(drafts).items()}
+    return report(stage, {"computed": computed, **_quality(keywords), **before}, checks=[_form_check(keywords)])
+
+
+def _keywords(stage: Stage, items: "pd.DataFrame", *adapters: str) -> "tuple[pd.DataFrame, int]":
+    from mmsra_pipeline.backbone.model import load_backbone
+    from mmsra_pipeline.backbone.sentences import SentenceEncoder
+    from mmsra_pipeline.summarization.cache import KeywordCache
+    from mmsra_pipeline.summarization.generation import write_keywords
+
+    backbone = load_backbone(stage.config.backbone, stage.artifacts, stage.adapters(*adapters))
+    cache = KeywordCache(stage.paths.artifacts / "keyword_cache")
+    return write_keywords(
+        backbone, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, backbone.fingerprint
+    )
+
+
+def _quality(keywords: "pd.DataFrame") -> dict[str, float]:
+    """Say how keywords are on the whole; an empty table says nothing."""
+    if keywords.empty:
+        return {}
+    return {name: float(keywords[name].mean()) for name in ("well_formed", "copied", "information")}
+
+
+def _form_check(keywords: "pd.DataFrame") -> dg.AssetCheckResult:
+    rate = float(keywords["well_formed"].mean()) if len(keywords) else 0.0
+    found = f"{rate:.1%} of {len(keywords)} completions have the form of keywords"
+    return check("keywords_have_their_form", rate >= FORMAT_RATE, found, warn=True, rate=rate)
+
+
+def _switched_off(stage: Stage, value: str) -> dg.MaterializeResult:
+    import pandas as pd
+
+    stage.write(stage.asset, pd.DataFrame({"step": pd.Series(dtype="int64"), value: pd.Series(dtype="float64")}))
+    return report(stage, {"switched_off": True})

@@ -1,0 +1,1 @@
+"""Stage 6: candidate lists, baselines, metrics and reports."""

@@ -1,0 +1,112 @@
+"""Candidate lists: the item that came next among items that the user never took."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SPLIT, TARGET, TEST, USER
+from mmsra_pipeline.config import EvaluationConfig
+from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.retrieval.popularity import popularity
+
+PROTOCOL = "protocol"
+IS_TARGET = "is_target"
+UNIFORM = "uniform"
+
+
+def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int) -> pd.DataFrame:
+    """Give the test rows that are scored: those of ``config.users`` random users, or all, by user and position.
+
+    Raises:
+        DataError: if no row of ``sequences`` is for test.
+    """
+    rows = sequences[sequences[SPLIT] == TEST].sort_values([USER, POSITION])
+    if rows.empty:
+        raise DataError(
+            f"none of the {len(sequences)} rows of `sequences` is for test, so nothing can be measured. "
+            "Lower `interactions.user_core` and `interactions.item_core`, or give more interactions."
+        )
+    users = rows[USER].unique()
+    if config.users is not None and config.users < len(users):
+        users = np.random.default_rng(seed).permutation(np.asarray(users, dtype=object))[: config.users]
+    return rows[rows[USER].isin(users)]
+
+
+def draw_candidates(
+    queries: pd.DataFrame,
+    training: pd.DataFrame,
+    catalogue: Sequence[str],
+    config: EvaluationConfig,
+    seed: int,
+    *,
+    interactions: pd.DataFrame,
+) -> pd.DataFrame:
+    """Draw one list per query and protocol: the target and ``config.negatives`` items that the user never took.
+
+    Protocol ``uniform`` draws from the catalogue evenly, ``popularity`` in proportion to training interactions, both
+    without repetition. A list depends on seed, protocol and query alone, not on the other queries; the target's place
+    in it is random.
+
+    Args:
+        queries: rows of ``sequences`` that have a target.
+        training: rows of ``interactions`` that training may see: the weights of protocol ``popularity``.
+        catalogue: items that negatives are drawn from. Items that nobody ever took make easy negatives: leave them out.
+        config: protocols and number of negatives.
+        seed: of the draw.
+        interactions: all interactions, of every split: what a user took at any time is no negative.
+
+    Returns:
+        ``protocol``, ``user_id``, ``position``, ``item_id``, ``is_target``.
+
+    Raises:
+        DataError: if the catalogue has too few items for a user.
+    """
+    if queries[TARGET].isna().any():
+        raise ValueError("queries without a target have no candidate list; pass validation or test rows")
+    items = sorted(set(catalogue))
+    place = {item: number for number, item in enumerate(items)}
+    weights = {UNIFORM: np.ones(len(items)), "popularity": popularity(training, items).to_numpy(dtype=np.float64)}
+    of_queries = interactions[interactions[USER].isin(queries[USER].unique())]
+    taken = {str(user): set(group) for user, group in of_queries.groupby(USER)[ITEM]}
+    asked = queries[[USER, POSITION, HISTORY, TARGET]]
+    rows: list[tuple[str, str, int, str]] = []
+    targets: list[bool] = []
+    for protocol in config.protocols:
+        for user, position, history, target in asked.itertuples(index=False, name=None):
+            free = weights[protocol].copy()
+            free[[place[item] for item in taken.get(user, set()) | {*history, target} if item in place]] = 0.0
+            allowed = np.flatnonzero(free)
+            if len(allowed) < config.negatives:
+                raise DataError(_too_few(user, protocol, len(allowed), len(items), config.negatives))
+            generator = _generator(seed, protocol, user, position)
+            drawn = allowed[_without_repetition(free[allowed], config.negatives, generator)]
+            order = generator.permutation(len(drawn) + 1)
+            listed = [items[number] for number in drawn] + [target]
+            rows += [(protocol, user, int(position), listed[number]) for number in order]
+            targets += (order == len(drawn)).tolist()
+    lists = pd.DataFrame(rows, columns=[PROTOCOL, USER, POSITION, ITEM])
+    lists[IS_TARGET] = np.array(targets, dtype=bool)
+    return lists.astype({PROTOCOL: "str", USER: "str", POSITION: "int64", ITEM: "str"})
+
+
+def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw places one after the other in proportion to weight (exponential keys: Efraimidis and Spirakis, 2006)."""
+    keys = generator.exponential(size=len(weights)) / weights
+    drawn: np.ndarray = np.argsort(keys, kind="stable")[:count]
+    return drawn
+
+
+def _generator(seed: int, *names: object) -> np.random.Generator:
+    digest = hashlib.sha256("\0".join(str(name) for name in names).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+
+
+def _too_few(user: str, protocol: str, found: int, catalogue: int, wanted: int) -> str:
+    which = "were ever taken in training and were" if protocol != UNIFORM else "were"
+    return (
+        f"user {user!r} can be given only {found} of {wanted} negatives under protocol {protocol!r}: of {catalogue} "
+        f"items in the catalogue no more {which} never taken by this user. Set `evaluation.negatives` to {found} or "
+        f"less, take {protocol!r} out of `evaluation.protocols`, or lower `interactions.item_core` to keep more items."
+    )

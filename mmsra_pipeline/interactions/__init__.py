@@ -1,0 +1,1 @@
+"""Stage 1: reviews to interactions, sequences and splits."""

@@ -1,0 +1,1 @@
+"""Stage 2: metadata to clean text and checked images."""

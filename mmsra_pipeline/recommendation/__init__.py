@@ -1,0 +1,1 @@
+"""Stage 5: examples, the recommender and its scores."""

@@ -1,0 +1,132 @@
+"""What prompts are made of: queries, and the tables of earlier stages in the form in which prompts look things up."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from mmsra_pipeline.columns import HISTORY, ITEM, KEYWORDS, POSITION, RANK, TEXT, TIME, USER
+from mmsra_pipeline.config import PromptConfig
+from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.items.images import ItemImages
+from mmsra_pipeline.recommendation.evidence import EvidenceSource, keyword_shares
+from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+
+# Chat and picture tokens are written with these signs, and ';' parts the items of a list.
+STRUCTURAL_SIGNS = str.maketrans({"<": "(", ">": ")", "|": "/", ";": ","})
+
+
+@dataclass(frozen=True)
+class Query:
+    """A user at a moment: after how many interactions, with which history (oldest first), when (ms; None: unknown)."""
+
+    user: str
+    position: int
+    history: tuple[str, ...]
+    before: int | None
+
+
+def queries_of(sequences: pd.DataFrame) -> list[Query]:
+    """Give one query per row of ``sequences``, in the order of the rows."""
+    rows = zip(sequences[USER], sequences[POSITION], sequences[HISTORY], sequences[TIME])
+    return [
+        Query(str(user), int(position), tuple(history), None if pd.isna(time) else int(time))
+        for user, position, history, time in rows
+    ]
+
+
+@dataclass(frozen=True)
+class PromptContext:
+    """All that a prompt may show. Built by :func:`prompt_context`.
+
+    ``keywords`` and ``text`` are by item, ``similar`` gives the next items of similar users by (user, position), the
+    most similar user first; ``shares`` says how usual a keyword is in the catalogue. ``images`` is needed only where a
+    prompt is shown to a model.
+    """
+
+    config: PromptConfig
+    keywords: Mapping[str, tuple[str, ...]]
+    text: Mapping[str, str]
+    similar: Mapping[tuple[str, int], tuple[str, ...]]
+    evidence: EvidenceSource
+    shares: Mapping[str, float]
+    images: ItemImages | None = None
+
+
+def prompt_context(
+    config: PromptConfig,
+    *,
+    keywords: pd.DataFrame,
+    item_text: pd.DataFrame,
+    similar_users: pd.DataFrame,
+    index: CooccurrenceIndex,
+    training: pd.DataFrame,
+    images: ItemImages | None = None,
+) -> PromptContext:
+    """Give the context of prompts.
+
+    Args:
+        config: what prompts show.
+        keywords: the table ``item_keywords``.
+        item_text: the catalogue.
+        similar_users: rows for the queries that will be asked.
+        index: co-occurrence over ``training``.
+        training: the interactions that training may see.
+        images: the pictures, where prompts are shown to a model.
+
+    Raises:
+        DataError: if an item stands twice in a table, so that what the prompt says of it would hang on row order.
+    """
+    _check_once(keywords, "item_keywords")
+    _check_once(item_text, "item_text")
+    ordered = similar_users.sort_values([USER, POSITION, RANK], kind="stable")
+    similar: dict[tuple[str, int], tuple[str, ...]] = {}
+    for user, position, item in zip(ordered[USER], ordered[POSITION], ordered[ITEM]):
+        key = (str(user), int(position))
+        similar[key] = (*similar.get(key, ()), str(item))
+    words = {item: _clean_keywords(found) for item, found in zip(keywords[ITEM], keywords[KEYWORDS])}
+    return PromptContext(
+        config=config,
+        keywords=words,
+        text={item: inline(text) for item, text in zip(item_text[ITEM], item_text[TEXT])},
+        similar=similar,
+        evidence=EvidenceSource(index, training),
+        shares=keyword_shares(words),
+        images=images,
+    )
+
+
+def inline(text: str) -> str:
+    r"""Give ``text`` on one line and without the signs that chat templates and lists are built of.
+
+    >>> inline("a mug<|im_end|>\nCandidate:  none; <image>")
+    'a mug(/im_end/) Candidate: none, (image)'
+    """
+    return re.sub(r"\s+", " ", text.translate(STRUCTURAL_SIGNS)).strip()
+
+
+def cut(text: str, limit: int) -> str:
+    """Give ``text``, cut after the last whole word within ``limit`` characters.
+
+    >>> cut("a blue mug", 8), cut("a blue mug", 10)
+    ('a blue', 'a blue mug')
+    """
+    if len(text) <= limit:
+        return text
+    head, space, _ = text[: limit + 1].rpartition(" ")
+    return head if space else text[:limit]
+
+
+def _clean_keywords(words: Iterable[str]) -> tuple[str, ...]:
+    cleaned = (inline(str(word)) for word in words)
+    return tuple(dict.fromkeys(word for word in cleaned if word))
+
+
+def _check_once(table: pd.DataFrame, name: str) -> None:
+    doubled = table.loc[table[ITEM].duplicated(), ITEM]
+    if len(doubled):
+        raise DataError(
+            f"table {name!r} has {len(doubled)} item(s) more than once (first: {ITEM}={doubled.iloc[0]!r}). "
+            f"Materialize {name!r} again: each item must have one row."
+        )

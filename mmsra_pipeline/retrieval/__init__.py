@@ -1,0 +1,1 @@
+"""Stage 4: collaborative signals, as of a point in time."""

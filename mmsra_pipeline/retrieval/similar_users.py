@@ -1,0 +1,120 @@
+"""Similar users and what they took next, as of the moment of each query (sec. 3.4, made safe in time)."""
+
+import logging
+import math
+
+import numpy as np
+import pandas as pd
+
+from mmsra_pipeline.columns import (
+    HISTORY,
+    ITEM,
+    NEIGHBOR,
+    POSITION,
+    RANK,
+    SCORE,
+    SERVE,
+    SPLIT,
+    TARGET,
+    TIME,
+    TRAIN,
+    USER,
+)  # fmt: skip
+from mmsra_pipeline.config import SimilarUsersConfig
+from mmsra_pipeline.retrieval.as_of_search import Entries, Queries, nearest_users, unit_vectors
+from mmsra_pipeline.retrieval.encoder import UserEncoder
+from mmsra_pipeline.retrieval.times import NEVER, milliseconds
+
+NEIGHBOR_POSITION = "neighbor_position"
+logger = logging.getLogger(__name__)
+
+
+def find_similar_users(
+    encoder: UserEncoder, sequences: pd.DataFrame, queries: pd.DataFrame, config: SimilarUsersConfig
+) -> pd.DataFrame:
+    """Give the ``config.k`` most similar users of each query and the item that each of them took next.
+
+    The knowledge base is the training rows of ``sequences``: every prefix of a training history, with what came next
+    and when. A neighbour counts once, by its most similar prefix, and never is the query's own user. Under the rule
+    ``as_of`` only entries whose next item was taken before the query count; serve queries see all. Data without
+    times cannot tell: there the rule is the paper's, all training entries of other users, and the log says so.
+
+    Args:
+        encoder: embeds the histories.
+        sequences: the table; only its training rows are searched.
+        queries: rows of ``sequences``.
+        config: how many neighbours, and the rule.
+
+    Returns:
+        One row per query and neighbour: ``score`` is the cosine in [-1, 1], ``item_id`` and ``timestamp`` are the
+        neighbour's next item, ``rank`` 1 is the most similar; equal cosines by neighbour id. Queries whose history has
+        no known item, or that see nobody, have no row.
+    """
+    base = _knowledge_base(sequences)
+    times = milliseconds(base[TIME])
+    users, codes = np.unique(np.concatenate([base[USER], queries[USER]]).astype(str), return_inverse=True)
+    entries = Entries(unit_vectors(encoder.embed(base[HISTORY].tolist())), codes[: len(base)])
+    visible = _visible(times, queries, config.rule)
+    asked = Queries(unit_vectors(encoder.embed(queries[HISTORY].tolist())), codes[len(base) :], visible)
+    matches = nearest_users(entries, asked, config.k)
+    neighbors = base.iloc[matches.entry]
+    found = queries.iloc[matches.query]
+    logger.info("similar users: %d found for %d of %d queries", len(found), len(np.unique(matches.query)), len(queries))
+    return pd.DataFrame(
+        {
+            USER: found[USER].to_numpy(),
+            POSITION: found[POSITION].to_numpy(dtype=np.int64),
+            RANK: matches.rank,
+            NEIGHBOR: users[entries.users[matches.entry]],
+            NEIGHBOR_POSITION: neighbors[POSITION].to_numpy(dtype=np.int64),
+            ITEM: neighbors[TARGET].to_numpy(),
+            TIME: neighbors[TIME].astype("Int64").array,
+            SCORE: matches.cosine,
+        }
+    ).astype({USER: "str", NEIGHBOR: "str", ITEM: "str"})
+
+
+def leak_rate(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:
+    """Give the share, in [0, 1], of retrieved next items that were not taken before their query.
+
+    Measured on queries that have a time; an item without a time counts as a leak, for nothing shows that it came
+    before. nan where no query has a time: then it cannot be measured.
+    """
+    asked = queries[[USER, POSITION, TIME]].rename(columns={TIME: "asked"})
+    joined = similar_users[[USER, POSITION, TIME]].merge(
+        asked, on=[USER, POSITION], how="inner", validate="many_to_one"
+    )
+    if len(joined) != len(similar_users):
+        raise ValueError(f"{len(similar_users) - len(joined)} rows of similar_users belong to none of the queries")
+    asked_at = milliseconds(joined["asked"])
+    timed = asked_at != NEVER
+    if not timed.any():
+        return math.nan
+    return float((milliseconds(joined[TIME])[timed] >= asked_at[timed]).mean())
+
+
+def _knowledge_base(sequences: pd.DataFrame) -> pd.DataFrame:
+    """Training rows, oldest next item first; within one instant by user and position."""
+    rows = sequences[sequences[SPLIT] == TRAIN]
+    ordered = rows.assign(**{TIME: milliseconds(rows[TIME])}).sort_values([TIME, USER, POSITION])
+    return rows.loc[ordered.index]
+
+
+def _visible(times: np.ndarray, queries: pd.DataFrame, rule: str) -> np.ndarray:
+    """Count the entries, oldest first, that each query may see. ``times`` are sorted."""
+    everything = np.full(len(queries), len(times), dtype=np.int64)
+    if rule == "training_users":
+        return everything
+    if not len(times) or times[0] == NEVER:
+        logger.warning(
+            "similar users: the data have no times, so nothing tells whether a neighbour's next item came before the "
+            "query. Only training users are searched; the leak rate cannot be measured."
+        )
+        return everything
+    asked_at = milliseconds(queries[TIME])
+    served = (queries[SPLIT] == SERVE).to_numpy()
+    untimed = (asked_at == NEVER) & ~served
+    if untimed.any():
+        logger.warning("similar users: %d queries have no time in data with times and get no neighbours", untimed.sum())
+    earlier = np.searchsorted(times, asked_at, side="left")
+    return np.where(served, everything, np.where(untimed, 0, earlier))

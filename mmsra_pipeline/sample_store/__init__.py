@@ -1,0 +1,1 @@
+"""The built-in data set: a made-up shop whose structure is known."""

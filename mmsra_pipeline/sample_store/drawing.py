@@ -1,0 +1,109 @@
+"""Pictures of things that are made up: a look is a colour, a pattern and a shape, and only the picture tells it.
+
+Background, place, size and the pattern's phase vary, so that none of them gives the look away.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+Colour = tuple[int, int, int]
+
+COLOURS: Final[dict[str, Colour]] = {
+    "red": (200, 30, 30),
+    "orange": (240, 130, 20),
+    "yellow": (235, 215, 40),
+    "green": (30, 150, 60),
+    "blue": (30, 60, 200),
+    "purple": (130, 40, 160),
+    "white": (245, 245, 245),
+    "black": (25, 25, 25),
+}
+PATTERNS: Final = ("plain", "striped", "dotted", "checked")
+SHAPES: Final = ("mug", "ball", "bag", "lamp", "shirt", "chair")
+GRID = 128  # shapes are given on a grid of this side
+
+
+class Look(NamedTuple):
+    """What a picture shows."""
+
+    colour: str
+    pattern: str
+    shape: str
+
+
+ALL_LOOKS: Final = tuple(Look(colour, pattern, shape) for colour in COLOURS for pattern in PATTERNS for shape in SHAPES)
+
+
+# At random, as new products come: a regular choice (a Latin square, say) would let pattern and shape tell which colours
+# were never seen beside them, and so teach a model to avoid just those that it is asked for.
+HELD_OUT: Final = frozenset(ALL_LOOKS[place] for place in np.random.default_rng(7).permutation(len(ALL_LOOKS))[:40])
+"""Looks that no training ever sees, though each pair of their attributes in others."""
+
+
+def draw(look: Look, side: int, rng: np.random.Generator) -> Image.Image:
+    """Draw a look on a light background as an RGB picture of ``side`` x ``side`` pixels."""
+    scale = side / GRID * rng.uniform(0.85, 1.05)
+    room = 0.06 * side
+    left, top = ((side - GRID * scale) / 2 + rng.uniform(-room, room) for _ in range(2))
+    background = tuple(int(value) for value in rng.integers(150, 221, size=3))
+    picture = Image.new("RGB", (side, side), background)
+    picture.paste(_texture(look, side, scale, rng), (0, 0), _outline(look.shape, side, scale, (left, top)))
+    return picture
+
+
+def _outline(shape: str, side: int, scale: float, origin: tuple[float, float]) -> Image.Image:
+    mask = Image.new("L", (side, side), 0)
+    pen = ImageDraw.Draw(mask)
+
+    def at(*grid: int) -> list[float]:
+        return [origin[index % 2] + value * scale for index, value in enumerate(grid)]
+
+    def line(width: int) -> int:
+        return max(1, round(width * scale))
+
+    if shape == "mug":
+        pen.rectangle(at(30, 40, 85, 105), fill=255)
+        pen.ellipse(at(75, 50, 112, 92), outline=255, width=line(9))
+    elif shape == "ball":
+        pen.ellipse(at(24, 24, 104, 104), fill=255)
+    elif shape == "bag":
+        pen.rectangle(at(28, 52, 100, 112), fill=255)
+        pen.arc(at(44, 20, 84, 84), 180, 360, fill=255, width=line(8))
+    elif shape == "lamp":
+        pen.polygon(at(44, 20, 84, 20, 106, 64, 22, 64), fill=255)
+        pen.rectangle(at(60, 64, 68, 104), fill=255)
+        pen.rectangle(at(42, 104, 86, 114), fill=255)
+    elif shape == "shirt":
+        pen.polygon(at(40, 24, 88, 24, 118, 50, 102, 66, 92, 56, 92, 112, 36, 112, 36, 56, 26, 66, 10, 50), fill=255)
+    elif shape == "chair":
+        pen.rectangle(at(36, 16, 48, 112), fill=255)
+        pen.rectangle(at(36, 62, 96, 74), fill=255)
+        pen.rectangle(at(86, 74, 96, 112), fill=255)
+    else:
+        raise ValueError(f"shape {shape!r} is not one of {SHAPES}")
+    return mask
+
+
+def _texture(look: Look, side: int, scale: float, rng: np.random.Generator) -> Image.Image:
+    colour = COLOURS[look.colour]
+    texture = Image.new("RGB", (side, side), colour)
+    pen = ImageDraw.Draw(texture)
+    marks = (255, 255, 255) if sum(colour) < 380 else (60, 60, 60)  # light on dark and dark on light
+    step = 20 * scale
+    starts = np.arange(-step * rng.uniform(), side, step)
+    if look.pattern == "striped":
+        for x in starts:
+            pen.rectangle([x, 0, x + 0.25 * step, side], fill=marks)
+    elif look.pattern == "dotted":
+        for x in starts:
+            for y in starts:
+                pen.ellipse([x, y, x + 0.4 * step, y + 0.4 * step], fill=marks)
+    elif look.pattern == "checked":
+        for x in starts:
+            for y in starts:
+                pen.rectangle([x, y, x + 0.5 * step, y + 0.5 * step], fill=marks)
+    elif look.pattern != "plain":
+        raise ValueError(f"pattern {look.pattern!r} is not one of {PATTERNS}")
+    return texture

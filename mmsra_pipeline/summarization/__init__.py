@@ -1,0 +1,1 @@
+"""Stage 3: items to keywords, and the summarizer that writes them."""

@@ -1,0 +1,181 @@
+"""The warm start of a backbone whose projector is untrained: pictures get a meaning, keywords their form.
+
+The projector and an adapter of the language model learn to write the summaries of pictures that are known and of the
+catalogue's texts. Before this, a picture is noise to the language model, and rewards would tune nothing but words.
+"""
+
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from peft import PeftModel
+from torch import Tensor
+
+from mmsra_pipeline.backbone import lora
+from mmsra_pipeline.backbone.encoding import IGNORED
+from mmsra_pipeline.backbone.model import Backbone
+from mmsra_pipeline.backbone.scoring import logits_of, positions
+from mmsra_pipeline.config import AlignmentConfig, SummarizationConfig
+from mmsra_pipeline.files import write_atomically
+from mmsra_pipeline.items.images import ItemImages
+from mmsra_pipeline.progress import Progress
+from mmsra_pipeline.sample_store.drawing import Look
+from mmsra_pipeline.summarization.alignment_examples import AlignmentExamples, Example
+from mmsra_pipeline.summarization.alignment_measures import format_rate, measure_drawings, measure_items
+from mmsra_pipeline.summarization.projector_start import rate, start_projector
+from mmsra_pipeline.tracking import Tracker
+
+CHECKPOINT = "alignment.pt"
+MAX_GRADIENT_NORM = 1.0
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AlignmentResult:
+    """An aligned model, and what it sees."""
+
+    model: PeftModel
+    curve: pd.DataFrame
+    """One row a step: ``step``, ``loss`` in nats per token of the answers."""
+    measured: pd.DataFrame
+    """``pictures``, ``attribute``, ``accuracy`` in [0, 1], ``n``."""
+    format_rate: float
+    """Share of catalogue items whose keywords have the form."""
+
+
+def align(
+    backbone: Backbone,
+    item_text: pd.DataFrame,
+    images: ItemImages,
+    settings: AlignmentConfig,
+    config: SummarizationConfig,
+    seed: int,
+    workdir: Path,
+    tracker: Tracker,
+    looks: Mapping[str, Look] | None = None,
+) -> AlignmentResult:
+    """Train the projector and an adapter to write summaries, and measure what the model then sees.
+
+    A training that was stopped goes on from its checkpoint in ``workdir``, and ends with the weights that it would have
+    had without the stop.
+
+    Args:
+        backbone: is given the adapter; use it no more for what must not have it.
+        item_text: the catalogue, with tags and categories.
+        images: its pictures.
+        settings: steps, rates, what is shown.
+        config: the form of keywords.
+        seed: of the adapter's first weights and of the examples.
+        workdir: for the checkpoint; must belong to these inputs and settings alone.
+        tracker: is told the loss of each step and what was measured.
+        looks: true looks by item id, where a catalogue knows them; adds the rows 'held_out_items' to what is measured.
+    """
+    examples = AlignmentExamples(item_text, images, settings, config, side=backbone.config.image_side, seed=seed)
+    model = lora.attach(backbone, settings.lora, train_projector=True, seed=seed)
+    curve = _train(backbone, model, examples, settings, seed, workdir / CHECKPOINT, tracker)
+    model.eval()
+    measured = measure_drawings(backbone, config, count=settings.measured_pictures, seed=seed)
+    if looks:
+        measured = pd.concat([measure_items(backbone, item_text, images, looks, config), measured], ignore_index=True)
+    rate = format_rate(backbone, item_text, images, config, seed=seed)
+    names = measured["pictures"] + "/" + measured["attribute"]
+    found = dict(zip(names, measured["accuracy"].tolist()))
+    tracker.log_metrics({**found, "format_rate": rate}, step=settings.steps)
+    logger.info("alignment: format rate %.3f\n%s", rate, measured.to_string(index=False))
+    return AlignmentResult(model, curve, measured, rate)
+
+
+def _train(
+    backbone: Backbone,
+    model: PeftModel,
+    examples: AlignmentExamples,
+    settings: AlignmentConfig,
+    seed: int,
+    checkpoint: Path,
+    tracker: Tracker,
+) -> pd.DataFrame:
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    optimizer = _optimizer(trained, settings)
+    losses = _resume(checkpoint, trained, optimizer)
+    if not losses:
+        start_projector(backbone, optimizer.param_groups[0]["params"], settings, seed)
+    progress = Progress("alignment", settings.steps - len(losses), "steps")
+    model.train()
+    for step in range(len(losses), settings.steps):
+        torch.manual_seed(seed * 1_000_003 + step)  # of dropout: a training that goes on draws the same
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * rate(step, settings.steps)
+        loss = _step(backbone, examples.batch(step))
+        torch.nn.utils.clip_grad_norm_(trained.values(), MAX_GRADIENT_NORM)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss)
+        tracker.log_metrics({"loss": loss}, step=step + 1)
+        progress.advance(note=f"loss {loss:.3f}")
+        if (step + 1) % settings.checkpoint_every == 0:
+            _save(checkpoint, trained, optimizer, losses)
+    return pd.DataFrame({"step": range(1, len(losses) + 1), "loss": losses}).astype(
+        {"step": "int64", "loss": "float64"}
+    )
+
+
+def _step(backbone: Backbone, parts: Sequence[Sequence[Example]]) -> float:
+    """Add up the gradients of a batch, part by part; give its loss, the mean over the tokens of all answers."""
+    batches = [
+        backbone.encode([example.prompt for example in part], [example.answer for example in part], side="right")
+        for part in parts
+    ]
+    tokens = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
+    total = 0.0
+    for batch in batches:
+        with backbone.autocast():
+            loss = _summed_loss(backbone.model, batch) / tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    return total
+
+
+def _summed_loss(model: Any, batch: dict[str, Tensor]) -> Tensor:
+    """Logits are made only where an answer's token is predicted: over whole prompts they would cost a quarter more."""
+    labels = batch.pop("labels")[:, 1:]
+    answered = labels != IGNORED
+    states = model.base_model(**batch, position_ids=positions(model, batch), use_cache=False).last_hidden_state
+    logits = logits_of(model, states[:, :-1][answered])  # the state at t predicts the token at t + 1
+    return torch.nn.functional.cross_entropy(logits, labels[answered], reduction="sum")
+
+
+def _optimizer(trained: Mapping[str, Tensor], settings: AlignmentConfig) -> torch.optim.Optimizer:
+    adapter = [value for name, value in trained.items() if "lora_" in name]
+    projector = [value for name, value in trained.items() if "lora_" not in name]
+    groups: list[dict[str, Any]] = [
+        {"params": projector, "peak": settings.projector_learning_rate},
+        {"params": adapter, "peak": settings.lora_learning_rate},
+    ]
+    return torch.optim.AdamW(groups, lr=0.0, weight_decay=0.0)
+
+
+def _save(
+    checkpoint: Path, trained: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, losses: Sequence[float]
+) -> None:
+    content = io.BytesIO()
+    torch.save({"trained": dict(trained), "optimizer": optimizer.state_dict(), "losses": list(losses)}, content)
+    write_atomically(checkpoint, content.getvalue())
+
+
+def _resume(checkpoint: Path, trained: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> list[float]:
+    """Take up weights and moments of the checkpoint, if there is one; give the losses of the steps it has done."""
+    if not checkpoint.is_file():
+        return []
+    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    with torch.no_grad():
+        for name, value in trained.items():
+            value.copy_(saved["trained"][name])
+    optimizer.load_state_dict(saved["optimizer"])
+    losses: list[float] = saved["losses"]
+    logger.info("alignment: goes on after step %d", len(losses))
+    return losses

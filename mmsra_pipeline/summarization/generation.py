@@ -1,0 +1,103 @@
+"""Writes the keywords of items, those that were not written before."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmsra_pipeline.backbone.model import Backbone
+from mmsra_pipeline.backbone.sentences import SentenceEncoder
+from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
+from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.items.images import ItemImages
+from mmsra_pipeline.progress import batches
+from mmsra_pipeline.summarization import prompts
+from mmsra_pipeline.summarization.cache import KeywordCache, cache_key
+from mmsra_pipeline.summarization.keywords import parse_summary, words_of
+from mmsra_pipeline.summarization.rewards import information
+
+COLUMNS = [ITEM, KEYWORDS, "image_keywords", "text_keywords", "completion", "well_formed", "copied", "information"]
+
+
+def write_keywords(
+    backbone: Backbone,
+    items: pd.DataFrame,
+    images: ItemImages,
+    config: SummarizationConfig,
+    sentences: SentenceEncoder,
+    cache: KeywordCache,
+    summarizer: str,
+) -> tuple[pd.DataFrame, int]:
+    """Give one row of keywords per item, in the order of ``items``, and how many had to be generated.
+
+    Args:
+        backbone: the summarizer.
+        items: rows of ``item_text``.
+        images: their pictures.
+        config: how many keywords, and how long.
+        sentences: phi of eq. 1, for the column ``information``.
+        cache: is asked first and told every batch, so a killed run goes on where it was.
+        summarizer: fingerprint of the weights that write.
+
+    Returns:
+        Columns ``COLUMNS``. ``copied`` is the share, in [0, 1], of keyword words that stand in the item's text;
+        ``information`` the cosine of keywords and text, nan for an item without text.
+    """
+    texts = items[TEXT].fillna("").tolist()
+    ids = items[ITEM].tolist()
+    keys = [
+        cache_key(
+            image_sha256=images.image_hash(item),
+            text=text,
+            prompt_version=prompts.VERSION,
+            settings=config.max_new_tokens,
+            summarizer=summarizer,
+        )
+        for item, text in zip(ids, texts)
+    ]
+    # Items of like length in a batch waste little padding; items that are alike in all are written once.
+    missing = sorted({key: row for row, key in enumerate(keys) if cache.get(key) is None}.values())
+    missing.sort(key=lambda row: len(texts[row]))
+    for rows in batches(missing, backbone.config.batch_size, "keywords"):
+        shown = [prompts.summary_prompt(texts[row], images.get(ids[row])) for row in rows]
+        said = backbone.generate(shown, max_new_tokens=config.max_new_tokens, stop="\n\n")
+        cache.put(dict(zip((keys[row] for row in rows), said, strict=True)))
+    completions = [cache.get(key) or "" for key in keys]
+    return keyword_table(ids, texts, completions, config, sentences), len(missing)
+
+
+def keyword_table(
+    items: Sequence[str],
+    texts: Sequence[str],
+    completions: Sequence[str],
+    config: SummarizationConfig,
+    sentences: SentenceEncoder,
+) -> pd.DataFrame:
+    """Read completions and measure them against the items' texts."""
+    summaries = [parse_summary(completion, config) for completion in completions]
+    said = [", ".join(summary.keywords) for summary in summaries]
+    cosines = information(sentences.encode(said), sentences.encode(texts))
+    return pd.DataFrame(
+        {
+            ITEM: list(items),
+            KEYWORDS: [list(summary.keywords) for summary in summaries],
+            "image_keywords": [list(summary.image_keywords) for summary in summaries],
+            "text_keywords": [list(summary.text_keywords) for summary in summaries],
+            "completion": list(completions),
+            "well_formed": [summary.well_formed for summary in summaries],
+            "copied": [copy_rate(summary.keywords, text) for summary, text in zip(summaries, texts)],
+            "information": np.where([bool(text) for text in texts], cosines, np.nan),
+        },
+        columns=COLUMNS,
+    )
+
+
+def copy_rate(keywords: Sequence[str], text: str) -> float:
+    """Give the share of keyword words that stand in the text; 0 without keywords.
+
+    >>> copy_rate(["red mug", "ceramic"], "A ceramic mug")
+    0.6666666666666666
+    """
+    said = [word for keyword in keywords for word in words_of(keyword)]
+    there = set(words_of(text))
+    return sum(word in there for word in said) / len(said) if said else 0.0

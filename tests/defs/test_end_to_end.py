@@ -1,0 +1,247 @@
+"""The whole graph on the tiny sample store with a tiny random backbone, by the command line, in processes of their own.
+
+The tests go on from each other, in the order of the file: a first refresh takes most of a minute.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import duckdb
+import pytest
+import yaml
+from tiny import tiny_fastvlm
+
+from mmsra_pipeline.defs.settings import READS
+from mmsra_pipeline.store import Store
+
+pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
+
+ALL = set(READS)
+SETTINGS = {
+    "preset": "sample",
+    "backbone": {"image_side": 32, "device": "cpu"},
+    "alignment": {"steps": 2, "batch_size": 2, "measured_pictures": 4},
+    "grpo": {"steps": 1, "items_per_step": 1, "group_size": 2},
+    "summarization": {"draft_items": 4, "max_new_tokens": 8},
+    "retrieval": {"encoder": {"dim": 8, "heads": 1, "epochs": 2}, "first_stage": {"candidates": 4}},
+    "recommendation": {"examples": 8, "batch_size": 4, "checkpoint_every": 1, "prompt": {"history_length": 2}},
+    "evaluation": {"users": 4, "negatives": 5, "bootstrap": 20},
+    "recommendations": {"users": 3, "top_n": 2},
+}
+TABLE = "user_id,item_id,timestamp\n"
+
+
+class Shell:
+    """Runs the command line in a root of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = root / "settings.yaml"
+        self.environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
+        self.environment |= {
+            "MMSRA_ROOT": str(root),
+            "MMSRA_CONFIG": str(self.config),
+            "OMP_NUM_THREADS": "2",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def settings(self, **changes):
+        tree = json.loads(json.dumps(SETTINGS))
+        tree["backbone"]["model"] = str(self.root / "tiny")
+        for path, value in changes.items():
+            *outer, last = path.split("__")
+            inner = tree
+            for name in outer:
+                inner = inner.setdefault(name, {})
+            inner[last] = value
+        self.config.write_text(yaml.safe_dump(tree))
+
+    def start(self, *words: str) -> subprocess.Popen:
+        command = [sys.executable, "-c", "from mmsra_pipeline.cli import main; main()", *words]
+        return subprocess.Popen(
+            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.root
+        )
+
+    def run(self, *words: str) -> tuple[int, str, str]:
+        process = self.start(*words)
+        out, err = process.communicate(timeout=600)
+        return process.returncode, out, err
+
+    def refresh(self, *words: str) -> dict:
+        code, out, err = self.run("refresh", "--json", *words)
+        assert code == 0, err
+        return json.loads(out)
+
+    def add_tables(self, name: str, interactions: str, items: str = "item_id,title\ni1,Mug\n") -> Path:
+        folder = self.root / "sources" / name
+        folder.mkdir(parents=True)
+        (folder / "interactions.csv").write_text(interactions)
+        (folder / "items.csv").write_text(items)
+        code, _, err = self.run("dataset", "add", name, "--format", "tables", "--path", str(folder))
+        assert code == 0, err
+        return folder
+
+    def add_second(self) -> None:
+        options = ["--option", "size=tiny", "--option", "seed=1"]
+        code, _, err = self.run("dataset", "add", "second", "--format", "sample", *options)
+        assert code == 0, err
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    shell = Shell(tmp_path_factory.mktemp("root"))
+    shell.settings()
+    tiny_fastvlm(shell.root / "tiny")
+    code, _, err = shell.run("dataset", "add", "shop", "--format", "sample", "--option", "size=tiny")
+    assert code == 0, err
+    return shell
+
+
+def names(entries) -> list[str]:
+    return [entry["asset"] for entry in entries]
+
+
+def runs(shell: Shell, **tags: str) -> list[dg.DagsterRun]:
+    with dg.DagsterInstance.from_config(str(shell.root / "dagster_home")) as instance:
+        return list(instance.get_runs(dg.RunsFilter(tags={"mmsra/refresh": "true", **tags})))
+
+
+def test_one_command_takes_an_empty_root_to_metrics_in_one_run(shell):
+    done = shell.refresh("--dataset", "shop")
+    assert set(names(done["stale"])) == ALL
+    assert set(names(done["materialized"])) == ALL
+    [run] = runs(shell)
+    assert run.status == dg.DagsterRunStatus.SUCCESS
+
+
+def test_metrics_and_recommendations_are_there_for_every_row_and_user(shell):
+    code, out, err = shell.run("metrics", "--dataset", "shop", "--json")
+    assert code == 0, err
+    rows = json.loads(out)["rows"]
+    expected = {
+        (row, protocol)
+        for row in ("random", "popularity", "cooccurrence", "sasrec", "mmsrarec")
+        for protocol in ("uniform", "popularity")
+    }
+    assert {(row["row"], row["protocol"]) for row in rows} == expected
+    for row in rows:
+        assert {"hr@5", "ndcg@5", "mrr@5", "auc_pooled", "auc_user"} < set(row)
+    lists = Store(shell.root / "data").read("recommendations", "shop")
+    assert lists.groupby("user_id").size().tolist() == [2, 2, 2]
+
+
+def test_every_table_is_in_the_catalog(shell):
+    with duckdb.connect(str(shell.root / "data" / "catalog.duckdb"), read_only=True) as catalog:
+        views = {
+            name for (name,) in catalog.execute("select view_name from duckdb_views() where not internal").fetchall()
+        }
+    assert views == ALL | {"raw_items", "rejects", "funnel", "candidates"}
+
+
+def test_the_ui_is_given_samples_plots_settings_and_checks(shell):
+    with dg.DagsterInstance.from_config(str(shell.root / "dagster_home")) as instance:
+        for asset in ALL:
+            wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=["shop"])
+            event = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
+            assert {"dagster/row_count", "sample", "slice", "settings", "config"} <= set(event.metadata), asset
+            if asset in {"alignment", "summarizer", "user_encoder", "recommender"}:
+                assert {"plot", "plot_file", "mlflow_run", "artifact"} <= set(event.metadata), asset
+                picture = Path(event.metadata["plot_file"].value)
+                assert picture.read_bytes().startswith(b"\x89PNG")
+        [run] = instance.get_runs()
+        told = [entry.user_message for entry in instance.all_logs(run.run_id) if entry.dagster_event is None]
+    assert any("recommender is done" in message for message in told)
+
+
+def test_a_second_refresh_materializes_nothing(shell):
+    start = time.monotonic()
+    done = shell.refresh("--dataset", "shop")
+    assert done == {"dataset": "shop", "stale": [], "materialized": []}
+    assert time.monotonic() - start < 30
+
+
+def test_a_setting_of_similar_users_marks_exactly_it_and_what_depends_on_it(shell):
+    shell.settings(retrieval__similar_users={"k": 2})
+    stale = shell.refresh("--dataset", "shop", "--dry-run")["stale"]
+    assert set(names(stale)) == {
+        "similar_users",
+        "sft_dataset",
+        "recommender",
+        "rankings",
+        "metrics",
+        "recommendations",
+    }
+    assert stale[0]["reasons"] == ["settings changed: retrieval.similar_users.k 3 -> 2"]
+    shell.settings()
+    assert shell.refresh("--dataset", "shop", "--dry-run")["stale"] == []
+
+
+def test_a_setting_that_changes_no_output_stops_where_it_is_read(shell):
+    shell.settings(interactions__max_users=1000)
+    done = shell.refresh("--dataset", "shop")
+    assert "metrics" in names(done["stale"])
+    assert names(done["materialized"]) == ["interactions"]
+
+
+def test_a_csv_without_a_needed_column_says_which_file_and_column_and_the_shop_is_left_alone(shell):
+    shell.add_tables("torn", "user_id,thing,timestamp\nu1,i1,1\n")
+    code, out, err = shell.run("refresh", "--json")
+    assert code == 1
+    assert "dataset torn: raw_reviews:" in err
+    assert "interactions.csv" in err
+    assert "item_id" in err
+    assert "Traceback" not in err
+    assert {entry["partition"] for entry in json.loads(out)["stale"]} == {"torn"}
+    assert shell.run("dataset", "remove", "torn")[0] == 0
+
+
+def test_a_typo_in_a_dataset_file_says_which_file_and_what_was_meant(shell):
+    shell.add_tables("typo", TABLE)
+    file = shell.root / "datasets" / "typo.yaml"
+    file.write_text(file.read_text() + "colums: {user_id: customer}\n")
+    code, _, err = shell.run("refresh", "--dataset", "typo")
+    assert code == 1
+    assert "typo.yaml: 1 invalid setting(s)" in err
+    assert "colums: no such setting. Did you mean 'columns'?" in err
+    assert shell.run("dataset", "remove", "typo")[0] == 0
+
+
+def test_a_refresh_that_was_killed_goes_on_where_it_was(shell):
+    code, _, err = shell.run(
+        "dataset", "add", "second", "--format", "sample", "--option", "size=tiny", "--option", "seed=1"
+    )
+    assert code == 0, err
+    process = shell.start("refresh", "--dataset", "second")
+    for line in process.stderr:
+        if re.search(r"second: (sft_dataset|recommender) begins", line):
+            process.send_signal(signal.SIGKILL)
+            break
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    [killed] = [run for run in runs(shell, **{"dagster/partition": "second"}) if not run.is_finished]
+
+    done = shell.refresh("--dataset", "second")
+
+    made = set(names(done["materialized"]))
+    assert "metrics" in made
+    assert not made & {"raw_reviews", "user_encoder", "item_keywords"}
+    after = {run.run_id: run.status for run in runs(shell)}
+    assert after[killed.run_id] == dg.DagsterRunStatus.FAILURE
+    assert shell.refresh("--dataset", "second")["stale"] == []
+
+
+def test_a_dataset_that_was_removed_and_added_again_is_made_again(shell):
+    code, out, err = shell.run("dataset", "remove", "second")
+    assert code == 0, err
+    assert "metrics" in out
+    shell.add_second()
+    stale = shell.refresh("--dataset", "second", "--dry-run")["stale"]
+    assert set(names(stale)) == ALL
+    assert stale[0]["reasons"] == ["what it had made is gone"]

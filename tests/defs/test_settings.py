@@ -1,0 +1,61 @@
+import pytest
+
+from mmsra_pipeline.config import Config
+from mmsra_pipeline.defs.settings import READS, WITHOUT_EFFECT, _leaves, readable, settings_of
+
+BASE = Config()
+
+
+def changed(section, **values):
+    """A configuration with some settings of a section changed."""
+    tree = BASE.model_dump()
+    inner = tree
+    for name in section.split(".") if section else []:
+        inner = inner[name]
+    inner.update(values)
+    return Config.model_validate(tree)
+
+
+def affected(config):
+    return {asset for asset in READS if settings_of(asset, config) != settings_of(asset, BASE)}
+
+
+def test_a_setting_of_similar_users_is_read_by_that_asset_alone():
+    assert affected(changed("retrieval.similar_users", k=5)) == {"similar_users"}
+
+
+def test_a_setting_of_cooccurrence_is_read_by_those_that_build_the_index():
+    expected = {"cooccurrence_neighbors", "sft_dataset", "rankings", "recommendations"}
+    assert affected(changed("retrieval.cooccurrence", window=2)) == expected
+
+
+def test_the_learning_rate_of_the_recommender_makes_nothing_before_it_stale():
+    assert affected(changed("recommendation", learning_rate=1.0)) == {"recommender"}
+
+
+def test_the_device_and_the_batch_of_generation_make_nothing_stale():
+    assert affected(changed("backbone", device="cpu", batch_size=3)) == set()
+
+
+def test_every_setting_is_read_by_some_asset():
+    every = {path for name in Config.model_fields for path in _leaves(name, BASE.section(name))}
+    read = {path for asset in READS for path in settings_of(asset)}
+    assert every - read == set(WITHOUT_EFFECT)
+
+
+def test_reading_what_is_not_declared_raises_and_says_where_to_declare_it():
+    config = readable("metrics", BASE)
+    with pytest.raises(
+        LookupError, match=r"asset 'metrics' reads the setting 'evaluation.negatives'.*READS\['metrics'\]"
+    ):
+        config.evaluation.negatives  # noqa: B018  (reading is what is tested)
+
+
+def test_a_section_that_nothing_of_is_declared_is_refused_as_a_whole():
+    with pytest.raises(LookupError, match="'retrieval'"):
+        readable("metrics", BASE).retrieval  # noqa: B018
+
+
+def test_a_declared_section_comes_as_itself_and_a_part_gives_its_values():
+    assert readable("similar_users", BASE).retrieval.similar_users is BASE.retrieval.similar_users
+    assert readable("metrics", BASE).evaluation.cutoff == BASE.evaluation.cutoff

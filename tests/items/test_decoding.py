@@ -1,0 +1,133 @@
+import contextlib
+import io
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmsra_pipeline.items.decoding import UnreadableImageError, decode_image, to_jpeg
+
+RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
+
+
+def encoded(image: Image.Image, kind: str, **options) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, kind, **options)
+    return sink.getvalue()
+
+
+def decode(content: bytes, *, max_side: int = 64, max_pixels: int = 10_000) -> Image.Image:
+    return decode_image(content, max_side=max_side, max_pixels=max_pixels)
+
+
+def near(pixel: object, colour: tuple[int, int, int], slack: int = 6) -> bool:
+    return bool(np.abs(np.subtract(pixel, colour)).max() <= slack)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_common_formats_become_rgb(kind):
+    picture = decode(encoded(Image.new("RGB", (8, 4), RED), kind))
+    assert (picture.mode, picture.size) == ("RGB", (8, 4))
+    assert near(picture.getpixel((1, 1)), RED)
+
+
+def test_a_large_picture_shrinks_within_the_side_and_keeps_its_shape():
+    assert decode(encoded(Image.new("RGB", (100, 50), RED), "PNG"), max_side=20).size == (20, 10)
+    assert decode(encoded(Image.new("RGB", (50, 100), RED), "JPEG"), max_side=20).size == (10, 20)
+
+
+def test_a_small_picture_is_not_blown_up():
+    assert decode(encoded(Image.new("RGB", (3, 2), RED), "PNG")).size == (3, 2)
+
+
+def test_exif_orientation_turns_the_picture_upright():
+    image = Image.new("RGB", (16, 8), RED)
+    image.paste(BLUE, (0, 0, 8, 8))  # blue left, red right
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: show it turned clockwise
+    picture = decode(encoded(image, "JPEG", exif=exif, quality=95, subsampling=0))
+    assert picture.size == (8, 16)
+    assert near(picture.getpixel((4, 2)), BLUE, 30)
+    assert near(picture.getpixel((4, 13)), RED, 30)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
+def test_transparency_is_laid_on_white(kind):
+    assert near(decode(encoded(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), kind)).getpixel((4, 4)), WHITE)
+
+
+def test_a_transparent_palette_colour_is_white_and_the_others_stay():
+    image = Image.new("P", (2, 1))
+    image.putpalette([*RED, *BLUE])
+    image.putpixel((1, 0), 1)
+    picture = decode(encoded(image, "PNG", transparency=0))
+    assert [picture.getpixel((x, 0)) for x in (0, 1)] == [WHITE, BLUE]
+
+
+def test_cmyk_jpeg_shows_its_colour():
+    assert near(
+        decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95)).getpixel((4, 4)), RED, 12
+    )
+
+
+def test_sixteen_bit_grey_is_scaled_and_not_clipped_to_white():
+    image = Image.fromarray(np.full((4, 4), 32768, dtype=np.uint16))
+    assert near(decode(encoded(image, "PNG")).getpixel((1, 1)), (128, 128, 128), 1)
+
+
+def test_of_an_animation_the_first_frame_counts():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (BLUE, RED)]
+    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert near(decode(content).getpixel((4, 4)), BLUE)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and has no pixels."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = b"IDAT" + zlib.compress(b"")
+    chunks = [struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part)) for part in (body, data)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"no picture", "not readable as a picture"),
+        (b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"/>', "the file is SVG"),
+        (b"\xef\xbb\xbf \n<svg/>", "the file is SVG"),
+        (b"<!DOCTYPE html><html>404</html>", "the file is HTML"),
+        (encoded(Image.new("RGB", (64, 64), RED), "PNG")[:60], "not readable as a picture"),
+        (encoded(Image.new("RGB", (200, 200), RED), "JPEG")[:400], "not readable as a picture"),
+        (encoded(Image.new("RGB", (101, 100), RED), "PNG"), r"101 x 100 pixels are more than items\.max_image_pixels"),
+        (png_header(60_000, 60_000), "not readable as a picture: DecompressionBombError"),
+        (png_header(12_000, 12_000), r"12000 x 12000 pixels are more than items\.max_image_pixels"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not readable as a picture"),
+    ],
+)
+def test_what_is_no_usable_picture_is_refused_with_the_reason(content, reason):
+    with pytest.raises(UnreadableImageError, match=reason):
+        decode(content)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_damaged_files_raise_nothing_but_the_one_error(kind):
+    chance = random.Random(0)
+    whole = encoded(Image.effect_noise((24, 24), 60).convert("RGB"), kind)
+    for _ in range(150):
+        content = bytearray(whole)
+        for _ in range(chance.randint(1, 6)):
+            content[chance.randrange(len(content))] = chance.randrange(256)
+        with contextlib.suppress(UnreadableImageError):
+            assert decode(bytes(content)).mode == "RGB"
+
+
+def test_the_same_picture_gives_the_same_bytes_without_metadata():
+    exif = Image.Exif()
+    exif[0x010E] = "a secret place"
+    content = encoded(Image.new("RGB", (8, 8), RED), "JPEG", exif=exif)
+    assert to_jpeg(decode(content)) == to_jpeg(decode(content))
+    assert b"secret" not in to_jpeg(decode(content))

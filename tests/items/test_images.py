@@ -1,0 +1,131 @@
+import hashlib
+import logging
+
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mmsra_pipeline.config import ItemsConfig
+from mmsra_pipeline.errors import MissingInputError
+from mmsra_pipeline.interactions.pictures import hash_images
+from mmsra_pipeline.interactions.raw import item_table
+from mmsra_pipeline.items import images as module
+from mmsra_pipeline.items.images import ItemImages, build_item_images, load_image
+
+
+@pytest.fixture
+def root(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.new("RGB", (40, 20), "red").save(folder / "a.png")
+    (folder / "bad.png").write_bytes(b"no picture")
+    Image.new("RGB", (9, 9), "blue").save(tmp_path / "secret.png")
+    return folder
+
+
+def raw_items(root, **images: str | None) -> pd.DataFrame:
+    table = pd.DataFrame({"item_id": list(images), "image": list(images.values())}, dtype="str")
+    return item_table(table.assign(image_sha256=hash_images(table["image"], root)))
+
+
+def build(root, artifacts, items, ids=None, previous=None, **settings):
+    ids = items["item_id"].tolist() if ids is None else ids
+    return build_item_images(items, ids, root, artifacts, ItemsConfig(**settings), previous).set_index("item_id")
+
+
+def count_decodings(monkeypatch) -> list[bytes]:
+    decoded: list[bytes] = []
+    original = module.decode_image
+
+    def counting(content, **bounds):
+        decoded.append(content)
+        return original(content, **bounds)
+
+    monkeypatch.setattr(module, "decode_image", counting)
+    return decoded
+
+
+def test_each_item_gets_a_status_and_a_broken_one_does_not_stop_the_rest(root, artifacts, caplog):
+    items = raw_items(
+        root, bad="bad.png", none=None, gone="gone.png", out="../secret.png", url="https://x.org/a.png", a="a.png"
+    )
+    with caplog.at_level(logging.WARNING):
+        table = build(root, artifacts, items, [*items["item_id"], "unknown"])
+    assert table["status"].to_dict() == {
+        "bad": "broken", "none": "missing", "gone": "missing", "out": "broken", "url": "missing", "a": "ok",
+        "unknown": "missing",
+    }  # fmt: skip
+    reasons = table["reason"].fillna("").to_dict()
+    assert reasons["bad"].startswith("'bad.png': not readable as a picture")
+    assert reasons["none"] == reasons["unknown"] == "the source names no picture"
+    assert reasons["gone"] == "'gone.png' is not in the picture folder"
+    assert reasons["out"] == "'../secret.png' leads out of the picture folder and was not read"
+    assert reasons["url"].startswith("pictures by URL are not fetched in this version")
+    assert reasons["a"] == ""
+    assert table["image_sha256"].notna().to_dict() == {item: item == "a" for item in table.index}
+    assert "picture of item bad" in caplog.text
+
+
+def test_a_stored_picture_lies_under_the_hash_of_its_bytes_within_the_side(root, artifacts):
+    row = build(root, artifacts, raw_items(root, a="a.png"), image_side=10).loc["a"]
+    path = artifacts.blob_path("images", row["image_sha256"], ".jpg")
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == row["image_sha256"]
+    assert (row["width"], row["height"]) == (10, 5)
+    picture = load_image(artifacts, row["image_sha256"])
+    assert (picture.mode, picture.size, picture.format) == ("RGB", (10, 5), None)
+
+
+def test_unchanged_pictures_are_not_decoded_again(root, artifacts, monkeypatch):
+    items = raw_items(root, a="a.png", bad="bad.png")
+    before = build(root, artifacts, items).reset_index()
+    decoded = count_decodings(monkeypatch)
+    again = build(root, artifacts, items, previous=before).reset_index()
+    assert decoded == []
+    pd.testing.assert_frame_equal(again, before)
+
+
+def test_a_changed_picture_a_changed_setting_or_a_lost_jpeg_is_decoded_again(root, artifacts, monkeypatch):
+    items = raw_items(root, a="a.png")
+    before = build(root, artifacts, items).reset_index()
+    decoded = count_decodings(monkeypatch)
+    build(root, artifacts, items, previous=before, image_side=8)
+    assert len(decoded) == 1
+    artifacts.blob_path("images", before["image_sha256"][0], ".jpg").unlink()
+    build(root, artifacts, items, previous=before)
+    assert len(decoded) == 2
+    Image.new("RGB", (40, 20), "green").save(root / "a.png")
+    changed = build(root, artifacts, raw_items(root, a="a.png"), previous=before)
+    assert len(decoded) == 3
+    assert changed.loc["a", "image_sha256"] != before["image_sha256"][0]
+
+
+def test_an_earlier_result_survives_the_store(root, artifacts, store, monkeypatch):
+    items = raw_items(root, a="a.png", bad="bad.png")
+    before = build(root, artifacts, items).reset_index()
+    first = store.replace("item_images", "shop", before)
+    decoded = count_decodings(monkeypatch)
+    again = build(root, artifacts, items, previous=store.read("item_images", "shop")).reset_index()
+    assert decoded == []
+    assert store.replace("item_images", "shop", again).version == first.version
+
+
+def test_without_a_picture_folder_all_pictures_are_missing(artifacts):
+    table = build(None, artifacts, raw_items(None, a="a.png"))
+    assert table.loc["a", ["status", "reason"]].tolist() == ["missing", "the data set has no picture folder"]
+
+
+def test_item_images_gives_pictures_by_item_and_none_without(root, artifacts):
+    table = build(root, artifacts, raw_items(root, a="a.png", bad="bad.png")).reset_index()
+    images = ItemImages(artifacts, table)
+    picture = images.get("a")
+    assert picture is not None
+    assert picture.size == (40, 20)
+    assert images.get("a") is picture
+    assert images.get("bad") is None
+    assert images.get("unknown") is None
+    assert images.image_hash("a") == table["image_sha256"][0]
+
+
+def test_a_picture_that_was_deleted_says_how_to_mend_it(artifacts):
+    with pytest.raises(MissingInputError, match=r"picture f00 is not in .*Materialize item_images again"):
+        load_image(artifacts, "f00")

@@ -1,0 +1,124 @@
+"""Four users of a small shop, worked by hand, for the tests of this stage."""
+
+import io
+
+import pandas as pd
+from PIL import Image
+
+from mmsra_pipeline.artifacts import Artifacts
+from mmsra_pipeline.columns import (
+    HISTORY,
+    IMAGE_HASH,
+    ITEM,
+    KEYWORDS,
+    POSITION,
+    RATING,
+    SPLIT,
+    TARGET,
+    TEXT,
+    TIME,
+    TITLE,
+    USER,
+)
+from mmsra_pipeline.config import CooccurrenceConfig, PromptConfig, RecommendationConfig
+from mmsra_pipeline.items.images import ItemImages
+from mmsra_pipeline.recommendation.context import PromptContext, Query, prompt_context
+from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
+from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+
+DAY = 86_400_000
+WORDS = {
+    "mug": ["red", "mug", "gift"],
+    "pot": ["tea", "pot"],
+    "ball": ["blue", "ball"],
+    "lamp": ["lamp", "reading"],
+    "bag": ["bag", "leather", "gift"],
+    "shirt": ["shirt"],
+    "chair": [],
+    "new": ["unseen"],
+}
+# user -> (day, item) in order; leave_last_out: the last two of each user are held out
+EVENTS = {
+    "u1": [(1, "mug"), (2, "pot"), (3, "ball"), (7, "lamp"), (9, "bag")],
+    "u2": [(1, "mug"), (3, "pot"), (4, "lamp"), (6, "shirt"), (8, "ball")],
+    "u3": [(2, "mug"), (5, "pot"), (6, "chair"), (8, "bag"), (9, "lamp")],
+    "u4": [(1, "ball"), (2, "shirt"), (3, "lamp"), (5, "mug"), (7, "pot")],
+}
+
+
+def interactions() -> pd.DataFrame:
+    rows = [
+        {USER: user, ITEM: item, TIME: day * DAY, RATING: float("nan"), POSITION: place}
+        for user, events in EVENTS.items()
+        for place, (day, item) in enumerate(events)
+    ]
+    return pd.DataFrame(rows).astype({TIME: "Int64"})
+
+
+def training() -> pd.DataFrame:
+    table = interactions()
+    last = table.groupby(USER)[POSITION].transform("max")
+    return table[table[POSITION] <= last - 2].reset_index(drop=True)
+
+
+def sequences() -> pd.DataFrame:
+    rows = []
+    for user, events in EVENTS.items():
+        items = [item for _, item in events]
+        for place in range(1, len(events)):
+            split = {1: "test", 2: "validation"}.get(len(events) - place, "train")
+            rows.append((user, split, place, items[:place], items[place], events[place][0] * DAY))
+        rows.append((user, "serve", len(events), items, None, None))
+    table = pd.DataFrame(rows, columns=[USER, SPLIT, POSITION, HISTORY, TARGET, TIME])
+    return table.astype({TIME: "Int64"})
+
+
+def keywords() -> pd.DataFrame:
+    return pd.DataFrame({ITEM: list(WORDS), KEYWORDS: list(WORDS.values())})
+
+
+def item_text() -> pd.DataFrame:
+    titles = [f"The {item}" for item in WORDS]
+    return pd.DataFrame({ITEM: list(WORDS), TITLE: titles, TEXT: [f"{title}. For the home." for title in titles]})
+
+
+def similar_users(rows: list[tuple[str, int, int, str]] | None = None) -> pd.DataFrame:
+    return pd.DataFrame(rows or [], columns=[USER, POSITION, "rank", ITEM])
+
+
+def index() -> CooccurrenceIndex:
+    return CooccurrenceIndex(training(), CooccurrenceConfig(min_users=1))
+
+
+def context(
+    similar: list[tuple[str, int, int, str]] | None = None, pictures: ItemImages | None = None, **settings: object
+) -> PromptContext:
+    return prompt_context(
+        PromptConfig.model_validate(settings),
+        keywords=keywords(),
+        item_text=item_text(),
+        similar_users=similar_users(similar),
+        index=index(),
+        training=training(),
+        images=pictures,
+    )
+
+
+def query(history: tuple[str, ...] = ("mug", "pot"), user: str = "u9", day: int | None = 10) -> Query:
+    return Query(user, len(history), history, None if day is None else day * DAY)
+
+
+def images(artifacts: Artifacts) -> ItemImages:
+    """All items but the chair and the new one have a picture, each of one colour."""
+    rows = []
+    for place, item in enumerate(WORDS):
+        content = io.BytesIO()
+        Image.new("RGB", (24, 24), (30 * place, 200 - 20 * place, 90)).save(content, "JPEG")
+        stored = artifacts.put_blob("images", content.getvalue(), ".jpg") if item not in ("chair", "new") else None
+        rows.append((item, stored))
+    return ItemImages(artifacts, pd.DataFrame(rows, columns=[ITEM, IMAGE_HASH]))
+
+
+def examples(count: int = 24) -> pd.DataFrame:
+    config = RecommendationConfig(examples=count, min_history=1)
+    return build_sft_dataset(sequences(), training(), keywords(), item_text(), similar_users(), index(), config, seed=0)

@@ -1,0 +1,78 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from recommendation.shop import context, images, sequences
+from tiny import tiny_backbone
+
+from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, USER
+from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.recommendation import prompts
+from mmsra_pipeline.recommendation.context import queries_of
+from mmsra_pipeline.recommendation.scoring import score_candidates
+
+ROWS = [
+    ("uniform", "u1", 4, "bag"),
+    ("uniform", "u1", 4, "chair"),
+    ("uniform", "u2", 4, "ball"),
+    ("popularity", "u1", 4, "bag"),
+    ("popularity", "u1", 4, "new"),
+]
+
+
+def candidates() -> pd.DataFrame:
+    return pd.DataFrame(ROWS, columns=["protocol", USER, POSITION, ITEM], index=[9, 7, 5, 3, 1])
+
+
+def queries() -> pd.DataFrame:
+    table = sequences()
+    return table[table[SPLIT] == TEST]
+
+
+def counted(backbone, monkeypatch) -> list[int]:
+    asked: list[int] = []
+    score = backbone.first_token_scores
+    monkeypatch.setattr(backbone, "first_token_scores", lambda p, **kw: asked.append(len(p)) or score(p, **kw))
+    return asked
+
+
+def test_each_row_gets_the_p_of_its_own_prompt(tmp_path, artifacts):
+    backbone, pictures = tiny_backbone(tmp_path), images(artifacts)
+    shop = context(pictures=pictures)
+    found = score_candidates(backbone, queries(), candidates(), shop)
+    assert found.index.tolist() == [9, 7, 5, 3, 1]
+    by_user = {query.user: query for query in queries_of(queries())}
+    for (_, user, _, item), p in zip(ROWS, found):
+        prompt = prompts.render(prompts.yes_no_prompt(shop, by_user[user], item), pictures)
+        assert p == pytest.approx(float(backbone.first_token_scores([prompt])[0]), abs=1e-4)
+    assert found[9] == found[3]
+
+
+def test_an_item_in_two_lists_is_scored_once(tmp_path, artifacts, monkeypatch):
+    backbone = tiny_backbone(tmp_path)
+    asked = counted(backbone, monkeypatch)
+    score_candidates(backbone, queries(), candidates(), context(pictures=images(artifacts)))
+    assert asked == [3, 1]  # u1: bag, chair, new; u2: ball
+
+
+def test_a_scoring_that_was_stopped_goes_on(tmp_path, artifacts, monkeypatch):
+    backbone, shop = tiny_backbone(tmp_path), context(pictures=images(artifacts))
+    whole = score_candidates(backbone, queries(), candidates(), shop, tmp_path)
+    file = tmp_path / "scores.jsonl"
+    lines = file.read_text().splitlines()
+    assert json.loads(lines[0])[:3] == ["u1", 4, "bag"]
+    file.write_text("\n".join(lines[:3]) + "\n" + lines[3][:7])  # u2's line is torn
+    asked = counted(backbone, monkeypatch)
+    again = score_candidates(backbone, queries(), candidates(), shop, tmp_path)
+    assert asked == [1]
+    np.testing.assert_allclose(again, whole)
+    assert [json.loads(line)[2] for line in file.read_text().splitlines()] == ["bag", "chair", "new", "ball"]
+
+
+def test_candidates_without_a_query_are_refused(tmp_path):
+    stray = candidates().assign(**{POSITION: 2})
+    with pytest.raises(
+        DataError, match=r"2 of 2 lists of candidates have no query \(first: user_id='u1', position=2\)"
+    ):
+        score_candidates(tiny_backbone(tmp_path), queries(), stray, context())

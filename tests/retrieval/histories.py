@@ -1,0 +1,46 @@
+"""Made-up sequences and encoders with known answers, for the tests of retrieval."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+
+from mmsra_pipeline.config import EncoderConfig
+from mmsra_pipeline.retrieval.encoder import UserEncoder, build_model
+
+TINY = EncoderConfig(dim=8, layers=1, heads=2, max_length=6, epochs=3, patience=3, batch_size=4, negatives=4, dropout=0)
+
+
+def interactions_of(histories: Mapping[str, Sequence[str]], times: Mapping[str, Sequence[int | None]] | None = None):
+    """Interactions in order; ``times`` of a user are those of the items, none without."""
+    rows = [
+        (user, item, times[user][position] if times else None, None, position)
+        for user, items in histories.items()
+        for position, item in enumerate(items)
+    ]
+    frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "rating", "position"])
+    return frame.astype({"timestamp": "Int64"})
+
+
+def sequences_of(interactions: pd.DataFrame, split: str = "train") -> pd.DataFrame:
+    """One row per position from 1, all of one split."""
+    rows = []
+    for user, group in interactions.groupby("user_id"):
+        items, times = group["item_id"].tolist(), group["timestamp"].tolist()
+        rows += [(user, split, at, items[:at], items[at], times[at]) for at in range(1, len(items))]
+    frame = pd.DataFrame(rows, columns=["user_id", "split", "position", "history", "target", "timestamp"])
+    return frame.astype({"timestamp": "Int64"})
+
+
+def query(user: str, history: Sequence[str], time: int | None, *, split: str = "test", target: str | None = "x"):
+    """One row of ``sequences``."""
+    row = (user, split, len(history), list(history), target, time)
+    frame = pd.DataFrame([row], columns=["user_id", "split", "position", "history", "target", "timestamp"])
+    return frame.astype({"timestamp": "Int64"})
+
+
+def random_encoder(items: Sequence[str], config: EncoderConfig = TINY, seed: int = 0) -> UserEncoder:
+    """An untrained encoder."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return UserEncoder(build_model(config, len(items)), items, config)

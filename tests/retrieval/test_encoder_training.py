@@ -1,0 +1,168 @@
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from retrieval.histories import TINY, interactions_of, query, random_encoder, sequences_of
+
+from mmsra_pipeline.retrieval.encoder_training import catalogue_ndcg, positive_weight, sampled_loss, train_encoder
+from mmsra_pipeline.tracking import NullTracker
+
+ITEMS = [f"i{number:02}" for number in range(24)]
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Recorder(NullTracker):
+    def __init__(self, stop_at: int | None = None):
+        self.steps = []
+        self._stop_at = stop_at
+
+    def log_metrics(self, metrics, step):
+        self.steps.append((step, sorted(metrics)))
+        if step == self._stop_at:
+            raise Interrupted
+
+
+def cycles(users: int = 48, length: int = 6, split_last: bool = True) -> pd.DataFrame:
+    """Every user walks the items in the same circle, so that the last item tells the next."""
+    histories = {f"u{u:02}": [ITEMS[(u + step) % 24] for step in range(length)] for u in range(users)}
+    sequences = sequences_of(interactions_of(histories))
+    if split_last:
+        sequences.loc[sequences["position"] == length - 1, "split"] = "validation"
+    return sequences
+
+
+@pytest.mark.parametrize(
+    ("kind", "loss"), [("sasrec", "bce"), ("sasrec", "gbce"), ("sasrec", "softmax"), ("gru4rec", "bce")]
+)
+def test_a_circle_of_items_is_learnt(tmp_path, kind, loss):
+    config = TINY.model_copy(
+        update={
+            "kind": kind,
+            "loss": loss,
+            "dim": 16,
+            "epochs": 20,
+            "patience": 20,
+            "batch_size": 8,
+            "learning_rate": 0.02,
+        }
+    )
+    encoder, curve = train_encoder(cycles(), config, 0, tmp_path, NullTracker())
+    assert curve["ndcg@10"].max() > 0.95
+    walks = [[ITEMS[(number + step) % 24] for step in range(4)] for number in range(24)]
+    assert catalogue_ndcg(encoder, walks, [ITEMS[(number + 4) % 24] for number in range(24)]) > 0.95
+
+
+def test_the_curve_has_one_row_per_epoch_and_reaches_the_tracker(tmp_path):
+    tracker = Recorder()
+    _, curve = train_encoder(cycles(), TINY, 0, tmp_path, tracker)
+    assert curve.columns.tolist() == ["epoch", "loss", "ndcg@10"]
+    assert curve["epoch"].tolist() == [1, 2, 3]
+    assert tracker.steps == [(epoch, ["loss", "ndcg@10"]) for epoch in (1, 2, 3)]
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path):
+    config = TINY.model_copy(update={"dropout": 0.3, "epochs": 5, "patience": 5})
+    whole, curve = train_encoder(cycles(), config, 7, tmp_path / "whole", NullTracker())
+    with pytest.raises(Interrupted):
+        train_encoder(cycles(), config, 7, tmp_path / "stopped", Recorder(stop_at=3))
+    tracker = Recorder()
+    resumed, resumed_curve = train_encoder(cycles(), config, 7, tmp_path / "stopped", tracker)
+    assert [step for step, _ in tracker.steps] == [3, 4, 5]  # two epochs were saved, the third was not
+    pd.testing.assert_frame_equal(resumed_curve, curve)
+    assert (resumed.embed([["i00", "i01"]]) == whole.embed([["i00", "i01"]])).all()
+
+
+def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path):
+    train_encoder(cycles(), TINY, 0, tmp_path, NullTracker())
+    tracker = Recorder()
+    train_encoder(cycles(), TINY.model_copy(update={"learning_rate": 0.5}), 0, tmp_path, tracker)
+    assert [step for step, _ in tracker.steps] == [1, 2, 3]
+
+
+def test_the_same_seed_gives_the_same_encoder_and_leaves_the_callers_random_state_alone(tmp_path):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    first, _ = train_encoder(cycles(), TINY, 1, tmp_path / "1", NullTracker())
+    assert torch.rand(1) == expected
+    second, _ = train_encoder(cycles(), TINY, 1, tmp_path / "2", NullTracker())
+    other, _ = train_encoder(cycles(), TINY, 2, tmp_path / "3", NullTracker())
+    assert (first.embed([ITEMS[:3]]) == second.embed([ITEMS[:3]])).all()
+    assert (first.embed([ITEMS[:3]]) != other.embed([ITEMS[:3]])).any()
+
+
+def test_the_seed_draws_the_first_weights_too(tmp_path):
+    unmoved = TINY.model_copy(update={"learning_rate": 1e-12, "epochs": 1})
+    first, _ = train_encoder(cycles(), unmoved, 1, tmp_path / "1", NullTracker())
+    other, _ = train_encoder(cycles(), unmoved, 2, tmp_path / "2", NullTracker())
+    assert not np.allclose(first.embed([ITEMS[:3]]), other.embed([ITEMS[:3]]))
+
+
+def test_training_stops_after_patience_epochs_without_a_better_ndcg(tmp_path):
+    frozen = TINY.model_copy(update={"learning_rate": 1e-12, "epochs": 50, "patience": 2})
+    _, curve = train_encoder(cycles(), frozen, 0, tmp_path, NullTracker())
+    assert len(curve) == 3  # the first is the best, two more are no better
+
+
+def test_the_best_epoch_is_given_not_the_last(tmp_path):
+    config = TINY.model_copy(update={"learning_rate": 0.3, "epochs": 11, "patience": 11})  # so large that it wanders
+    sequences = cycles()
+    encoder, curve = train_encoder(sequences, config, 0, tmp_path, NullTracker())
+    held_out = sequences[sequences["split"] == "validation"]
+    reached = catalogue_ndcg(encoder, held_out["history"].tolist(), held_out["target"].tolist())
+    assert reached == pytest.approx(curve["ndcg@10"].max())
+    assert curve["ndcg@10"].iloc[-1] < curve["ndcg@10"].max()
+
+
+def test_without_validation_rows_all_epochs_run_and_the_ndcg_is_missing(tmp_path, caplog):
+    _, curve = train_encoder(cycles(split_last=False), TINY, 0, tmp_path, NullTracker())
+    assert curve["ndcg@10"].isna().tolist() == [True] * 3
+    assert "no validation rows" in caplog.text
+
+
+def test_the_loss_of_zero_scores_is_log_two_per_binary_question():
+    hidden = torch.zeros(1, 2, 4)
+    windows = torch.tensor([[1, 2, 3]])
+    loss = sampled_loss(hidden, windows, torch.tensor([[4, 5]]), torch.randn(6, 4), 1.0)
+    assert loss.item() == pytest.approx(math.log(2))  # (1 positive + 2 negatives) · log 2 / 3
+
+
+def test_padding_and_negatives_of_the_window_itself_cost_nothing():
+    items = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    hidden = torch.randn(1, 2, 4, generator=torch.Generator().manual_seed(1))
+    score = lambda place, code: (hidden[0, place] @ items[code]).item()  # noqa: E731  # shorter than its name elsewhere
+    loss = sampled_loss(hidden, torch.tensor([[1, 2, 0]]), torch.tensor([[2, 5]]), items, 0.5)
+    expected = 0.5 * np.log1p(np.exp(-score(0, 2))) + np.log1p(np.exp(score(0, 5)))
+    assert loss.item() == pytest.approx(expected / 3, rel=1e-5)
+
+
+def test_the_softmax_loss_of_equal_scores_is_the_log_of_their_number():
+    windows, negatives = torch.tensor([[1, 2, 0]]), torch.tensor([[4, 5, 1]])  # 1 is in the window: no negative
+    loss = sampled_loss(torch.zeros(1, 2, 4), windows, negatives, torch.randn(6, 4), None)
+    assert loss.item() == pytest.approx(math.log(3))
+
+
+def test_the_weight_of_gbce_is_that_of_its_paper():
+    # alpha = 32 / 100; beta = alpha (t (1 - 1/alpha) + 1/alpha) = 0.32 (0.75 (1 - 3.125) + 3.125) = 0.49
+    assert positive_weight(32, 101, 0.75) == pytest.approx(0.49)
+
+
+def test_ndcg_over_the_catalogue_leaves_out_the_history_and_ranks_ties_last():
+    encoder = random_encoder(["a", "b", "c", "d"])
+    order = [encoder.items[place] for place in np.argsort(-encoder.score_all([["a"]])[0])]
+    others = [item for item in order if item != "a"]
+    assert catalogue_ndcg(encoder, [["a"]] * 3, others) == pytest.approx((1 + 1 / np.log2(3) + 0.5) / 3)
+    assert catalogue_ndcg(encoder, [["?"]], ["a"]) == pytest.approx(1 / np.log2(5))  # zero vector: four ties, rank 4
+    assert catalogue_ndcg(encoder, [["a"]], ["unknown"]) == 0
+    assert math.isnan(catalogue_ndcg(encoder, [], []))
+
+
+def test_a_user_of_one_interaction_is_no_query_and_no_obstacle(tmp_path):
+    sequences = pd.concat([cycles(), query("serve", ["i00"], None, split="serve", target=None)])
+    encoder, _ = train_encoder(sequences, TINY, 0, tmp_path, NullTracker())
+    assert encoder.items == ITEMS

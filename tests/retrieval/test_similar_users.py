@@ -1,0 +1,148 @@
+import math
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from retrieval.histories import interactions_of, query, random_encoder, sequences_of
+
+from mmsra_pipeline.config import SimilarUsersConfig
+from mmsra_pipeline.retrieval.similar_users import find_similar_users, leak_rate
+
+ITEMS = ["a", "b", "c", "d", "e"]
+AS_OF = SimilarUsersConfig(k=2, rule="as_of")
+PAPER = SimilarUsersConfig(k=2, rule="training_users")
+HISTORIES = {"past": ["a", "b", "c"], "future": ["a", "b", "d"], "other": ["e", "d", "a"]}
+TIMES = {"past": [1, 2, 3], "future": [11, 12, 13], "other": [4, 5, 6]}
+
+
+@pytest.fixture
+def sequences():
+    return sequences_of(interactions_of(HISTORIES, TIMES))
+
+
+def test_a_planted_future_neighbour_never_appears(sequences):
+    asked = query("me", ["a", "b"], 10)
+    found = find_similar_users(random_encoder(ITEMS), sequences, asked, AS_OF)
+    assert found["neighbor_id"].tolist() == ["past", "other"]
+    assert found["item_id"].iloc[0] == "c"  # after the same history
+    assert found["score"].iloc[0] == pytest.approx(1.0)
+    assert leak_rate(found, asked) == 0.0
+
+
+def test_the_rule_of_the_paper_lets_the_future_in_and_its_leak_is_measured(sequences):
+    asked = query("me", ["a", "b"], 10)
+    found = find_similar_users(random_encoder(ITEMS), sequences, asked, PAPER)
+    assert found["neighbor_id"].tolist() == ["future", "past"]
+    assert leak_rate(found, asked) == 0.5
+
+
+def test_what_happens_at_the_very_moment_of_the_query_is_not_before_it(sequences):
+    found = find_similar_users(random_encoder(ITEMS), sequences, query("me", ["a", "b"], 3), AS_OF)
+    assert found["timestamp"].tolist() == [2]
+    assert found["item_id"].tolist() == ["b"]  # of the same neighbour's shorter history
+
+
+def test_the_querying_user_is_never_its_own_neighbour(sequences):
+    found = find_similar_users(random_encoder(ITEMS), sequences, sequences, AS_OF)
+    assert (found["user_id"] != found["neighbor_id"]).all()
+    assert leak_rate(found, sequences) == 0.0
+    first = sequences[sequences["timestamp"] == sequences["timestamp"].min()]
+    assert find_similar_users(random_encoder(ITEMS), sequences, first, AS_OF).empty
+
+
+def test_a_neighbour_counts_once_by_its_best_moment(sequences):
+    found = find_similar_users(random_encoder(ITEMS), sequences, query("me", ["a"], 100), AS_OF)
+    assert found["neighbor_id"].is_unique
+    best = found.set_index("neighbor_id").loc["past"]
+    assert (best["neighbor_position"], best["item_id"]) == (1, "b")
+
+
+def test_only_training_rows_are_searched(sequences):
+    held_out = sequences.assign(split=np.where(sequences["user_id"] == "past", "test", "train"))
+    found = find_similar_users(random_encoder(ITEMS), held_out, query("me", ["a", "b"], 10), AS_OF)
+    assert found["neighbor_id"].tolist() == ["other"]
+
+
+def test_serve_queries_see_everything(sequences):
+    asked = query("past", ["a", "b", "c"], None, split="serve", target=None)
+    found = find_similar_users(random_encoder(ITEMS), sequences, asked, AS_OF)
+    assert set(found["neighbor_id"]) == {"future", "other"}
+    with warnings.catch_warnings(action="error"):
+        assert math.isnan(leak_rate(found, asked))
+
+
+def test_serve_queries_see_entries_without_a_time_too(sequences):
+    sequences.loc[sequences["user_id"] == "past", "timestamp"] = pd.NA
+    asked = query("me", ["a", "b"], None, split="serve", target=None)
+    found = find_similar_users(random_encoder(ITEMS), sequences, asked, AS_OF)
+    assert found["neighbor_id"].tolist() == ["future", "past"]
+    assert found["timestamp"].isna().tolist() == [False, True]
+
+
+def test_of_moments_that_are_all_alike_each_neighbours_last_counts():
+    encoder = random_encoder(ITEMS)
+    torch.nn.init.zeros_(encoder.model.norm.weight)
+    torch.nn.init.ones_(encoder.model.norm.bias)  # every history has the same vector
+    sequences = sequences_of(interactions_of(HISTORIES))
+    for seed in range(5):
+        shuffled = sequences.sample(frac=1, random_state=seed)
+        found = find_similar_users(encoder, shuffled, query("me", ["a"], None), AS_OF)
+        assert found["neighbor_id"].tolist() == ["future", "other"]
+        assert found["neighbor_position"].tolist() == [2, 2]
+        assert found["score"].tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_untimed_data_fall_back_to_training_users_and_say_so(caplog):
+    sequences = sequences_of(interactions_of(HISTORIES))
+    found = find_similar_users(random_encoder(ITEMS), sequences, query("me", ["a", "b"], None), AS_OF)
+    assert found["neighbor_id"].tolist() == ["future", "past"]
+    assert "the data have no times" in caplog.text
+    assert math.isnan(leak_rate(found, query("me", ["a", "b"], None)))
+
+
+def test_a_query_without_a_time_in_timed_data_gets_nobody_and_is_counted(sequences, caplog):
+    assert find_similar_users(random_encoder(ITEMS), sequences, query("me", ["a"], None), AS_OF).empty
+    assert "1 queries have no time in data with times" in caplog.text
+
+
+def test_entries_without_a_time_are_not_shown_to_be_past(sequences):
+    sequences.loc[sequences["user_id"] == "past", "timestamp"] = pd.NA
+    found = find_similar_users(random_encoder(ITEMS), sequences, query("me", ["a", "b"], 10), AS_OF)
+    assert found["neighbor_id"].tolist() == ["other"]
+    unsafe = find_similar_users(random_encoder(ITEMS), sequences, query("me", ["a", "b"], 10), PAPER)
+    assert leak_rate(unsafe, query("me", ["a", "b"], 10)) == 1.0  # one after, one of unknown time
+
+
+def test_a_history_of_unknown_items_has_no_similar_user(sequences):
+    assert find_similar_users(random_encoder(ITEMS), sequences, query("me", ["?"], 10), AS_OF).empty
+
+
+def test_the_order_of_the_rows_changes_nothing(sequences):
+    encoder = random_encoder(ITEMS)
+    shuffled = sequences.sample(frac=1, random_state=5)
+    asked = query("me", ["a", "b"], 100)
+    pd.testing.assert_frame_equal(
+        find_similar_users(encoder, sequences, asked, AS_OF), find_similar_users(encoder, shuffled, asked, AS_OF)
+    )
+
+
+def test_the_table_has_its_columns_and_types(sequences):
+    found = find_similar_users(random_encoder(ITEMS), sequences, query("me", ["a", "b"], 10), AS_OF)
+    assert {name: str(kind) for name, kind in found.dtypes.items()} == {
+        "user_id": "str", "position": "int64", "rank": "int64", "neighbor_id": "str", "neighbor_position": "int64",
+        "item_id": "str", "timestamp": "Int64", "score": "float64",
+    }  # fmt: skip
+
+
+def test_an_item_taken_at_the_very_moment_of_the_query_is_a_leak():
+    asked = query("me", ["a", "b"], 10)
+    retrieved = pd.DataFrame({"user_id": "me", "position": 2, "timestamp": pd.array([9, 10, 11, None], dtype="Int64")})
+    assert leak_rate(retrieved, asked) == 0.75
+
+
+def test_a_leak_rate_of_other_queries_is_refused(sequences):
+    found = find_similar_users(random_encoder(ITEMS), sequences, query("me", ["a", "b"], 10), AS_OF)
+    with pytest.raises(ValueError, match="2 rows of similar_users belong to none of the queries"):
+        leak_rate(found, query("you", ["a", "b"], 10))

@@ -1,0 +1,68 @@
+import pytest
+
+from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.summarization.cache import KeywordCache
+from mmsra_pipeline.summarization.generation import COLUMNS, copy_rate, keyword_table, write_keywords
+
+CONFIG = SummarizationConfig(max_new_tokens=24)
+
+
+def write(backbone, items, pictures, sentences, folder, summarizer="s1"):
+    return write_keywords(backbone, items, pictures, CONFIG, sentences, KeywordCache(folder), summarizer)
+
+
+def test_every_item_gets_a_row_in_order(backbone, items, pictures, sentences, tmp_path):
+    table, computed = write(backbone, items, pictures, sentences, tmp_path / "cache")
+    assert list(table.columns) == COLUMNS
+    assert table["item_id"].tolist() == ["a", "b", "c", "d"]
+    assert computed == 4
+
+
+def test_only_what_is_new_is_written(backbone, items, pictures, sentences, tmp_path):
+    first, _ = write(backbone, items.head(3), pictures, sentences, tmp_path / "cache")
+    again, computed = write(backbone, items, pictures, sentences, tmp_path / "cache")
+    assert computed == 1
+    assert again["completion"].tolist()[:3] == first["completion"].tolist()
+    changed = items.assign(text=["ceramic gift", "wool", "toy kitchen", "leather gift"])
+    assert write(backbone, changed, pictures, sentences, tmp_path / "cache")[1] == 1
+    assert write(backbone, items, pictures, sentences, tmp_path / "cache", summarizer="s2")[1] == 4
+
+
+def test_items_that_are_alike_in_all_are_written_once(backbone, items, pictures, sentences, tmp_path):
+    twins = items.assign(item_id=["x", "y", "z", "w"], text="ceramic gift")  # without pictures, all of them
+    table, computed = write(backbone, twins, pictures, sentences, tmp_path / "cache")
+    assert computed == 1
+    assert table["completion"].nunique() == 1
+
+
+def test_a_run_that_was_stopped_keeps_its_batches(backbone, items, pictures, sentences, tmp_path, monkeypatch):
+    class Stop(BaseException): ...
+
+    real, calls = backbone.generate, []
+
+    def stopping(prompts, **settings):
+        calls.append(len(prompts))
+        if len(calls) == 2:
+            raise Stop
+        return real(prompts, **settings)
+
+    monkeypatch.setattr(backbone, "generate", stopping)
+    with pytest.raises(Stop):
+        write(backbone, items, pictures, sentences, tmp_path / "cache")
+    monkeypatch.setattr(backbone, "generate", real)
+    assert write(backbone, items, pictures, sentences, tmp_path / "cache")[1] == 1
+
+
+def test_the_table_measures_copying_and_information(sentences):
+    completions = ["Image: red\nText: mug", "no form"]
+    table = keyword_table(["a", "b"], ["a red cup", ""], completions, CONFIG, sentences)
+    assert table["keywords"].tolist() == [["red", "mug"], []]
+    assert table["well_formed"].tolist() == [True, False]
+    assert table["copied"].tolist() == [0.5, 0.0]
+    assert 0 < table["information"][0] < 1
+    assert table["information"].isna().tolist() == [False, True]
+
+
+def test_copying_counts_words_not_letters():
+    assert copy_rate(["red mugs"], "a red mug") == 0.5
+    assert copy_rate([], "a red mug") == 0.0

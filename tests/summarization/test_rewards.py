@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from mmsra_pipeline.summarization.rewards import grounding, information, length, reconstruction
+
+
+def test_information_is_the_cosine_and_no_keyword_earns_the_worst():
+    keywords = np.array([[1.0, 0.0], [0.6, 0.8], [0.0, -1.0], [0.0, 0.0]], np.float32)
+    texts = np.array([[0.0, 1.0]] * 4, np.float32)
+    np.testing.assert_allclose(information(keywords, texts), [0.0, 0.8, -1.0, -1.0], atol=1e-6)
+
+
+def test_without_a_text_information_tells_summaries_apart_only_by_being_there():
+    keywords = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]], np.float32)
+    assert information(keywords, np.zeros((3, 2), np.float32)).tolist() == [0.0, 0.0, -1.0]
+
+
+def test_reconstruction_is_minus_the_perplexity_per_token():
+    found = reconstruction([np.log([0.5, 0.125]), np.log([1e-9]), np.zeros(0), np.log([0.9])], [False] * 3 + [True])
+    # 1 / sqrt(0.5 * 0.125) = 4; bounded; nothing to reconstruct; no keyword
+    np.testing.assert_allclose(found, [-4.0, -1000.0, 0.0, -1000.0], rtol=1e-6)
+
+
+def test_a_summary_without_keywords_is_worse_than_the_longest_one():
+    rewards = length([1, 10, 0], most=10)
+    assert rewards.tolist() == [-1.0, -10.0, -11.0]
+    assert rewards.argmin() == 2
+
+
+def test_grounding_is_the_gain_of_the_picture_per_token():
+    seen = [np.array([-1.0, -1.0]), np.array([-1.0]), np.array([-1.0]), np.array([-1.0])]
+    blank = [np.array([-2.0, -3.0]), np.array([-90.0]), np.array([-3.0]), np.array([-3.0])]
+    found = grounding(seen, blank, empty=[False, False, True, False], pictured=[True, True, True, False])
+    assert found.tolist() == [1.5, 5.0, -5.0, 0.0]
+
+
+@pytest.mark.parametrize("term", ["information", "reconstruction", "length", "grounding"])
+def test_saying_nothing_earns_the_least_of_every_term(term):
+    if term == "information":
+        values = information(np.array([[1.0, 0], [0, 0]], np.float32), np.array([[-1.0, 0], [1, 0]], np.float32))
+    elif term == "reconstruction":
+        values = reconstruction([np.array([-50.0]), np.array([-0.1])], [False, True])
+    elif term == "length":
+        values = length([20, 0], most=20)
+    else:
+        values = grounding([np.array([-50.0]), np.array([0.0])], [np.zeros(1)] * 2, [False, True], [True, True])
+    assert values[1] <= values[0]

@@ -1,0 +1,95 @@
+"""The graph that Dagster shows: names, dependencies and descriptions are an interface."""
+
+import dagster as dg
+import pytest
+
+from mmsra_pipeline.definitions import defs
+from mmsra_pipeline.defs.jobs import COSTLY
+from mmsra_pipeline.defs.settings import READS
+
+UPSTREAM = {
+    "raw_reviews": {"source_files"},
+    "interactions": {"raw_reviews"},
+    "sequences": {"interactions"},
+    "item_text": {"raw_reviews", "interactions"},
+    "item_images": {"raw_reviews", "item_text"},
+    "alignment": {"item_text", "item_images"},
+    "draft_keywords": {"alignment", "item_text", "item_images"},
+    "summarizer": {"alignment", "item_text", "item_images"},
+    "item_keywords": {"summarizer", "alignment", "draft_keywords", "item_text", "item_images"},
+    "user_encoder": {"sequences"},
+    "similar_users": {"user_encoder", "sequences"},
+    "cooccurrence_neighbors": {"interactions", "sequences"},
+    "sft_dataset": {
+        "interactions", "sequences", "item_text", "item_keywords", "similar_users", "cooccurrence_neighbors",
+    },
+    "recommender": {"sft_dataset", "alignment", "item_images"},
+    "rankings": {
+        "recommender", "alignment", "user_encoder", "interactions", "sequences", "item_text", "item_images",
+        "item_keywords", "similar_users",
+    },
+    "metrics": {"rankings"},
+    "recommendations": {
+        "recommender", "alignment", "user_encoder", "interactions", "sequences", "item_text", "item_images",
+        "item_keywords", "similar_users",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def definitions():
+    return defs()
+
+
+@pytest.fixture(scope="module")
+def graph(definitions):
+    return definitions.resolve_asset_graph()
+
+
+def made(graph):
+    return {
+        key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys() if not graph.get(key).is_external
+    }
+
+
+def test_every_box_of_the_flow_is_an_asset_and_depends_on_what_it_reads(graph):
+    found = {name: {parent.to_user_string() for parent in node.parent_keys} for name, node in made(graph).items()}
+    assert found == UPSTREAM
+
+
+def test_every_asset_is_partitioned_by_dataset_and_says_what_a_row_is(graph):
+    for name, node in made(graph).items():
+        assert node.partitions_def == dg.DynamicPartitionsDefinition(name="dataset"), name
+        assert node.description, name
+        assert node.group_name != "default", name
+        assert node.kinds, name
+        assert node.code_version, name
+
+
+def test_the_sources_are_observed_and_never_materialized(graph):
+    source = graph.get(dg.AssetKey("source_files"))
+    assert source.is_observable
+    assert not source.is_materializable
+
+
+def test_every_asset_declares_what_it_reads(graph):
+    assert set(READS) == set(made(graph))
+
+
+def test_the_jobs_are_the_things_that_a_person_starts(definitions, graph):
+    jobs = {job.name: job for job in definitions.resolve_all_job_defs()}
+    assert {"everything", "retrain", "catalog_refresh"} <= set(jobs)
+    everything = {key.to_user_string() for key in jobs["everything"].asset_layer.selected_asset_keys}
+    assert everything == set(UPSTREAM)
+    renewed = {key.to_user_string() for key in jobs["retrain"].asset_layer.selected_asset_keys}
+    untouched = {"raw_reviews", "interactions", "sequences", "item_text", "item_images", "cooccurrence_neighbors"}
+    assert renewed == set(UPSTREAM) - untouched
+    assert set(COSTLY) <= renewed
+
+
+def test_schedule_and_sensor_are_stopped_until_somebody_starts_them(definitions):
+    repository = definitions.get_repository_def()
+    schedule = repository.get_schedule_def("catalog_refresh")
+    assert schedule.cron_schedule == "0 3 * * *"
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert repository.get_sensor_def("new_datasets").default_status == dg.DefaultSensorStatus.STOPPED
