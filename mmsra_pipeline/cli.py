@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from mmsra_pipeline.errors import ConfigError, DataError, MmsraError
-from mmsra_pipeline.paths import Paths, find_paths
+from mmsra_pipeline.paths import find_paths
 from mmsra_pipeline.terminal import log_to_stderr, print_json, print_rows
 
 app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -60,8 +60,9 @@ def metrics(dataset: Dataset, as_json: AsJson = False) -> None:
     """Print the metrics of all rows, in percent, with 95 % intervals."""
     from mmsra_pipeline.columns import Tables
     from mmsra_pipeline.evaluation.report import format_metrics, metrics_json
+    from mmsra_pipeline.reading import stored
 
-    table = _table(find_paths(), Tables.METRICS, dataset)
+    table = stored(find_paths(), Tables.METRICS, dataset)
     if as_json:
         print_json(metrics_json(dataset, table))
     else:
@@ -71,18 +72,25 @@ def metrics(dataset: Dataset, as_json: AsJson = False) -> None:
 @app.command()
 def recommend(
     dataset: Dataset,
-    user: Annotated[str, typer.Option("--user", "-u", help="Id of the user.")],
+    user: Annotated[str | None, typer.Option("--user", "-u", help="Id of the user.")] = None,
     number: Annotated[int | None, typer.Option("-n", min=1, help="Items at most; else all that are stored.")] = None,
+    first: Annotated[int, typer.Option(min=1, help="Without --user: this many users.")] = 3,
     as_json: AsJson = False,
 ) -> None:
     """Print a user's stored recommendations, best first."""
-    items = _recommended(find_paths(), dataset, user)[:number]
+    from mmsra_pipeline.reading import first_users, recommended
+
+    paths = find_paths()
     if as_json:
-        print_json({"user": user, "items": items})
+        if user is None:
+            raise ConfigError("--json prints one user's recommendations. Add --user.")
+        print_json({"user": user, "items": recommended(paths, dataset, user)[:number]})
         return
-    rows = [[entry["rank"], entry["item"], entry["title"], f"{entry['p']:.3f}", ", ".join(entry["shared_keywords"])]
-            for entry in items]  # fmt: skip
-    print_rows(f"Recommendations for {user}", ["rank", "item", "title", "p", "shared keywords"], rows)
+    names = ["rank", "item", "title", "p", "shared keywords"]
+    for each in [user] if user is not None else first_users(paths, dataset, first):
+        rows = [[entry["rank"], entry["item"], entry["title"], f"{entry['p']:.3f}", ", ".join(entry["shared_keywords"])]
+                for entry in recommended(paths, dataset, each)[:number]]  # fmt: skip
+        print_rows(f"Recommendations for {each}", names, rows)
 
 
 @app.command()
@@ -92,7 +100,9 @@ def show(
     rows: Annotated[int, typer.Option("-n", min=1, help="Rows to print.")] = 10,
 ) -> None:
     """Print the first rows of a table."""
-    content = _table(find_paths(), table, dataset)
+    from mmsra_pipeline.reading import stored
+
+    content = stored(find_paths(), table, dataset)
     cells = list(content.head(rows).itertuples(index=False, name=None))
     print_rows(f"{table} of {dataset}: {len(content)} rows", [str(name) for name in content.columns], cells)
 
@@ -195,42 +205,6 @@ def _say_refreshed(outcome: Any, dry_run: bool) -> None:
     unchanged = sum((entry.asset, entry.partition) not in made for entry in outcome.stale)
     if unchanged and not dry_run and not outcome.failures:
         typer.echo(f"{unchanged} asset(s) kept: nothing they depend on came out changed.")
-
-
-def _recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
-    from mmsra_pipeline.columns import ITEM, RANK, TITLE, USER, Tables
-
-    table = _table(paths, Tables.RECOMMENDATIONS, dataset)
-    own = table[table[USER] == user].sort_values(RANK)
-    if own.empty:
-        example = f", for example {table[USER].iloc[0]!r}" if len(table) else ""
-        raise DataError(
-            f"user {user!r} of dataset {dataset!r} has no stored recommendations: {table[USER].nunique()} users have"
-            f"{example}. Check the id; if it is right, raise `recommendations.users` or lower `interactions.user_core` "
-            f"in the settings and run `mmsra refresh --dataset {dataset}`."
-        )
-    return [
-        {
-            "item": str(row[ITEM]),
-            "title": row[TITLE] or "",
-            "p": float(row["p"]),
-            "rank": int(row[RANK]),
-            "shared_keywords": [str(word) for word in row["shared_keywords"]],
-        }
-        for row in own.to_dict(orient="records")
-    ]
-
-
-def _table(paths: Paths, table: str, dataset: str) -> Any:
-    from mmsra_pipeline.columns import Tables
-    from mmsra_pipeline.datasets import load_dataset
-    from mmsra_pipeline.store import Store
-
-    known = [value for name, value in vars(Tables).items() if name.isupper()]
-    if table not in known:
-        raise ConfigError(f"table {table!r} does not exist. Choose one of: {', '.join(known)}.")
-    load_dataset(paths.datasets, dataset)
-    return Store(paths.data).read(table, dataset)
 
 
 def _options(pairs: list[str]) -> dict[str, Any]:

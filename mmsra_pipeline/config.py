@@ -271,7 +271,8 @@ class RecommendationConfig(Section):
     """Users whose training positions make examples. Unset: all."""
     examples: PositiveInt = 20_000
     """Training examples over all tasks; positives and negatives of yes/no are half and half."""
-    epochs: PositiveInt = 1
+    epochs: NonNegativeInt = 1
+    """Passes over the examples. 0: no tuning; the aligned model scores (table 6, no SFT)."""
     batch_size: PositiveInt = 16
     micro_batch: PositiveInt = 8
     """Examples of a batch that are computed at once. Bounds memory; the optimizer's steps stay the same."""

@@ -29,11 +29,15 @@ def last_checkpoint(workdir: Path) -> Path | None:
 class Report(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
     """Passes what a trainer logs on to the tracker and, now and then, to the log."""
 
-    def __init__(self, what: str, steps: int, tracker: Tracker, shown: Mapping[str, str]) -> None:
+    def __init__(self, what: str, tracker: Tracker, shown: Mapping[str, str]) -> None:
         """``shown`` maps the trainer's names of values to ours; other values are passed over."""
+        self._what = what
         self._tracker = tracker
         self._shown = shown
-        self._progress = Progress(what, steps, "steps")
+
+    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_rest: Any) -> None:
+        """Count what is left to do, which after a stop is not all."""
+        self._progress = Progress(self._what, state.max_steps - state.global_step, "steps")
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_rest: Any) -> None:
         """Pass on the values of a step."""

@@ -7,7 +7,7 @@ import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, POSITION, SERVE, SPLIT, TRAIN, USER, Tables
 from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.reporting import check, report, report_or_stop
+from mmsra_pipeline.defs.reporting import check, report, report_or_stop, switched_off
 from mmsra_pipeline.defs.resources import Installation, Stage
 from mmsra_pipeline.defs.settings import code_version
 
@@ -80,14 +80,20 @@ def sft_dataset(
     code_version=code_version("recommender", 1),
 )
 def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
-    """The recommender, an adapter tuned on the examples of all tasks; rows are its loss by step."""
+    """The recommender, an adapter tuned on the examples of all tasks; rows are its loss by step.
+
+    With `recommendation.epochs: 0` there is no adapter and the table is empty: scores without SFT (table 6).
+    """
     from mmsra_pipeline.backbone.lora import save_adapter
     from mmsra_pipeline.backbone.model import load_backbone
     from mmsra_pipeline.plots import curve_png
     from mmsra_pipeline.recommendation.training import train_recommender
 
     stage = mmsra.stage(context)
-    examples, images, config = stage.read(Tables.SFT_DATASET), stage.images(), stage.config
+    config = stage.config
+    if config.recommendation.epochs == 0:
+        return switched_off(stage, "loss")
+    examples, images = stage.read(Tables.SFT_DATASET), stage.images()
     backbone = load_backbone(config.backbone, stage.artifacts, stage.adapters(Tables.ALIGNMENT))
 
     with stage.training() as (workdir, tracker):

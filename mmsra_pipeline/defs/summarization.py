@@ -6,7 +6,7 @@ import dagster as dg
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.reporting import check, report, sample_table
+from mmsra_pipeline.defs.reporting import check, report, sample_table, switched_off
 from mmsra_pipeline.defs.resources import Installation, Stage
 from mmsra_pipeline.defs.settings import code_version
 
@@ -30,7 +30,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     """
     stage = mmsra.stage(context)
     if stage.config.alignment.steps == 0:
-        return _switched_off(stage, "loss")
+        return switched_off(stage, "loss")
     import pandas as pd
 
     from mmsra_pipeline.backbone.lora import save_adapter
@@ -99,7 +99,7 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
     """
     stage = mmsra.stage(context)
     if stage.config.grpo.steps == 0:
-        return _switched_off(stage, "reward")
+        return switched_off(stage, "reward")
     from mmsra_pipeline.backbone.lora import save_adapter
     from mmsra_pipeline.backbone.model import load_backbone
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
@@ -176,10 +176,3 @@ def _form_check(keywords: "pd.DataFrame") -> dg.AssetCheckResult:
     rate = float(keywords["well_formed"].mean()) if len(keywords) else 0.0
     found = f"{rate:.1%} of {len(keywords)} completions have the form of keywords"
     return check("keywords_have_their_form", rate >= FORMAT_RATE, found, warn=True, rate=rate)
-
-
-def _switched_off(stage: Stage, value: str) -> dg.MaterializeResult:
-    import pandas as pd
-
-    stage.write(stage.asset, pd.DataFrame({"step": pd.Series(dtype="int64"), value: pd.Series(dtype="float64")}))
-    return report(stage, {"switched_off": True})

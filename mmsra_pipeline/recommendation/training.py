@@ -4,7 +4,6 @@ transformers' Trainer rather than TRL's: the order of batches is planned beforeh
 only, and pictures stand where the prompt puts them, all of which SFTTrainer would have to be talked out of.
 """
 
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,21 +14,20 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from mmsra_pipeline.backbone import lora
 from mmsra_pipeline.backbone.model import Backbone
+from mmsra_pipeline.backbone.resuming import KEPT_CHECKPOINTS, Report, last_checkpoint
 from mmsra_pipeline.config import RecommendationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.progress import Progress
 from mmsra_pipeline.recommendation.batching import batch_loss, encode_examples, planned_batches
 from mmsra_pipeline.tracking import Tracker
 
 WARMUP_SHARE = 0.1
 WEIGHT_DECAY = 0.01
-KEPT_CHECKPOINTS = 2  # one may be torn by a kill while it is written
-STATE = "trainer_state.json"  # the last file that a checkpoint gets
+LOGGED = {"loss": "loss", "learning_rate": "learning_rate"}
 logger = logging.getLogger(__name__)
 
 
@@ -75,7 +73,7 @@ def train_recommender(
         args=_arguments(backbone, config, seed, workdir, steps=len(plan)),
         train_dataset=rows,
         data_collator=_Collator(backbone, images, config.micro_batch),
-        callbacks=[_Report(tracker)],
+        callbacks=[Report("recommender", tracker, LOGGED)],
     )
     trainer.remove_callback(PrinterCallback)  # its lines are not for logs
     checkpoint = last_checkpoint(workdir)
@@ -84,18 +82,6 @@ def train_recommender(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     model.eval()
     return model, _curve(trainer.state.log_history)
-
-
-def last_checkpoint(workdir: Path) -> Path | None:
-    """Give the newest checkpoint that was written to its end; None if there is none."""
-    found = []
-    for folder in workdir.glob("checkpoint-*"):
-        try:
-            json.loads((folder / STATE).read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            continue  # torn by a kill
-        found.append((int(folder.name.rpartition("-")[2]), folder))
-    return max(found)[1] if found else None
 
 
 class _Collator:
@@ -137,24 +123,6 @@ class _AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers is not type
             self.accelerator.backward(loss)
             total += loss.detach()
         return total
-
-
-class _Report(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
-    """Tells the tracker and the log how training goes."""
-
-    def __init__(self, tracker: Tracker) -> None:
-        self._tracker = tracker
-
-    def on_train_begin(self, _args: Any, state: Any, _control: Any, **_rest: Any) -> None:
-        """Count what is left to do, which after a stop is not all."""
-        self._progress = Progress("recommender", state.max_steps - state.global_step, "steps")
-
-    def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_rest: Any) -> None:
-        """Pass on the loss of a step."""
-        if logs and "loss" in logs:
-            values = {"loss": logs["loss"], "learning_rate": logs["learning_rate"]}
-            self._tracker.log_metrics(values, step=state.global_step)
-            self._progress.advance(note=f"loss {logs['loss']:.3f}")
 
 
 def _arguments(

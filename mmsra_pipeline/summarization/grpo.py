@@ -113,7 +113,7 @@ def tune_summarizer(
         reward_funcs=[RewardTerm(name, term, config) for name, (term, _) in terms.items()],
         train_dataset=_examples(shown),
         args=_arguments(backbone, grpo, config, [weight for _, weight in terms.values()], seed, workdir),
-        callbacks=[Report("summarizer", grpo.steps, tracker, logged)],
+        callbacks=[Report("summarizer", tracker, logged)],
     )
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(workdir)

@@ -8,10 +8,11 @@ from recommendation.shop import examples, images
 from tiny import tiny_backbone
 
 from mmsra_pipeline.backbone.lora import vision_towers
+from mmsra_pipeline.backbone.resuming import last_checkpoint
 from mmsra_pipeline.config import LoraSettings, RecommendationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.recommendation.batching import batch_loss, encode_examples
-from mmsra_pipeline.recommendation.training import last_checkpoint, train_recommender
+from mmsra_pipeline.recommendation.training import train_recommender
 from mmsra_pipeline.tracking import NullTracker
 
 CONFIG = RecommendationConfig(

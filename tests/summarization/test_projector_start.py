@@ -14,10 +14,10 @@ SETTINGS = AlignmentConfig(projector_steps=30, projector_batch_size=8, projector
 
 
 def test_one_token_that_tells_the_value_is_enough():
-    words = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-    tokens = torch.tensor([[[0.1, 0.0], [0.0, 5.0]]])  # the second token says nothing of either word
-    # scores: log(e^1 + e^0) and log(e^-1 + e^0)
-    expected = math.log(1 + (math.exp(-1) + 1) / (math.exp(1) + 1))
+    words = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    tokens = torch.tensor([[[0.1, 0.0], [0.0, 0.0]]])  # the second token says nothing of either word
+    # scores: log(e^1 + e^0) and log(e^0 + e^0)
+    expected = math.log(1 + 2 / (math.e + 1))
     assert naming_loss(tokens, words, torch.tensor([0])).item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -1,0 +1,56 @@
+"""What the command line reads out of the tables."""
+
+from typing import Any
+
+from mmsra_pipeline.columns import ITEM, RANK, TITLE, USER, Tables
+from mmsra_pipeline.datasets import load_dataset
+from mmsra_pipeline.errors import ConfigError, DataError
+from mmsra_pipeline.paths import Paths
+from mmsra_pipeline.store import Store
+
+
+def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
+    """Give a user's stored recommendations, best first.
+
+    Raises:
+        DataError: if the user has none, with how to get some.
+    """
+    table = stored(paths, Tables.RECOMMENDATIONS, dataset)
+    own = table[table[USER] == user].sort_values(RANK)
+    if own.empty:
+        example = f", for example {table[USER].iloc[0]!r}" if len(table) else ""
+        raise DataError(
+            f"user {user!r} of dataset {dataset!r} has no stored recommendations: {table[USER].nunique()} users have"
+            f"{example}. Check the id; if it is right, raise `recommendations.users` or lower `interactions.user_core` "
+            f"in the settings and run `mmsra refresh --dataset {dataset}`."
+        )
+    return [
+        {
+            "item": str(row[ITEM]),
+            "title": row[TITLE] or "",
+            "p": float(row["p"]),
+            "rank": int(row[RANK]),
+            "shared_keywords": [str(word) for word in row["shared_keywords"]],
+        }
+        for row in own.to_dict(orient="records")
+    ]
+
+
+def first_users(paths: Paths, dataset: str, count: int) -> list[str]:
+    """Give the first users, by id, that have stored recommendations."""
+    users = sorted(stored(paths, Tables.RECOMMENDATIONS, dataset)[USER].unique())
+    return [str(user) for user in users[:count]]
+
+
+def stored(paths: Paths, table: str, dataset: str) -> Any:
+    """Give the rows of a table of a data set.
+
+    Raises:
+        ConfigError: if there is no such table or data set, naming those there are.
+        MissingInputError: if the table was not made yet.
+    """
+    known = [value for name, value in vars(Tables).items() if name.isupper()]
+    if table not in known:
+        raise ConfigError(f"table {table!r} does not exist. Choose one of: {', '.join(known)}.")
+    load_dataset(paths.datasets, dataset)
+    return Store(paths.data).read(table, dataset)
