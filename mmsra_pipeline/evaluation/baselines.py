@@ -39,13 +39,7 @@ def baseline_scores(
     """
     if queries.duplicated([USER, POSITION]).any():
         raise ValueError("queries hold a user and position twice")
-    history_of = queries.set_index([USER, POSITION])[HISTORY].to_dict()
-    lists = candidates.groupby([PROTOCOL, USER, POSITION], sort=False)
-    places = list(lists.indices.values())
-    owners = candidates.iloc[[rows[0] for rows in places]][[USER, POSITION]].itertuples(index=False, name=None)
-    histories = [list(history_of[owner]) for owner in owners]
-    wanted = [candidates[ITEM].iloc[rows].tolist() for rows in places]
-    rows = np.concatenate(places)
+    histories, wanted, rows = _lists(candidates, queries)
     scores = {
         "random": np.random.default_rng(seed).random(len(candidates)),
         "popularity": popularity(training, candidates[ITEM].tolist()).to_numpy(dtype=np.float64),
@@ -61,3 +55,12 @@ def baseline_scores(
         part[ROW], part[SCORE], part["p"] = name, values, np.nan
         parts.append(part)
     return pd.concat(parts, ignore_index=True)[RANKING_COLUMNS]
+
+
+def _lists(candidates: pd.DataFrame, queries: pd.DataFrame) -> tuple[list[list[str]], list[list[str]], np.ndarray]:
+    """Give each list's history, its items, and the row numbers of all items in ``candidates``."""
+    history_of = queries.set_index([USER, POSITION])[HISTORY].to_dict()
+    places = list(candidates.groupby([PROTOCOL, USER, POSITION], sort=False).indices.values())
+    owners = candidates.iloc[[rows[0] for rows in places]][[USER, POSITION]].itertuples(index=False, name=None)
+    histories = [list(history_of[owner]) for owner in owners]
+    return histories, [candidates[ITEM].iloc[rows].tolist() for rows in places], np.concatenate(places)

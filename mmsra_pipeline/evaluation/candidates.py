@@ -70,31 +70,28 @@ def draw_candidates(
     weights = {UNIFORM: np.ones(len(items)), "popularity": popularity(training, items).to_numpy(dtype=np.float64)}
     of_queries = interactions[interactions[USER].isin(queries[USER].unique())]
     taken = {str(user): set(group) for user, group in of_queries.groupby(USER)[ITEM]}
-    asked = queries[[USER, POSITION, HISTORY, TARGET]]
-    rows: list[tuple[str, str, int, str]] = []
-    targets: list[bool] = []
+    rows: list[tuple[str, str, int, str, bool]] = []
     for protocol in config.protocols:
-        for user, position, history, target in asked.itertuples(index=False, name=None):
+        for query in queries[[USER, POSITION, HISTORY, TARGET]].itertuples(index=False, name=None):
+            user, position, history, target = query
             free = weights[protocol].copy()
             free[[place[item] for item in taken.get(user, set()) | {*history, target} if item in place]] = 0.0
-            allowed = np.flatnonzero(free)
-            if len(allowed) < config.negatives:
-                raise DataError(_too_few(user, protocol, len(allowed), len(items), config.negatives))
+            available = int(np.count_nonzero(free))
+            if available < config.negatives:
+                raise DataError(_too_few(user, protocol, available, len(items), config.negatives))
             generator = _generator(seed, protocol, user, position)
-            drawn = allowed[_without_repetition(free[allowed], config.negatives, generator)]
-            order = generator.permutation(len(drawn) + 1)
-            listed = [items[number] for number in drawn] + [target]
-            rows += [(protocol, user, int(position), listed[number]) for number in order]
-            targets += (order == len(drawn)).tolist()
-    lists = pd.DataFrame(rows, columns=[PROTOCOL, USER, POSITION, ITEM])
-    lists[IS_TARGET] = np.array(targets, dtype=bool)
-    return lists.astype({PROTOCOL: "str", USER: "str", POSITION: "int64", ITEM: "str"})
+            listed = [items[number] for number in _without_repetition(free, config.negatives, generator)] + [target]
+            order = generator.permutation(len(listed))
+            rows += [(protocol, user, position, listed[number], number == config.negatives) for number in order]
+    lists = pd.DataFrame(rows, columns=[PROTOCOL, USER, POSITION, ITEM, IS_TARGET])
+    return lists.astype({PROTOCOL: "str", USER: "str", POSITION: "int64", ITEM: "str", IS_TARGET: "bool"})
 
 
 def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
     """Draw places one after the other in proportion to weight (exponential keys: Efraimidis and Spirakis, 2006)."""
-    keys = generator.exponential(size=len(weights)) / weights
-    drawn: np.ndarray = np.argsort(keys, kind="stable")[:count]
+    places = np.flatnonzero(weights)
+    keys = generator.exponential(size=len(places)) / weights[places]
+    drawn: np.ndarray = places[np.argsort(keys, kind="stable")[:count]]
     return drawn
 
 

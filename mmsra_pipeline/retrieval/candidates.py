@@ -45,24 +45,27 @@ def first_stage(
     items = sorted(set(catalogue))
     places = {item: place for place, item in enumerate(items)}
     taken = _taken(interactions) if interactions is not None else {}
-    parts = []
+    rows: list[tuple[str, int, str, int]] = []
     for start in range(0, len(queries), QUERIES_TOGETHER):
         part = queries.iloc[start : start + QUERIES_TOGETHER]
         encoded = _spread(encoder.score_all(part[HISTORY].tolist()), encoder.items, items)
-        for row, query in enumerate(part.itertuples(index=False)):
-            user, position = str(getattr(query, USER)), int(getattr(query, POSITION))
-            history = list(getattr(query, HISTORY))
-            time = before(getattr(query, TIME))
-            joined = index.score_all(history, time, user)[None, :]
-            known = _spread(joined, index.items, items)[0]
-            popular = _spread(index.counts(before=time, exclude_user=user)[None, :], index.items, items)[0]
-            scores = [encoded[row], np.where(known > 0, known, -np.inf)]
-            seen = [places[item] for item in history + taken.get(user, [])[:position] if item in places]
-            best = fuse(scores, popular, seen)[: config.candidates]
-            parts.append(pd.DataFrame({USER: user, POSITION: position, ITEM: [items[place] for place in best],
-                                       RANK: np.arange(1, len(best) + 1)}))  # fmt: skip
-    columns = [USER, POSITION, ITEM, RANK]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+        asked = part[[USER, POSITION, HISTORY, TIME]].itertuples(index=False, name=None)
+        for scores, (user, position, history, time) in zip(encoded, asked, strict=True):
+            joined, popular = _collaborative(index, list(history), before(time), str(user), items)
+            seen = [places[item] for item in [*history, *taken.get(user, [])[:position]] if item in places]
+            best = fuse([scores, joined], popular, seen)[: config.candidates]
+            rows += [(user, position, items[place], rank) for rank, place in enumerate(best, start=1)]
+    found = pd.DataFrame(rows, columns=[USER, POSITION, ITEM, RANK])
+    return found.astype({USER: "str", POSITION: "int64", ITEM: "str", RANK: "int64"})
+
+
+def _collaborative(
+    index: CooccurrenceIndex, history: list[str], time: int | None, user: str, items: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Co-occurrence with the history (-inf where there is none) and users of each item, as of a time."""
+    joined = _spread(index.score_all(history, time, user)[None, :], index.items, items)[0]
+    popular = _spread(index.counts(before=time, exclude_user=user)[None, :], index.items, items)[0]
+    return np.where(joined > 0, joined, -np.inf), popular
 
 
 def fuse(

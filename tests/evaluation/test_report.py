@@ -88,6 +88,14 @@ def test_the_order_of_the_rows_and_of_the_rankings_changes_nothing():
     pd.testing.assert_frame_equal(metrics_table(rankings, CONFIG, 0), metrics_table(shuffled, CONFIG, 0))
 
 
+def test_the_resamples_follow_the_seed():
+    rankings = rankings_of({"random": noise}, protocols=("uniform",))
+    first, again, other = (metrics_table(rankings, CONFIG, seed) for seed in (0, 0, 1))
+    pd.testing.assert_frame_equal(first, again)
+    assert (first["value"] == other["value"]).all()
+    assert (first["low"] != other["low"]).any()
+
+
 def test_blocks_of_resamples_change_nothing(monkeypatch):
     rankings = rankings_of({"random": noise}, protocols=("uniform",))
     whole = metrics_table(rankings, CONFIG, 0)
