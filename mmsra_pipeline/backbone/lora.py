@@ -49,8 +49,7 @@ def attach(backbone: "Backbone", lora: LoraSettings, *, train_projector: bool = 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         adapted = get_peft_model(model, config)
-    # The path of the base would make the same adapter differ between machines.
-    adapted.peft_config["default"].base_model_name_or_path = backbone.fingerprint
+    adapted.base_fingerprint = backbone.fingerprint
     hold_vision(adapted)
     return adapted
 
@@ -75,7 +74,14 @@ def vision_towers(model: Any) -> list[torch.nn.Module]:
 
 def save_adapter(model: PeftModel, folder: Path) -> None:
     """Write the adapter, and the projector if it was trained, into ``folder``."""
-    model.save_pretrained(str(folder), save_embedding_layers=False)
+    # The path of the base would make the same adapter differ between machines. Its fingerprint is put in only here: in
+    # a training's checkpoints peft would take it for the name of a model on the hub, and ask there.
+    settings = model.peft_config["default"]
+    path, settings.base_model_name_or_path = settings.base_model_name_or_path, model.base_fingerprint
+    try:
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+    finally:
+        settings.base_model_name_or_path = path
     (folder / "README.md").unlink(missing_ok=True)  # an unfilled form
 
 

@@ -75,7 +75,7 @@ def user_part(context: PromptContext, query: Query) -> str:
         lines.append(f"Usual keywords: {', '.join(_usual(context, query)) or 'none yet'}.")
     if config.similar_users:
         following = context.similar.get((query.user, query.position), ())
-        words = "; ".join(_keyword_words(context, item) for item in following)
+        words = "; ".join(_keyword_words(context, item) for item in dict.fromkeys(following))
         lines.append(f"Similar customers took next: {words}." if following else NO_SIMILAR_USERS)
     return "\n".join(lines)
 

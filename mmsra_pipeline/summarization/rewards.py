@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-WORST_PERPLEXITY = 1000.0
+WORST_PERPLEXITY = 10_000.0
 """Perplexities are bounded by this, so that one hopeless summary does not decide the scale of its group."""
 
 
@@ -40,7 +40,7 @@ def reconstruction(
         Values in [-WORST_PERPLEXITY, 0].
 
     >>> reconstruction([np.log([0.5, 0.5]), np.log([0.25])], [False, True]).tolist()
-    [-2.0, -1000.0]
+    [-2.0, -10000.0]
     """
     scores = [
         -min(float(np.exp(-np.mean(row, dtype=np.float64))), WORST_PERPLEXITY) if len(row) else 0.0

@@ -38,6 +38,11 @@ def test_a_prompt_says_user_then_question_then_candidate():
     assert len(lines) == 10
 
 
+def test_what_several_similar_users_took_is_said_once():
+    rows = [("u9", 2, 1, "ball"), ("u9", 2, 2, "shirt"), ("u9", 2, 3, "ball")]
+    assert "took next: blue, ball; shirt." in user_part(context(rows), query())
+
+
 def test_prompts_of_two_candidates_share_all_that_is_said_of_the_user():
     shop = context(SIMILAR)
     for item in ("lamp", "chair", "new"):

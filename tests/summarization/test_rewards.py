@@ -18,7 +18,7 @@ def test_without_a_text_information_tells_summaries_apart_only_by_being_there():
 def test_reconstruction_is_minus_the_perplexity_per_token():
     found = reconstruction([np.log([0.5, 0.125]), np.log([1e-9]), np.zeros(0), np.log([0.9])], [False] * 3 + [True])
     # 1 / sqrt(0.5 * 0.125) = 4; bounded; nothing to reconstruct; no keyword
-    np.testing.assert_allclose(found, [-4.0, -1000.0, 0.0, -1000.0], rtol=1e-6)
+    np.testing.assert_allclose(found, [-4.0, -10_000.0, 0.0, -10_000.0], rtol=1e-6)
 
 
 def test_a_summary_without_keywords_is_worse_than_the_longest_one():
