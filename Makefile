@@ -52,8 +52,7 @@ slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
 gpu: $(STAMP) ## Checks that need a CUDA device
 	@$(BIN)/pytest -q -m gpu
 
-test: check ## Set up, then lint, types and all tests
-	@$(BIN)/pytest -q -m "not gpu"
+test: check fast slow ## Set up, then lint, types, the fast tests, the slow ones
 
 ui: $(STAMP) ## The Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/dagster dev -w workspace.yaml

@@ -39,6 +39,10 @@ python_logs:
 
 telemetry:
   enabled: false
+
+# No form that asks for an address at the first visit.
+nux:
+  enabled: false
 """
 
 
