@@ -288,6 +288,8 @@ class RecommendationConfig(Section):
     """Share of negatives drawn by popularity; the others are drawn uniformly over the catalogue."""
     options: Annotated[int, Field(ge=2, le=26)] = 4
     """Items to choose from in the task 'choose'."""
+    scoring_autocast: bool = False
+    """Score in bfloat16 arithmetic: over twice as fast on CPUs that have it; p moves by up to 0.03."""
     checkpoint_every: PositiveInt = 20
     """Optimizer steps between resumable checkpoints."""
 

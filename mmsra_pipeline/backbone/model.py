@@ -112,16 +112,17 @@ class Backbone:
             return answer_log_likelihood(self, prompts, targets)
 
     def first_token_scores(
-        self, prompts: Sequence[Prompt], words: tuple[str, str] = ("Yes", "No")
+        self, prompts: Sequence[Prompt], words: tuple[str, str] = ("Yes", "No"), *, autocast: bool = False
     ) -> Float[np.ndarray, " prompts"]:
         """Give p = P(first word) / (P(first word) + P(second word)) of the first token of each answer (sec. 3.5).
 
-        Prompts that begin alike share the computation of what they share, up to their first picture.
+        Prompts that begin alike share the computation of what they share, up to their first picture. With ``autocast``
+        arithmetic is in bfloat16: faster, and p moves by up to 0.03.
 
         Raises:
             ValueError: if both words begin with the same token.
         """
-        with self._evaluating():
+        with self._evaluating(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=autocast):
             return prefix_scores(self, prompts, words)
 
     def _moved(self, value: Tensor) -> Tensor:

@@ -44,7 +44,8 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mater
     prompts, backbone = prompt_context(stage, index), trained_backbone(stage)
 
     baselines = baseline_scores(candidates, queries, training, index, encoder, config.seed)
-    p = score_candidates(backbone, queries, candidates, prompts, stage.workdir())
+    autocast = config.recommendation.scoring_autocast
+    p = score_candidates(backbone, queries, candidates, prompts, stage.workdir(), autocast=autocast)
     ours = candidates.assign(row=OURS, p=p, **{SCORE: p})
 
     stage.write(Tables.RANKINGS, pd.concat([baselines, ours], ignore_index=True))

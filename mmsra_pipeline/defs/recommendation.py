@@ -144,6 +144,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
         texts,
         stage.config.recommendations.top_n,
         stage.workdir(),
+        autocast=stage.config.recommendation.scoring_autocast,
     )
 
     stage.write(Tables.RECOMMENDATIONS, lists)

@@ -65,6 +65,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "rankings": (
         "backbone",
+        "recommendation.scoring_autocast",
         "recommendation.prompt",
         "evaluation.negatives",
         "evaluation.protocols",
@@ -75,6 +76,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     "metrics": ("evaluation.cutoff", "evaluation.bootstrap", "seed"),
     "recommendations": (
         "backbone",
+        "recommendation.scoring_autocast",
         "recommendation.prompt",
         "recommendations",
         "retrieval.first_stage",

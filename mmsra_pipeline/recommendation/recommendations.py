@@ -21,6 +21,8 @@ def recommend(
     item_text: pd.DataFrame,
     top_n: int,
     workdir: Path | None = None,
+    *,
+    autocast: bool,
 ) -> pd.DataFrame:
     """Give the table ``recommendations``: the ``top_n`` candidates of highest p per user, the best first.
 
@@ -34,9 +36,10 @@ def recommend(
         item_text: titles.
         top_n: length of a list; shorter where there are fewer candidates.
         workdir: see :func:`score_candidates`.
+        autocast: see ``Backbone.first_token_scores``.
     """
     scored = candidates.rename(columns={RANK: "first_stage_rank"})
-    scored = scored.assign(p=score_candidates(backbone, queries, candidates, context, workdir))
+    scored = scored.assign(p=score_candidates(backbone, queries, candidates, context, workdir, autocast=autocast))
     scored = scored.sort_values([USER, "p", "first_stage_rank", ITEM], ascending=[True, False, True, True])
     scored[RANK] = scored.groupby(USER).cumcount() + 1
     best = scored[scored[RANK] <= top_n].reset_index(drop=True)

@@ -23,6 +23,8 @@ def score_candidates(
     candidates: pd.DataFrame,
     context: PromptContext,
     workdir: Path | None = None,
+    *,
+    autocast: bool,
 ) -> pd.Series:
     """Give p in (0, 1) for each row of ``candidates``, on its index.
 
@@ -36,6 +38,7 @@ def score_candidates(
         context: what prompts show, with images.
         workdir: where scores are kept as they come, so that a scoring that was stopped goes on. It must belong to
             these inputs alone.
+        autocast: see ``Backbone.first_token_scores``.
 
     Raises:
         DataError: if candidates name a query that is not there.
@@ -48,7 +51,7 @@ def score_candidates(
     for key, items in wanted.items():
         left = [item for item in items if (*key, item) not in kept.scores]
         if left:
-            kept.add(known[key], left, _scores(backbone, known[key], left, context))
+            kept.add(known[key], left, _scores(backbone, known[key], left, context, autocast))
         progress.advance(len(items))
     keys = zip(candidates[USER], candidates[POSITION], candidates[ITEM])
     values = [kept.scores[str(user), int(position), str(item)] for user, position, item in keys]
@@ -71,9 +74,10 @@ def _check_known(wanted: dict[tuple[str, int], list[str]], known: dict[tuple[str
         )
 
 
-def _scores(backbone: Backbone, query: Query, items: list[str], context: PromptContext) -> list[float]:
+def _scores(backbone: Backbone, query: Query, items: list[str], context: PromptContext, autocast: bool) -> list[float]:
     asked = [prompts.render(prompts.yes_no_prompt(context, query, item), context.images) for item in items]
-    return [float(p) for p in backbone.first_token_scores(asked, words=(prompts.YES, prompts.NO))]
+    found = backbone.first_token_scores(asked, words=(prompts.YES, prompts.NO), autocast=autocast)
+    return [float(p) for p in found]
 
 
 class _ScoreFile:

@@ -163,3 +163,11 @@ def test_a_processor_that_rewrites_the_prefix_costs_speed_and_no_truth(backbone,
     monkeypatch.setattr(backbone.encoder, "processor", _Wordy(backbone.processor))
     prompts = candidates(pictures)
     np.testing.assert_allclose(backbone.first_token_scores(prompts), one_by_one(backbone, prompts), atol=1e-4)
+
+
+def test_bfloat16_arithmetic_moves_p_a_little(backbone, pictures):
+    prompts = [Prompt((picture, "Will the user buy it? Answer Yes or No.")) for picture in pictures]
+    exact = backbone.first_token_scores(prompts)
+    rounded = backbone.first_token_scores(prompts, autocast=True)
+    assert not np.array_equal(rounded, exact)
+    np.testing.assert_allclose(rounded, exact, atol=0.03)

@@ -19,10 +19,10 @@ def test_lists_are_ordered_by_p_and_say_why(tmp_path, artifacts):
         ("u2", 5, "chair", 2),
     ]
     candidates = pd.DataFrame(rows, columns=[USER, POSITION, ITEM, RANK])
-    found = recommend(backbone, queries, candidates, shop, item_text(), top_n=2)
+    found = recommend(backbone, queries, candidates, shop, item_text(), top_n=2, autocast=False)
     assert found.columns.tolist() == [USER, RANK, ITEM, "title", "p", "first_stage_rank", "shared_keywords"]
     assert found[[USER, RANK]].to_numpy().tolist() == [["u1", 1], ["u1", 2], ["u2", 1], ["u2", 2]]
-    p = candidates.assign(p=score_candidates(backbone, queries, candidates, shop))
+    p = candidates.assign(p=score_candidates(backbone, queries, candidates, shop, autocast=False))
     for user, group in found.groupby(USER):
         best = p[p[USER] == user].sort_values("p", ascending=False).head(2)
         assert group[ITEM].tolist() == best[ITEM].tolist()
@@ -42,4 +42,8 @@ def test_equal_p_are_ordered_by_the_first_stage(tmp_path):
     # Items that nobody knows have the same prompt and hence the same p.
     rows = [("u1", 5, "x1", 2), ("u1", 5, "x2", 1), ("u1", 5, "x0", 3)]
     candidates = pd.DataFrame(rows, columns=[USER, POSITION, ITEM, RANK])
-    assert recommend(backbone, queries, candidates, shop, item_text(), top_n=3)[ITEM].tolist() == ["x2", "x1", "x0"]
+    assert recommend(backbone, queries, candidates, shop, item_text(), top_n=3, autocast=False)[ITEM].tolist() == [
+        "x2",
+        "x1",
+        "x0",
+    ]

@@ -40,7 +40,7 @@ def counted(backbone, monkeypatch) -> list[int]:
 def test_each_row_gets_the_p_of_its_own_prompt(tmp_path, artifacts):
     backbone, pictures = tiny_backbone(tmp_path), images(artifacts)
     shop = context(pictures=pictures)
-    found = score_candidates(backbone, queries(), candidates(), shop)
+    found = score_candidates(backbone, queries(), candidates(), shop, autocast=False)
     assert found.index.tolist() == [9, 7, 5, 3, 1]
     by_user = {query.user: query for query in queries_of(queries())}
     for (_, user, _, item), p in zip(ROWS, found):
@@ -52,19 +52,19 @@ def test_each_row_gets_the_p_of_its_own_prompt(tmp_path, artifacts):
 def test_an_item_in_two_lists_is_scored_once(tmp_path, artifacts, monkeypatch):
     backbone = tiny_backbone(tmp_path)
     asked = counted(backbone, monkeypatch)
-    score_candidates(backbone, queries(), candidates(), context(pictures=images(artifacts)))
+    score_candidates(backbone, queries(), candidates(), context(pictures=images(artifacts)), autocast=False)
     assert asked == [3, 1]  # u1: bag, chair, new; u2: ball
 
 
 def test_a_scoring_that_was_stopped_goes_on(tmp_path, artifacts, monkeypatch):
     backbone, shop = tiny_backbone(tmp_path), context(pictures=images(artifacts))
-    whole = score_candidates(backbone, queries(), candidates(), shop, tmp_path)
+    whole = score_candidates(backbone, queries(), candidates(), shop, tmp_path, autocast=False)
     file = tmp_path / "scores.jsonl"
     lines = file.read_text().splitlines()
     assert json.loads(lines[0])[:3] == ["u1", 4, "bag"]
     file.write_text("\n".join(lines[:3]) + "\n" + lines[3][:7])  # u2's line is torn
     asked = counted(backbone, monkeypatch)
-    again = score_candidates(backbone, queries(), candidates(), shop, tmp_path)
+    again = score_candidates(backbone, queries(), candidates(), shop, tmp_path, autocast=False)
     assert asked == [1]
     np.testing.assert_allclose(again, whole)
     assert [json.loads(line)[2] for line in file.read_text().splitlines()] == ["bag", "chair", "new", "ball"]
@@ -75,4 +75,4 @@ def test_candidates_without_a_query_are_refused(tmp_path):
     with pytest.raises(
         DataError, match=r"2 of 2 lists of candidates have no query \(first: user_id='u1', position=2\)"
     ):
-        score_candidates(tiny_backbone(tmp_path), queries(), stray, context())
+        score_candidates(tiny_backbone(tmp_path), queries(), stray, context(), autocast=False)
