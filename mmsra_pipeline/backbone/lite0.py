@@ -12,7 +12,7 @@ from mmsra_pipeline.errors import DataError
 
 BLOCKS = 16
 STRIDE = 32  # pixels of a side per feature
-TOLERANCE = 1e-5
+TOLERANCE = 1e-4  # features lie in [0, 6]; sums over more channels and other thread counts round differently
 ALWAYS_OPEN = 30.0  # sigmoid(30) is 1.0 in float32 and bfloat16
 
 

