@@ -22,6 +22,7 @@ NO_USUAL = "Usual keywords it has: none."
 NO_PICTURE = "none"
 UNKNOWN_ITEM = "an item without a description"
 YES_NO_QUESTION = "Will the customer take this item next? Answer Yes or No."
+YES_NO_CUE = "Yes or No?"  # the question stands before the candidate, to be shared; this reminds of it
 CHOOSE_QUESTION = "Which of these items will the customer take next? Answer with its letter."
 NEXT_KEYWORDS_QUESTION = "Which keywords does the customer's next item have?"
 ITEM_KEYWORDS_QUESTION = "Which keywords does the item have?"
@@ -39,7 +40,7 @@ Parts = tuple[str | Picture, ...]
 
 def yes_no_prompt(context: PromptContext, query: Query, item: str) -> Parts:
     """Ask whether the candidate comes next. The score of the candidate is p(Yes) of the answer (sec. 3.5)."""
-    return _joined(user_part(context, query), YES_NO_QUESTION, *candidate_parts(context, query, item))
+    return _joined(user_part(context, query), YES_NO_QUESTION, *candidate_parts(context, query, item), YES_NO_CUE)
 
 
 def choose_prompt(context: PromptContext, query: Query, items: Sequence[str]) -> Parts:
