@@ -40,7 +40,7 @@ PROMPT_TABLES = [
     partitions_def=datasets,
     group_name="recommendation",
     kinds={"parquet"},
-    code_version=code_version("sft_dataset", 1),
+    code_version=code_version("sft_dataset", 2),
     check_specs=[dg.AssetCheckSpec("no_held_out_query", asset=Tables.SFT_DATASET, blocking=True)],
 )
 def sft_dataset(
@@ -112,7 +112,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     partitions_def=datasets,
     group_name="recommendation",
     kinds={"pytorch"},
-    code_version=code_version("recommendations", 1),
+    code_version=code_version("recommendations", 2),
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
