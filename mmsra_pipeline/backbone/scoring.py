@@ -71,8 +71,10 @@ def logits_of(model: Any, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
     if rows is None:
         logits = head(hidden).float()
     else:
-        bias = head.bias[rows] if getattr(head, "bias", None) is not None else None
-        logits = torch.nn.functional.linear(hidden, head.weight[rows], bias).float()
+        bias = head.bias[rows].float() if getattr(head, "bias", None) is not None else None
+        # In float32 also under autocast: a logit near 10 has steps of 1/16 in bfloat16, and candidates would tie.
+        with torch.autocast(hidden.device.type, enabled=False):
+            logits = torch.nn.functional.linear(hidden.float(), head.weight[rows].float(), bias)
     cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
     capped: Tensor = torch.tanh(logits / cap) * cap if cap else logits
     return capped

@@ -19,7 +19,7 @@ OURS = "mmsrarec"
     partitions_def=datasets,
     group_name="evaluation",
     kinds={"pytorch"},
-    code_version=code_version("rankings", 2),
+    code_version=code_version("rankings", 3),
 )
 def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per protocol, ranking row, query and candidate: its score, and p where the recommender ranks.

@@ -112,7 +112,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     partitions_def=datasets,
     group_name="recommendation",
     kinds={"pytorch"},
-    code_version=code_version("recommendations", 2),
+    code_version=code_version("recommendations", 3),
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
