@@ -5,7 +5,7 @@ import pytest
 from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.store import Store
 
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before any test imports torch
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before any test imports torch
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

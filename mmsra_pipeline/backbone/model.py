@@ -158,7 +158,10 @@ def load_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequen
     processor.tokenizer.init_kwargs["padding_side"] = "left"  # only what stands here is saved with a training run
     base = checkpoint_fingerprint(place, model)
     merged = merge_adapters(model, adapters)
-    merged.to(_device(config.device))
+    device = _device(config.device)
+    merged.to(device)
+    if device == "cpu":  # its fused attention spends a quarter of a training step on what plain products do in passing
+        merged.set_attn_implementation("eager")
     merged.requires_grad_(False)
     hold_vision(merged.eval())
     merged.generation_config.suppress_tokens = _picture_tokens(merged)  # for trainers, which generate by themselves
