@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 from pathlib import Path
 
 from mmsra_pipeline.errors import ConfigError
@@ -23,6 +24,24 @@ def write_atomically(path: Path, content: bytes) -> None:
     finally:
         beside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what processes that are no more left half written in ``folder``: files and folders '.PID-….tmp'."""
+    for path in folder.glob(".*-*.tmp"):
+        pid = path.name[1:].split("-", 1)[0]
+        if pid.isdigit() and not _lives(int(pid)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def sync_folder(folder: Path) -> None:

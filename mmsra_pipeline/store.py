@@ -8,10 +8,10 @@ starts again after a kill.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.files import clean_name, write_atomically
+from mmsra_pipeline.files import clean_name, sweep, sync_folder, write_atomically
+from mmsra_pipeline.table_writer import TableWriter, as_table
 
 CATALOG = "catalog.duckdb"
 KEPT_VERSIONS = 3  # a reader that holds an old catalog can still finish its query
@@ -39,6 +40,12 @@ class Slice:
     path: Path
 
 
+class SliceWriter(TableWriter):
+    """Takes the rows of a slice; ``slice`` is there once the block of ``Store.writer`` has ended."""
+
+    slice: Slice
+
+
 class Store:
     """Reads and replaces the slices below ``root``."""
 
@@ -52,22 +59,36 @@ class Store:
 
         The version is a hash of schema and content, so the same rows in the same order give the same version.
         """
-        arrow = rows if isinstance(rows, pa.Table) else pa.Table.from_pandas(rows, preserve_index=False)
-        arrow = arrow.replace_schema_metadata(None)
-        version = content_hash(arrow)
+        table_rows = as_table(rows)
+        with self.writer(table, dataset, table_rows.schema) as writing:
+            writing.write(table_rows)
+        return writing.slice
+
+    @contextlib.contextmanager
+    def writer(self, table: str, dataset: str, schema: pa.Schema) -> Iterator["SliceWriter"]:
+        """Take rows in batches; when the block ends without an error they are the slice that readers see.
+
+        The version is a hash of schema and content, so the same rows in the same order give the same version.
+        """
         folder = self._folder(table, dataset)
-        path = folder / f"{version}.parquet"
-        if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            sink = pa.BufferOutputStream()
-            pq.write_table(arrow, sink, compression="zstd")
-            write_atomically(path, sink.getvalue().to_pybytes())
-        os.utime(path)  # the newest versions are kept
-        pointer = {"version": version, "rows": arrow.num_rows}
-        write_atomically(folder / "current", json.dumps(pointer).encode())
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = folder / f".{os.getpid()}-{threading.get_ident()}.tmp"
+        sweep(folder)
+        writing = SliceWriter(beside, schema)
+        try:
+            yield writing
+            version = writing.close()
+            path = folder / f"{version}.parquet"
+            beside.replace(path)
+            sync_folder(folder)
+            pointer = {"version": version, "rows": writing.rows}
+            write_atomically(folder / "current", json.dumps(pointer).encode())
+            writing.slice = Slice(table, dataset, version, writing.rows, path)
+        finally:
+            writing.abandon()
+            beside.unlink(missing_ok=True)
         self._drop_old_versions(folder, version)
         self.refresh_catalog()
-        return Slice(table, dataset, version, arrow.num_rows, path)
 
     def current(self, table: str, dataset: str) -> Slice:
         """Give the slice that readers see.
@@ -151,17 +172,6 @@ class Store:
         for path in versions[KEPT_VERSIONS:]:
             if path.stem != current:
                 path.unlink(missing_ok=True)
-
-
-def content_hash(table: pa.Table) -> str:
-    """Hash of schema and rows, the same on every machine and for every chunking."""
-    digest = hashlib.sha256(str(table.schema.remove_metadata()).encode())
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        # One chunk: how the rows came together must not change the bytes.
-        writer.write_table(table.combine_chunks())
-    digest.update(memoryview(sink.getvalue()))
-    return digest.hexdigest()[:16]
 
 
 def _view(table: str, slices: list[Slice]) -> str:

@@ -8,10 +8,12 @@ import time
 
 import duckdb
 import pandas as pd
+import pyarrow as pa
 import pytest
 
+from mmsra_pipeline import table_writer
 from mmsra_pipeline.errors import ConfigError, MissingInputError
-from mmsra_pipeline.store import KEPT_VERSIONS, Store, content_hash
+from mmsra_pipeline.store import KEPT_VERSIONS, Store
 
 
 def rows(*values):
@@ -37,14 +39,63 @@ def test_the_same_rows_give_the_same_version_and_other_rows_another(store):
     assert store.replace("t", "shop", rows(1, 2)).version == first
 
 
-def test_chunks_and_slices_do_not_change_the_content_hash():
-    import pyarrow as pa
+def written_in(store, table, *cuts):
+    with store.writer("t", "shop", table.schema) as writing:
+        for start, end in zip((0, *cuts), (*cuts, len(table))):
+            writing.write(table.slice(start, end - start))
+    return writing.slice
 
-    whole = pa.table({"a": [1, 2, 3, 4], "s": ["p", None, "q", "r"]})
-    pieces = pa.concat_tables([whole.slice(0, 1), whole.slice(1, 3)])
-    assert content_hash(pieces) == content_hash(whole)
-    offset = pa.table({"a": [0, 1, 2, 3, 4], "s": ["o", "p", None, "q", "r"]}).slice(1, 4)
-    assert content_hash(offset) == content_hash(whole)
+
+@pytest.mark.parametrize("group", [1, 2, 3, 8, 100])
+def test_the_batches_in_which_rows_come_change_neither_file_nor_version(store, monkeypatch, group):
+    monkeypatch.setattr(table_writer, "GROUP_ROWS", group)
+    table = pa.table(
+        {
+            "a": list(range(20)),
+            "s": [None if n % 3 == 0 else "x" * n for n in range(20)],
+            "l": [None if n % 5 == 0 else list(range(n % 4)) for n in range(20)],
+            "b": [None if n % 7 == 0 else n % 2 == 0 for n in range(20)],
+        }
+    )
+    whole = store.replace("t", "shop", table)
+    content = whole.path.read_bytes()
+    for cuts in [(1,), (7, 8), (3, 3, 9, 19), tuple(range(1, 20))]:
+        pieces = written_in(store, table, *cuts)
+        assert pieces.version == whole.version
+        assert pieces.path.read_bytes() == content
+    padded = pa.concat_tables([table.slice(0, 1), table]).slice(1)
+    assert store.replace("t", "shop", padded).version == whole.version
+    assert store.read_arrow("t", "shop").equals(table)
+
+
+def test_a_table_without_rows_has_its_columns(store):
+    assert store.replace("t", "shop", rows(1).head(0)).rows == 0
+    assert list(store.read("t", "shop").columns) == ["a"]
+
+
+def test_an_error_while_writing_keeps_the_old_rows_and_leaves_no_file(store):
+    store.replace("t", "shop", rows(1))
+
+    def write():
+        with store.writer("t", "shop", pa.schema({"a": "int64"})) as writing:
+            writing.write(rows(2))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write()
+    assert store.read("t", "shop")["a"].tolist() == [1]
+    assert len(list((store.root / "t" / "shop").iterdir())) == 2
+
+
+def test_what_a_dead_process_left_is_swept(store):
+    folder = store.root / "t" / "shop"
+    folder.mkdir(parents=True)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (folder / f".{dead.pid}-1.tmp").write_bytes(b"half")
+    (folder / f".{os.getppid()}-1.tmp").write_bytes(b"at work")
+    store.replace("t", "shop", rows(1))
+    assert [path.name for path in folder.glob(".*")] == [f".{os.getppid()}-1.tmp"]
 
 
 def test_the_catalog_has_one_view_over_all_datasets(store):

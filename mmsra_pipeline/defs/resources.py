@@ -19,11 +19,12 @@ from mmsra_pipeline.paths import Paths, find_paths
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from mmsra_pipeline.artifacts import Artifacts
     from mmsra_pipeline.items.images import ItemImages
     from mmsra_pipeline.sample_store.drawing import Look
-    from mmsra_pipeline.store import Slice, Store
+    from mmsra_pipeline.store import Slice, SliceWriter, Store
     from mmsra_pipeline.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class Stage:
     inputs: dict[str, str] = field(default_factory=dict)
     """Versions of what was read, by name."""
     slices: "list[tuple[Slice, pd.DataFrame]]" = field(default_factory=list)
-    """What was written."""
+    """What was written, with its first rows."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Versions of what was written and is read by later assets, by name."""
     published: Path | None = None
@@ -96,6 +97,12 @@ class Stage:
         self.inputs[table] = self.store.current(table, self.dataset).version
         return self.store.read(table, self.dataset)
 
+    def path(self, table: str) -> Path:
+        """Give the Parquet file with the current rows of a table, for work that does not load them all."""
+        current = self.store.current(table, self.dataset)
+        self.inputs[table] = current.version
+        return current.path
+
     def image_root(self) -> Path | None:
         """Give the folder of the source pictures."""
         from mmsra_pipeline.interactions.reviews import image_root
@@ -129,12 +136,25 @@ class Stage:
         """Give the rows that this asset wrote last, if it did."""
         return self.store.read(self.asset, self.dataset) if self.store.has(self.asset, self.dataset) else None
 
-    def write(self, table: str, rows: "pd.DataFrame", *, read_on: bool = True) -> None:
+    def write(self, table: str, rows: "pd.DataFrame | pa.RecordBatchReader", *, read_on: bool = True) -> None:
         """Make ``rows`` the current rows of a table. ``read_on``: later assets read it, so it counts as output."""
-        written = self.store.replace(table, self.dataset, rows)
-        self.slices.append((written, rows))
+        import pyarrow as pa
+
+        from mmsra_pipeline.table_writer import as_table
+
+        batches = rows if isinstance(rows, pa.RecordBatchReader) else as_table(rows).to_reader()
+        with self.writer(table, batches.schema, read_on=read_on) as writing:
+            for batch in batches:
+                writing.write(batch)
+
+    @contextlib.contextmanager
+    def writer(self, table: str, schema: "pa.Schema", *, read_on: bool = True) -> "Iterator[SliceWriter]":
+        """Take the rows of a table in batches; as ``write`` otherwise."""
+        with self.store.writer(table, self.dataset, schema) as writing:
+            yield writing
+        self.slices.append((writing.slice, writing.head.to_pandas()))
         if read_on:
-            self.outputs[table] = written.version
+            self.outputs[table] = writing.slice.version
 
     def artifact(self, kind: str) -> Path:
         """Give the current folder of an artifact of this data set."""

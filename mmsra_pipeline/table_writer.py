@@ -1,0 +1,96 @@
+"""Writes the rows of one table batch by batch, in memory that does not grow with the table.
+
+Rows are cut into groups of ``GROUP_ROWS``, whatever batches they come in, so that file and hash tell the content alone.
+"""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+GROUP_ROWS = 65_536
+HEAD_ROWS = 5
+
+
+class TableWriter:
+    """Appends rows to a Parquet file that is complete only after ``close``."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self.rows = 0
+        self.head = schema.empty_table()
+        """The first rows, to be shown."""
+        self._schema = schema.remove_metadata()
+        self._digest = hashlib.sha256(str(self._schema).encode())
+        self._pending: list[pa.RecordBatch] = []
+        self._pending_rows = 0
+        self._handle = path.open("wb")
+        self._parquet = pq.ParquetWriter(self._handle, self._schema, compression="zstd")
+
+    def write(self, rows: pa.Table | pa.RecordBatch | pd.DataFrame) -> None:
+        """Append rows, whose columns and types must be those of the schema.
+
+        Raises:
+            pyarrow.ArrowInvalid: if they are not.
+        """
+        for batch in as_table(rows, self._schema).to_batches():
+            if self.head.num_rows < HEAD_ROWS:
+                self.head = pa.concat_tables([self.head, pa.Table.from_batches([batch])]).slice(0, HEAD_ROWS)
+            self._pending.append(batch)
+            self._pending_rows += batch.num_rows
+            while self._pending_rows >= GROUP_ROWS:
+                self._write_group(GROUP_ROWS)
+
+    def close(self) -> str:
+        """Write what is left, bring it to the disk, and give the hash of schema and rows."""
+        if self._pending_rows:
+            self._write_group(self._pending_rows)
+        self._parquet.close()
+        self._handle.flush()
+        os.fsync(self._handle.fileno())
+        self._handle.close()
+        return self._digest.hexdigest()[:16]
+
+    def abandon(self) -> None:
+        """Close the file as it is; after ``close`` nothing is left to do."""
+        with contextlib.suppress(OSError, ValueError):  # the disk may be full, and the file is thrown away
+            self._parquet.close()
+        with contextlib.suppress(OSError):
+            self._handle.close()
+
+    def _write_group(self, count: int) -> None:
+        table = pa.Table.from_batches(self._pending, self._schema)
+        group = pa.Table.from_batches([_own(table.slice(0, count))], self._schema)
+        rest = table.slice(count)
+        self._pending, self._pending_rows = rest.to_batches(), rest.num_rows
+        self._digest.update(memoryview(_ipc(group)))
+        self._parquet.write_table(group, row_group_size=count)
+        self.rows += count
+
+
+def as_table(rows: pa.Table | pa.RecordBatch | pd.DataFrame, schema: pa.Schema | None = None) -> pa.Table:
+    """Give rows as an Arrow table, of ``schema`` where it is given and without metadata."""
+    if isinstance(rows, pd.DataFrame):
+        rows = pa.Table.from_pandas(rows, schema, preserve_index=False)
+    elif isinstance(rows, pa.RecordBatch):
+        rows = pa.Table.from_batches([rows])
+    table = rows.replace_schema_metadata(None)
+    return table if schema is None or table.schema == schema else table.cast(schema)
+
+
+def _own(table: pa.Table) -> pa.RecordBatch:
+    """Copy rows into one batch that starts at offset 0: how the rows came together must not change its bytes."""
+    if table.num_rows == 0:
+        return pa.RecordBatch.from_pylist([], table.schema)
+    columns = [pa.concat_arrays([*column.chunks, pa.array([], column.type)]) for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
+
+
+def _ipc(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
