@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 export GOMP_SPINCOUNT ?= 1000
 export PYTHONWARNINGS := ignore
 
-.PHONY: help setup demo test check fast slow gpu ui bench clean
+.PHONY: help setup demo test check fast fuzz slow gpu ui bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ check: $(STAMP) ## Lint, format, types
 
 fast: $(STAMP) ## Tests that take no more than seconds each
 	@$(BIN)/pytest -q -m "not slow and not gpu"
+
+fuzz: $(STAMP) ## 10,000 damaged files for each reader (about half an hour)
+	@MMSRA_FUZZ=10000 $(BIN)/pytest -q tests/interactions/test_fuzz_readers.py
 
 slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
 	@$(BIN)/pytest -q -m "slow and not gpu"

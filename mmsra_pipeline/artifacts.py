@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.files import clean_name, folder_hash, sync_folder, write_atomically
+from mmsra_pipeline.files import clean_name, folder_hash, sync_folder, temporary_folder, write_atomically
 
 KEPT_VERSIONS = 2
 
@@ -29,11 +29,7 @@ class Artifacts:
     def publish(self, kind: str, dataset: str) -> Iterator[Path]:
         """Give an empty folder to fill; when the block ends without an error it becomes the current version."""
         home = self.root / clean_name(kind) / clean_name(dataset)
-        home.mkdir(parents=True, exist_ok=True)
-        building = home / f".building-{os.getpid()}"
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir()
-        try:
+        with temporary_folder(home) as building:
             yield building
             version = folder_hash(building)[:16]
             place = home / version
@@ -42,8 +38,6 @@ class Artifacts:
                 sync_folder(home)
             os.utime(place)
             write_atomically(home / "current", json.dumps({"version": version}).encode())
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
         self._drop_old_versions(home, version)
 
     def current(self, kind: str, dataset: str) -> Path:

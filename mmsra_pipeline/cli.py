@@ -57,16 +57,18 @@ def refresh(
 
 @app.command()
 def metrics(dataset: Dataset, as_json: AsJson = False) -> None:
-    """Print the metrics of all rows, in percent, with 95 % intervals."""
+    """Print the metrics of all rows and the recall of the first stage, in percent, with 95 % intervals."""
     from mmsra_pipeline.columns import Tables
-    from mmsra_pipeline.evaluation.report import format_metrics, metrics_json
-    from mmsra_pipeline.reading import stored
+    from mmsra_pipeline.evaluation.report import format_metrics, format_recall, metrics_json, recall_json
+    from mmsra_pipeline.reading import stored, stored_or_none
 
-    table = stored(find_paths(), Tables.METRICS, dataset)
+    paths = find_paths()
+    table, recall = stored(paths, Tables.METRICS, dataset), stored_or_none(paths, Tables.FIRST_STAGE_RECALL, dataset)
     if as_json:
-        print_json(metrics_json(dataset, table))
+        print_json(metrics_json(dataset, table) | {"first_stage": None if recall is None else recall_json(recall)})
     else:
-        typer.echo(format_metrics(table))
+        missing = f"first stage: not measured yet. Run `mmsra refresh --dataset {dataset}`."
+        typer.echo(f"{format_metrics(table)}\n\n{missing if recall is None else format_recall(recall)}")
 
 
 @app.command()
@@ -108,11 +110,13 @@ def show(
 
 
 @app.command()
-def doctor() -> None:
+def doctor(
+    dataset: Annotated[str | None, typer.Option(help="Look at this data set: files, refused rows, gaps.")] = None,
+) -> None:
     """Check versions, device, disk, memory, weights and data sets; say what is missing and how to mend it."""
-    from mmsra_pipeline.doctor import examine
+    from mmsra_pipeline.doctor import examine, examine_dataset
 
-    findings = examine()
+    findings = examine() if dataset is None else examine_dataset(dataset)
     for finding in findings:
         typer.echo(f"{finding.state:8}{finding.subject}: {finding.found}")
         if finding.mend:
@@ -121,10 +125,33 @@ def doctor() -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove old versions, ended work, unused pictures and old runs, by the settings under `retention`."""
+    from mmsra_pipeline.config_files import load_config
+    from mmsra_pipeline.definitions import defs
+    from mmsra_pipeline.defs.instance import open_instance
+    from mmsra_pipeline.defs.upkeep import collect
+
+    paths, rules = find_paths(), load_config().retention
+    with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
+        removal = collect(instance, paths, defs().resolve_asset_graph(), rules, dry_run=dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, **removal.as_json()})
+        return
+    total = f"{'would free' if dry_run else 'freed'} {removal.bytes / 1e6:.1f} MB"
+    typer.echo("\n".join([*removal.lines(), total]))
+
+
 @dataset_commands.command("add")
 def dataset_add(
     name: Annotated[str, typer.Argument(help="Letters, digits, '_', '-', '.'.")],
-    kind: Annotated[str, typer.Option("--format", help="tables, microlens or sample.")],
+    kind: Annotated[
+        str, typer.Option("--format", help="tables, microlens, amazon-2014, amazon-2018, amazon-2023 or sample.")
+    ],
     path: Annotated[Path | None, typer.Option(help="Folder of the source files.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="A setting of the format, as name=value.")] = None,
 ) -> None:

@@ -6,8 +6,6 @@ Each default exists once, here. ``sec.`` and ``eq.`` in the docstrings point int
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
@@ -16,48 +14,12 @@ from pydantic import (
     model_validator,
 )
 
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A group of settings that one stage reads."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class InteractionsConfig(Section):
-    """Which interactions count, and who is held out."""
-
-    min_rating: float | None = None
-    """Reviews rated lower are no interactions. Unset: all count."""
-    require_image: bool = False
-    """Reviews of items without a picture file are no interactions."""
-    user_core: PositiveInt = 6
-    """Users with fewer interactions are dropped, repeatedly (k-core). Sec. 4: 'few interactions are dropped'."""
-    item_core: PositiveInt = 5
-    """Items with fewer interactions are dropped, repeatedly."""
-    max_items: PositiveInt | None = None
-    """Keep only this many items, those of most interactions, before the k-core. Bounds the work on a small machine."""
-    max_users: PositiveInt | None = None
-    """Keep a random sample of this many users, after the k-core. Bounds the work on a small machine."""
-    split: Literal["by_user", "leave_last_out"] = "by_user"
-    """by_user: users fall 8:1:1 into train, validation and test (sec. 4). leave_last_out: each user's last interaction
-    is for test, the one before for validation."""
-    history_limit: PositiveInt = 50
-    """Interactions of a history that the sequential model reads; the prompt reads fewer."""
-
-
-class ItemsConfig(Section):
-    """What is kept of an item's text and picture."""
-
-    max_text_chars: PositiveInt = 600
-    """Text is cut at a word boundary below this length."""
-    image_side: PositiveInt = 256
-    """Stored pictures have no side longer than this, in pixels."""
-    max_image_pixels: PositiveInt = 40_000_000
-    """Larger source pictures are refused before they are decoded (decompression bombs)."""
-    cold_items: bool = True
-    """Keep items of the catalogue that nobody took yet."""
+from mmsra_pipeline.config_data import FetchConfig as FetchConfig
+from mmsra_pipeline.config_data import InteractionsConfig as InteractionsConfig
+from mmsra_pipeline.config_data import ItemsConfig as ItemsConfig
+from mmsra_pipeline.config_operation import AutomationConfig, RetentionConfig
+from mmsra_pipeline.section import Section as Section
+from mmsra_pipeline.section import Share
 
 
 class BackboneConfig(Section):
@@ -193,19 +155,33 @@ class SimilarUsersConfig(Section):
 
 
 class CooccurrenceConfig(Section):
-    """Items that users take soon after each other."""
+    """Items that users take soon after each other.
 
-    window: PositiveInt = 5
-    """Interactions that lie at most this far apart in a history co-occur."""
-    neighbors_per_item: PositiveInt = 20
+    Evidence and first stage read ``window`` and ``session_hours``; the other settings shape the neighbor table alone.
+    """
+
+    window: PositiveInt | None = 5
+    """Interactions that lie at most this far apart in a history co-occur. Unset: however far."""
+    session_hours: PositiveFloat | None = None
+    """A longer time between two interactions ends a session; only interactions of one session co-occur. Unset: a
+    history is one session."""
+    normalization: Literal["cosine", "lift", "pmi"] = "cosine"
+    """How the users of both items are allowed for. lift and pmi, its logarithm, favour rare items: raise min_users."""
+    half_life_days: PositiveFloat | None = None
+    """A pair counts half when it is this old. Unset: age does not matter. With it each run counts all pairs anew."""
+    user_weight: Literal["none", "inverse_length"] = "none"
+    """inverse_length: a user with n interactions counts 1/n, so that the busiest do not say most."""
     min_users: PositiveInt = 2
-    """Pairs joined by fewer users are noise."""
+    """Pairs joined by fewer users are noise, whatever these weigh."""
+    neighbors_per_item: PositiveInt = 20
 
 
 class FirstStageConfig(Section):
     """Candidates out of the whole catalogue, before the model ranks them."""
 
     candidates: PositiveInt = 20
+    cold_items: Share = 0.1
+    """Share of the places for items that nobody took yet, by their keywords. Without keywords none is kept."""
 
 
 class RetrievalConfig(Section):
@@ -230,7 +206,11 @@ class PromptConfig(Section):
     """Keywords shown of an item of the history, its first ones. Fewer make the prompt shorter."""
     short_text_chars: PositiveInt = 60
     """Bound of an item's text where it stands in a list: options of a choice, items without keywords."""
-    similar_users: bool = True
+    context: Literal["similar_users", "cooccurrence", "both", "none"] = "both"
+    """similar_users: keywords of what similar users took next. cooccurrence: how popular the candidate is, and by how
+    many users it was taken soon after how many history items and right after the latest, in words."""
+    context_tokens: Annotated[int, Field(ge=16)] | None = None
+    """Tokens, about, that keywords of what similar users took next may fill, each keyword once. Unset: all are said."""
     candidate_text: bool = True
     candidate_text_chars: PositiveInt = 200
     candidate_image: bool = True
@@ -238,9 +218,16 @@ class PromptConfig(Section):
     usual_keywords: NonNegativeInt = 5
     """Keywords said to be usual for the user: those that the whole history has more often than the catalogue. And which
     of them the candidate has. 0: neither is said."""
-    evidence: bool = True
-    """How popular the candidate is, and by how many users it was taken soon after how many history items and right
-    after the latest, in words."""
+
+    @property
+    def similar_users(self) -> bool:
+        """Whether keywords of what similar users took next are said."""
+        return self.context in ("similar_users", "both")
+
+    @property
+    def evidence(self) -> bool:
+        """Whether co-occurrence and popularity of the candidate are said."""
+        return self.context in ("cooccurrence", "both")
 
 
 class TaskWeights(Section):
@@ -331,6 +318,8 @@ class Config(Section):
     recommendation: RecommendationConfig = RecommendationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     recommendations: RecommendationsConfig = RecommendationsConfig()
+    automation: AutomationConfig = AutomationConfig()
+    retention: RetentionConfig = RetentionConfig()
 
     def section(self, path: str) -> Any:
         """Give what lies at a dotted path, such as 'retrieval.encoder'."""

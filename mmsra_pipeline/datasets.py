@@ -4,18 +4,20 @@ import difflib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, NonNegativeInt, ValidationError
+from pydantic import BeforeValidator, Field, NonNegativeInt, ValidationError
 
 from mmsra_pipeline.config import Section
 from mmsra_pipeline.config_files import describe_validation, read_yaml
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.files import clean_name, write_atomically
 
-Format = Literal["sample", "tables", "microlens"]
+Format = Literal["sample", "tables", "microlens", "amazon-2014", "amazon-2018", "amazon-2023"]
 FORMATS: tuple[str, ...] = get_args(Format)
+Patterns = Annotated[tuple[str, ...], BeforeValidator(lambda names: (names,) if isinstance(names, str) else names)]
+"""File names or glob patterns below the folder of a data set; one alone may be written without a list."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,10 @@ class ColumnNames(Section):
 
 
 class TablesOptions(Section):
-    """Options of ``format: tables``. Files are relative to ``path``."""
+    """Options of ``format: tables``. Files are relative to ``path``; several are given as a list or a pattern."""
 
-    interactions: str = "interactions.csv"
-    items: str = "items.csv"
+    interactions: Annotated[Patterns, Field(min_length=1)] = ("interactions.csv",)
+    items: Annotated[Patterns, Field(min_length=1)] = ("items.csv",)
     images: str = "images"
     """Folder of the pictures; nothing outside it is read as a picture."""
     columns: ColumnNames = ColumnNames()
@@ -71,15 +73,33 @@ class TablesOptions(Section):
 class MicrolensOptions(Section):
     """Options of ``format: microlens``. File names are patterns below ``path``; each must fit one file."""
 
-    pairs: str = "*_pairs.tsv"
-    titles: str = "*_titles.csv"
+    pairs: str | None = None
+    """Not set: ``*_pairs.csv`` (with times), else ``*_pairs.tsv``."""
+    titles: str | None = None
+    """Not set: ``*_titles.csv``, else ``*_title*.csv``."""
     covers: str = "covers"
+
+
+class AmazonOptions(Section):
+    """Options of the Amazon formats. File names are patterns below ``path``; each may fit several files."""
+
+    reviews: Patterns = ()
+    """Not set: what the generation usually calls them."""
+    meta: Patterns = ()
+    """Not set: ``meta_*``, if there is any."""
+    images: str = "images"
+    """Folder of pictures called ITEM_ID.jpg; where one is there, it goes before the URL of the metadata."""
+    history: bool = False
+    """Read the column ``history`` of benchmark files too."""
 
 
 OPTIONS: dict[str, type[Section]] = {
     "sample": SampleOptions,
     "tables": TablesOptions,
     "microlens": MicrolensOptions,
+    "amazon-2014": AmazonOptions,
+    "amazon-2018": AmazonOptions,
+    "amazon-2023": AmazonOptions,
 }
 
 
@@ -163,6 +183,11 @@ def tables_options(spec: DatasetSpec) -> TablesOptions:
 def microlens_options(spec: DatasetSpec) -> MicrolensOptions:
     """Options of a ``microlens`` data set, with defaults."""
     return MicrolensOptions.model_validate(spec.options)
+
+
+def amazon_options(spec: DatasetSpec) -> AmazonOptions:
+    """Options of a data set of an Amazon format, with defaults."""
+    return AmazonOptions.model_validate(spec.options)
 
 
 def _format(value: object, source: str) -> Format:

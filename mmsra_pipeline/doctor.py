@@ -11,9 +11,10 @@ from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config_files import load_config
-from mmsra_pipeline.datasets import list_datasets, load_dataset
-from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.datasets import DatasetSpec, list_datasets, load_dataset
+from mmsra_pipeline.errors import MissingInputError, MmsraError
 from mmsra_pipeline.paths import Paths, find_paths
 
 State = Literal["ok", "note", "missing"]
@@ -40,6 +41,63 @@ def examine() -> list[Finding]:
         _versions, _device, _disk, _memory, _settings, _weights, _instance, _datasets,
     ]  # fmt: skip
     return [finding for look in looks for finding in look(paths)]
+
+
+def examine_dataset(name: str) -> list[Finding]:
+    """Look at one data set: its files, what was refused of them and why, and items without text or picture.
+
+    Raises:
+        ConfigError: if there is none of that name.
+    """
+    paths = find_paths()
+    spec = load_dataset(paths.datasets, name)
+    return [_dataset(name, spec), *_source(spec), *_rejects(paths, name), *_without(paths, name)]
+
+
+def _source(spec: DatasetSpec) -> Iterator[Finding]:
+    from mmsra_pipeline.interactions.reviews import files_reader
+
+    if spec.format == "sample":
+        return
+    try:
+        files = files_reader(spec).files()
+    except MmsraError as error:
+        yield Finding("missing", "files", str(error))
+        return
+    sizes = ", ".join(f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in files)
+    yield Finding("ok", "files", sizes)
+
+
+def _rejects(paths: Paths, name: str) -> Iterator[Finding]:
+    from mmsra_pipeline.reading import reject_counts
+
+    try:
+        counts = reject_counts(paths, name)
+    except MissingInputError as error:
+        yield Finding("note", "rejects", "the data set was not read yet", str(error))
+        return
+    for row in counts.to_dict(orient="records"):
+        found = f"{row['rows']} rows of {row['file']}: {row['reason']}; the first in line {row['first_line']}"
+        yield Finding("note", "rejects", found, f"See them: `mmsra show rejects --dataset {name}`.")
+    if counts.empty:
+        yield Finding("ok", "rejects", "no row was refused")
+
+
+def _without(paths: Paths, name: str) -> Iterator[Finding]:
+    from mmsra_pipeline.store import Store
+
+    store = Store(paths.data)
+    for table, flaw, said in (
+        (Tables.ITEM_TEXT, "text = ''", "have no text"),
+        (Tables.ITEM_IMAGES, "status <> 'ok'", "have no usable picture"),
+    ):
+        if not store.has(table, name):
+            continue
+        query = f"select count(*) filter ({flaw}), count(*) from read_parquet($file, hive_partitioning = false)"
+        with store.duckdb() as connection:
+            file = str(store.current(table, name).path)
+            without, count = connection.execute(query, {"file": file}).fetchone() or (0, 0)
+        yield Finding("note" if without else "ok", table, f"{without} of {count} items {said}")
 
 
 def _versions(paths: Paths) -> Iterator[Finding]:
@@ -160,8 +218,11 @@ def _datasets(paths: Paths) -> Iterator[Finding]:
         except MmsraError as error:
             yield Finding("missing", f"dataset {name}", str(error))
             continue
-        if spec.path is not None and not spec.path.is_dir():
-            mend = f"Put the files there, or correct `path` in {spec.file}."
-            yield Finding("missing", f"dataset {name}", f"{spec.path} is not a folder", mend)
-        else:
-            yield Finding("ok", f"dataset {name}", f"format {spec.format}, {spec.path or 'made by code'}")
+        yield _dataset(name, spec)
+
+
+def _dataset(name: str, spec: DatasetSpec) -> Finding:
+    if spec.path is not None and not spec.path.is_dir():
+        mend = f"Put the files there, or correct `path` in {spec.file}."
+        return Finding("missing", f"dataset {name}", f"{spec.path} is not a folder", mend)
+    return Finding("ok", f"dataset {name}", f"format {spec.format}, {spec.path or 'made by code'}")

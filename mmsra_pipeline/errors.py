@@ -13,5 +13,9 @@ class DataError(MmsraError):
     """Input data cannot be used as they are."""
 
 
+class NoSpaceError(MmsraError):
+    """There is too little free space to begin."""
+
+
 class MissingInputError(MmsraError):
     """Something that must exist first does not: a table slice, an artifact, a weights package."""

@@ -1,20 +1,26 @@
 """Writing that a kill cannot tear, and names that are safe as file names."""
 
+import contextlib
+import functools
 import hashlib
 import os
 import re
+import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.processes import lives
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+TEMPORARY = ".*-*.tmp*"  # DuckDB puts a ".wal" behind its name
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Put ``content`` at ``path`` so that any reader, at any instant, sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    beside = temporary(path.parent)
     try:
         with beside.open("wb") as handle:
             handle.write(content)
@@ -26,22 +32,53 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what processes that are no more left half written in ``folder``: files and folders '.PID-….tmp'."""
-    for path in folder.glob(".*-*.tmp"):
-        pid = path.name[1:].split("-", 1)[0]
-        if pid.isdigit() and not _lives(int(pid)):
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+def temporary(folder: Path) -> Path:
+    """Give a place in ``folder`` for what has yet to be completed and renamed. Its name tells ``sweep`` whose it is."""
+    return folder / f".{_this_process(os.getpid())}-{secrets.token_hex(4)}.tmp"
 
 
-def _lives(pid: int) -> bool:
+@contextlib.contextmanager
+def temporary_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder in ``folder`` that is gone afterwards, unless it was renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    made = temporary(folder)
+    made.mkdir()
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        yield made
+    finally:
+        remove(made)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether ``path`` is named as a temporary file or folder, '.PID-….tmp', of a process that is no more."""
+    pid = path.name[1:].split("-", 1)[0]
+    if not (path.match(TEMPORARY) and pid.isdigit()):
         return False
-    except PermissionError:
-        pass
-    return True
+    # In a container each process may have the number of the one that was killed before it.
+    own = int(pid) == os.getpid() and not path.name.startswith(f".{_this_process(os.getpid())}-")
+    return own or not lives(int(pid))
+
+
+def sweep(folder: Path) -> list[Path]:
+    """Remove what processes that are no more left half written in ``folder``, and give it."""
+    left = [path for path in folder.glob(TEMPORARY) if is_abandoned(path)]
+    for path in left:
+        remove(path)
+    return left
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all in it; nothing to do where another process was faster."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@functools.cache
+def _this_process(pid: int) -> str:
+    return f"{pid}-{secrets.token_hex(4)}"
 
 
 def sync_folder(folder: Path) -> None:

@@ -36,6 +36,11 @@ class Paths:
         return Path(os.environ.get("DAGSTER_HOME") or self.root / "dagster_home")
 
     @property
+    def file_hashes(self) -> Path:
+        """What is remembered of source files; it may be deleted at any time."""
+        return self.artifacts / "file_hashes.sqlite"
+
+    @property
     def mlflow_uri(self) -> str:
         """The MLflow tracking store, unless ``MLFLOW_TRACKING_URI`` names another."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"

@@ -8,6 +8,8 @@ from mmsra_pipeline.errors import ConfigError, DataError
 from mmsra_pipeline.paths import Paths
 from mmsra_pipeline.store import Store
 
+SHOWN_REASONS = 50
+
 
 def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
     """Give a user's stored recommendations, best first.
@@ -54,3 +56,29 @@ def stored(paths: Paths, table: str, dataset: str) -> Any:
         raise ConfigError(f"table {table!r} does not exist. Choose one of: {', '.join(known)}.")
     load_dataset(paths.datasets, dataset)
     return Store(paths.data).read(table, dataset)
+
+
+def stored_or_none(paths: Paths, table: str, dataset: str) -> Any | None:
+    """Give the rows of a table of a data set; None if it was not made yet. As ``stored`` otherwise."""
+    return stored(paths, table, dataset) if Store(paths.data).has(table, dataset) else None
+
+
+def reject_counts(paths: Paths, dataset: str) -> Any:
+    """Give how many rows of a data set were refused for each reason: file, reason, rows, first_line; most first.
+
+    Raises:
+        MissingInputError: if the data set was not read yet.
+    """
+    store = Store(paths.data)
+    rejects = store.current(Tables.REJECTS, dataset).path
+    with store.duckdb() as connection:
+        return connection.execute(
+            """
+            select file, reason, count(*) as rows, min(line) as first_line
+            from read_parquet($rejects, hive_partitioning = false)
+            group by all
+            order by rows desc, file, reason
+            limit $most
+            """,
+            {"rejects": str(rejects), "most": SHOWN_REASONS},
+        ).df()

@@ -9,10 +9,7 @@ starts again after a kill.
 import contextlib
 import fcntl
 import json
-import os
-import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.files import clean_name, sweep, sync_folder, write_atomically
+from mmsra_pipeline.files import clean_name, sweep, sync_folder, temporary, temporary_folder, write_atomically
 from mmsra_pipeline.table_writer import TableWriter, as_table
 
 CATALOG = "catalog.duckdb"
+PINNED = "pinned"
 KEPT_VERSIONS = 3  # a reader that holds an old catalog can still finish its query
 
 
@@ -72,8 +70,8 @@ class Store:
         """
         folder = self._folder(table, dataset)
         folder.mkdir(parents=True, exist_ok=True)
-        beside = folder / f".{os.getpid()}-{threading.get_ident()}.tmp"
         sweep(folder)
+        beside = temporary(folder)
         writing = SliceWriter(beside, schema)
         try:
             yield writing
@@ -111,6 +109,23 @@ class Store:
         """Whether the table was ever written for this dataset."""
         return (self._folder(table, dataset) / "current").is_file()
 
+    def versions(self, table: str, dataset: str) -> list[Path]:
+        """Give the files of all versions that are still there, the newest first."""
+        found = self._folder(table, dataset).glob("*.parquet")
+        return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+    def pin(self, table: str, dataset: str, versions: Collection[str]) -> None:
+        """Keep these versions too, until others are named."""
+        if set(versions) != self.pinned(table, dataset):
+            write_atomically(self._folder(table, dataset) / PINNED, json.dumps(sorted(versions)).encode())
+
+    def pinned(self, table: str, dataset: str) -> set[str]:
+        """Give the versions that are kept because something was made of them."""
+        try:
+            return set(json.loads((self._folder(table, dataset) / PINNED).read_text()))
+        except FileNotFoundError:
+            return set()
+
     def read(self, table: str, dataset: str) -> pd.DataFrame:
         """Give all rows of a slice. List columns come as numpy arrays."""
         frame: pd.DataFrame = self.read_arrow(table, dataset).to_pandas()
@@ -139,20 +154,22 @@ class Store:
     @contextlib.contextmanager
     def duckdb(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open an in-memory DuckDB for relational work, bounded in memory and threads."""
-        with tempfile.TemporaryDirectory(prefix="duckdb-", dir=self._made_root()) as spill:
+        with temporary_folder(self.root) as spill:
             settings: dict[str, str | bool | int | float | list[str]] = {
                 "memory_limit": self._memory_limit,
                 "threads": self._threads,
-                "temp_directory": spill,
+                "temp_directory": str(spill),
             }
             with duckdb.connect(config=settings) as connection:
+                # Under `python -c` and in notebooks it would be printed, among what a command prints.
+                connection.execute("set enable_progress_bar = false")
                 yield connection
 
     def refresh_catalog(self) -> None:
         """Rebuild ``catalog.duckdb``: one view a table, over the current slices of all datasets."""
         with _locked(self._made_root() / ".catalog.lock"):
-            building = self.root / f".{CATALOG}.{os.getpid()}"
-            building.unlink(missing_ok=True)
+            sweep(self.root)
+            building = temporary(self.root)
             with duckdb.connect(str(building)) as connection:
                 for folder in sorted(path for path in self.root.iterdir() if path.is_dir() and path.name[0] != "."):
                     slices = [self.current(folder.name, dataset) for dataset in self.datasets(folder.name)]
@@ -168,9 +185,9 @@ class Store:
         return self.root / clean_name(table) / clean_name(dataset)
 
     def _drop_old_versions(self, folder: Path, current: str) -> None:
-        versions = sorted(folder.glob("*.parquet"), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in versions[KEPT_VERSIONS:]:
-            if path.stem != current:
+        kept = {current} | self.pinned(folder.parent.name, folder.name)
+        for path in self.versions(folder.parent.name, folder.name)[KEPT_VERSIONS:]:
+            if path.stem not in kept:
                 path.unlink(missing_ok=True)
 
 

@@ -5,8 +5,10 @@ Rows are cut into groups of ``GROUP_ROWS``, whatever batches they come in, so th
 
 import contextlib
 import hashlib
+import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -66,7 +68,8 @@ class TableWriter:
         group = pa.Table.from_batches([_own(table.slice(0, count))], self._schema)
         rest = table.slice(count)
         self._pending, self._pending_rows = rest.to_batches(), rest.num_rows
-        self._digest.update(memoryview(_ipc(group)))
+        with pa.ipc.new_stream(pa.PythonFile(_Digest(self._digest), mode="w"), self._schema) as stream:
+            stream.write_table(group)
         self._parquet.write_table(group, row_group_size=count)
         self.rows += count
 
@@ -89,8 +92,15 @@ def _own(table: pa.Table) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=table.schema)
 
 
-def _ipc(table: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue()
+class _Digest(io.RawIOBase):
+    """Hashes what is written to it."""
+
+    def __init__(self, digest: "hashlib._Hash") -> None:
+        self._digest = digest
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self._digest.update(content)
+        return len(content)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import yaml
 from mmsra_pipeline import cli
 from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.columns import Tables
+from mmsra_pipeline.datasets import FORMATS
 from mmsra_pipeline.paths import find_paths
 from mmsra_pipeline.store import Store
 
@@ -62,6 +64,9 @@ def shop(paths):
         }
     )
     store.replace(Tables.RECOMMENDATIONS, "shop", lists)
+    rows = [("fused", k, 50.0, 40.0, 60.0, 12) for k in (20, 100)]
+    recall = pd.DataFrame(rows, columns=["row", "k", "recall", "low", "high", "n"])
+    store.replace(Tables.FIRST_STAGE_RECALL, "shop", recall)
     return store
 
 
@@ -70,7 +75,8 @@ def test_metrics_as_json_has_the_promised_form(mmsra, shop):
     metrics = dict.fromkeys(("hr@5", "ndcg@5", "mrr@5", "auc_pooled", "auc_user"), INTERVAL)
     rows = [{"row": row, "protocol": "uniform", "users": 9, **metrics} for row in ("random", "mmsrarec")]
     assert code == 0
-    assert json.loads(out) == {"dataset": "shop", "rows": rows}
+    first_stage = [{"row": "fused", "users": 12, "recall@20": INTERVAL, "recall@100": INTERVAL}]
+    assert json.loads(out) == {"dataset": "shop", "rows": rows, "first_stage": first_stage}
 
 
 def test_metrics_as_text_names_rows_protocol_and_users(mmsra, shop):
@@ -78,6 +84,17 @@ def test_metrics_as_text_names_rows_protocol_and_users(mmsra, shop):
     assert code == 0
     assert "uniform negatives, 9 users" in out
     assert "mmsrarec" in out
+    assert "\n\nfirst stage, whole catalogue, 12 users" in out
+    assert "recall@100" in out
+
+
+def test_metrics_are_printed_before_the_first_stage_was_measured(mmsra, shop, paths):
+    shop.replace(Tables.METRICS, "other", shop.read(Tables.METRICS, "shop"))
+    (paths.datasets / "other.yaml").write_text("format: sample\n")
+    code, out, _ = mmsra("metrics", "--dataset", "other")
+    assert code == 0
+    assert "first stage: not measured yet. Run `mmsra refresh --dataset other`." in out
+    assert json.loads(mmsra("metrics", "--dataset", "other", "--json")[1])["first_stage"] is None
 
 
 def test_recommend_as_json_has_the_promised_form_and_the_best_first(mmsra, shop):
@@ -164,6 +181,12 @@ def partitions() -> list[str]:
         return list(instance.get_dynamic_partitions("dataset"))
 
 
+def test_the_help_of_adding_a_data_set_names_every_format(mmsra):
+    code, out, _ = mmsra("dataset", "add", "--help")
+    assert code == 0
+    assert [name for name in FORMATS if name not in out] == []
+
+
 def test_a_mistyped_option_or_format_is_refused_with_a_guess(mmsra, paths, tmp_path):
     code, _, err = mmsra("dataset", "add", "mine", "--format", "tables", "--path", str(tmp_path), "--option", "itmes=x")
     assert code == 1
@@ -187,17 +210,19 @@ def test_dataset_remove_drops_what_is_its_own_and_says_what(mmsra, shop, paths):
     shop.replace(Tables.METRICS, "other", pd.DataFrame({"row": ["random"]}))
     artifacts = Artifacts(paths.artifacts)
     for name in ("shop", "other"):
-        with artifacts.publish("recommender", name) as folder:
-            (folder / "adapter.txt").write_text(name)
+        for kind in ("recommender", "cooccurrence_neighbors"):
+            with artifacts.publish(kind, name) as folder:
+                (folder / "adapter.txt").write_text(name)
     with artifacts.publish("backbone", "shop") as folder:
         (folder / "model.txt").write_text("not a data set's")
     code, out, _ = mmsra("dataset", "remove", "shop")
     assert code == 0
-    assert "tables: metrics, recommendations" in out
+    assert "tables: first_stage_recall, metrics, recommendations" in out
     assert "recommender/shop" in out
     assert not (paths.datasets / "shop.yaml").exists()
     assert not shop.has(Tables.METRICS, "shop")
     assert not artifacts.has("recommender", "shop")
+    assert not artifacts.has("cooccurrence_neighbors", "shop")
     assert shop.has(Tables.METRICS, "other")
     assert artifacts.has("recommender", "other")
     assert artifacts.has("backbone", "shop")
@@ -215,15 +240,15 @@ def test_refresh_as_json_prints_the_json_and_nothing_else_on_stdout(mmsra, shop)
         "partition": "shop",
         "reasons": ["was never materialized"],
     }
-    assert len(found["stale"]) == 17
+    assert len(found["stale"]) == 18
 
 
 def test_what_libraries_print_does_not_get_into_the_json(mmsra, shop, monkeypatch):
     from mmsra_pipeline.interactions import sources
 
-    def talkative(spec, *, quiet=sources.source_version):
+    def talkative(*arguments, quiet=sources.source_version):
         sys.stdout.write("Downloading...")
-        return quiet(spec)
+        return quiet(*arguments)
 
     monkeypatch.setattr(sources, "source_version", talkative)
     code, out, err = mmsra("refresh", "--dataset", "shop", "--dry-run", "--json")
@@ -267,3 +292,37 @@ def test_doctor_says_how_to_mend_a_dataset_whose_folder_is_gone(mmsra, shop, pat
     assert code == 1
     assert "dataset away" in out
     assert "Put the files there, or correct `path` in" in out
+
+
+def test_doctor_counts_what_was_refused_of_a_dataset_by_reason(mmsra, shop, paths):
+    from mmsra_pipeline.store import Store
+
+    code, out, _ = mmsra("doctor", "--dataset", "shop")
+    assert code == 0
+    assert "not read yet" in out
+    rejects = pd.DataFrame({"file": ["a.csv"] * 3, "line": [9, 4, 5], "reason": ["x", "x", "y"], "text": ["", "", ""]})
+    Store(paths.data).replace("rejects", "shop", rejects)
+    code, out, _ = mmsra("doctor", "--dataset", "shop")
+    assert "2 rows of a.csv: x; the first in line 4" in out
+    assert out.index("2 rows of") < out.index("1 rows of")
+
+
+def test_gc_as_json_lists_paths_and_bytes_and_removes_nothing_in_a_dry_run(mmsra, shop, paths):
+    old = paths.data / Tables.METRICS / "shop" / "old.parquet"
+    for name in ("old", "older"):
+        file = old.with_name(f"{name}.parquet")
+        file.write_bytes(b"1234")
+        os.utime(file, (len(name), len(name)))  # 1970
+    code, out, _ = mmsra("gc", "--dry-run", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["dry_run"]
+    assert found["bytes"] == 4
+    assert [(Path(file["path"]).name, file["bytes"]) for file in found["files"]] == [("old.parquet", 4)]
+    assert found["files"][0]["why"] == "old version of a table"
+    assert old.exists()
+    code, out, _ = mmsra("gc")
+    assert code == 0
+    assert "old.parquet" in out
+    assert "freed 0.0 MB" in out
+    assert not old.exists()

@@ -35,7 +35,7 @@ def test_a_path_is_relative_to_the_folder_of_the_yaml(folder):
     spec = load_dataset(folder, "shop")
     assert spec.path == folder.parent / "source"
     assert tables_options(spec).columns.user_id == "uid"
-    assert tables_options(spec).interactions == "interactions.csv"
+    assert tables_options(spec).interactions == ("interactions.csv",)
     assert spec.file == folder / "shop.yaml"
 
 

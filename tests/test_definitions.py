@@ -28,6 +28,7 @@ UPSTREAM = {
         "recommender", "alignment", "user_encoder", "interactions", "sequences", "item_text", "item_images",
         "item_keywords", "similar_users",
     },
+    "first_stage_recall": {"user_encoder", "interactions", "sequences", "item_text", "item_keywords"},
     "metrics": {"rankings"},
     "recommendations": {
         "recommender", "alignment", "user_encoder", "interactions", "sequences", "item_text", "item_images",

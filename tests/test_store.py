@@ -93,6 +93,7 @@ def test_what_a_dead_process_left_is_swept(store):
     dead = subprocess.Popen(["true"])
     dead.wait()
     (folder / f".{dead.pid}-1.tmp").write_bytes(b"half")
+    (folder / f".{dead.pid}-2.tmp.wal").write_bytes(b"what DuckDB puts beside a file")
     (folder / f".{os.getppid()}-1.tmp").write_bytes(b"at work")
     store.replace("t", "shop", rows(1))
     assert [path.name for path in folder.glob(".*")] == [f".{os.getppid()}-1.tmp"]

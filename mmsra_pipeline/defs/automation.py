@@ -1,16 +1,87 @@
-"""What happens by itself once it is switched on: new data sets become partitions, the cheap part is kept fresh."""
+"""What happens by itself once it is switched on (`automation.enabled`), or is started in the UI.
+
+Nothing here has a memory of its own that could be lost: the nightly refresh asks Dagster what is stale, the sensors
+look at what is there.
+"""
 
 import dagster as dg
 
+from mmsra_pipeline.config_operation import AutomationConfig
 from mmsra_pipeline.datasets import list_datasets
-from mmsra_pipeline.defs.jobs import COSTLY
+from mmsra_pipeline.defs.abandoned import end_abandoned
+from mmsra_pipeline.defs.due import due_reasons, occasion, pin_what_the_training_saw
+from mmsra_pipeline.defs.instance import RefreshBusyError
+from mmsra_pipeline.defs.jobs import COSTLY, RETRAIN, retrain
 from mmsra_pipeline.defs.partitions import datasets
+from mmsra_pipeline.defs.settings import code_version, loaded_config
+from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.paths import find_paths
 
-NIGHTLY = "0 3 * * *"
+QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
+UNFINISHED = [*QUEUED, dg.DagsterRunStatus.STARTED]
 
 
-@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.STOPPED)
+def sensor_status(settings: AutomationConfig) -> dg.DefaultSensorStatus:
+    """Give how a sensor begins, until somebody starts or stops it in the UI."""
+    return dg.DefaultSensorStatus.RUNNING if settings.enabled else dg.DefaultSensorStatus.STOPPED
+
+
+def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
+    """Give the job that the schedule starts. Its one op makes further runs, one a wave and data set."""
+
+    @dg.op(
+        retry_policy=dg.RetryPolicy(
+            max_retries=settings.retries, delay=settings.retry_seconds, backoff=dg.Backoff.EXPONENTIAL
+        )
+    )
+    def refresh_cheap_part(context: dg.OpExecutionContext) -> None:
+        """Materialize what is stale of all data sets, but for trainings, with the adapters there are."""
+        from mmsra_pipeline.defs.refresh import refresh
+
+        try:
+            outcome = refresh(context.instance, find_paths(), leave_out=frozenset(COSTLY))
+        except RefreshBusyError as busy:
+            context.log.info(f"skipped: {busy}")
+            return
+        except MmsraError as error:
+            raise dg.Failure(str(error), allow_retries=False) from None
+        made = ", ".join(map(str, outcome.materialized))
+        context.log.info(f"materialized: {made}" if made else "nothing was stale")
+        if outcome.failures:
+            text = "\n".join(f"dataset {failure.partition}: {failure.text}" for failure in outcome.failures)
+            raise dg.Failure(text, allow_retries=any(failure.may_pass for failure in outcome.failures))
+
+    @dg.job(
+        description="Observe the sources and materialize what is stale, but for trainings. Those: `retrain`.",
+        executor_def=dg.in_process_executor,
+        tags={"dagster/max_retries": str(settings.retries)},  # of runs whose process died; the op retries the others
+    )
+    def catalog_refresh() -> None:
+        """Wrap the one op, so that a schedule can start it."""
+        refresh_cheap_part()
+
+    return catalog_refresh
+
+
+def refresh_schedule(settings: AutomationConfig, job: dg.JobDefinition) -> dg.ScheduleDefinition:
+    """Give the schedule of the job."""
+    on, off = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
+    return dg.ScheduleDefinition(
+        name="catalog_refresh",
+        job=job,
+        cron_schedule=settings.cron,
+        execution_timezone=settings.timezone,
+        default_status=on if settings.enabled else off,
+        description="Every night: bring data, pictures, keywords, neighbors and recommendations up to date.",
+    )
+
+
+SETTINGS = loaded_config().automation
+catalog_refresh = refresh_job(SETTINGS)
+nightly = refresh_schedule(SETTINGS, catalog_refresh)
+
+
+@dg.sensor(minimum_interval_seconds=60, default_status=sensor_status(SETTINGS))
 def new_datasets(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Make a partition of each file in the datasets folder. The command line does so too."""
     known = set(context.instance.get_dynamic_partitions(str(datasets.name)))
@@ -20,31 +91,70 @@ def new_datasets(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Sk
     return dg.SensorResult(dynamic_partitions_requests=[datasets.build_add_request(new)])
 
 
-@dg.op
-def refresh_cheap_part(context: dg.OpExecutionContext) -> None:
-    """Materialize what is stale of all data sets, but for trainings, with the adapters there are."""
-    from mmsra_pipeline.defs.refresh import refresh
-
-    outcome = refresh(context.instance, find_paths(), leave_out=frozenset(COSTLY))
-    context.log.info("materialized: %s", ", ".join(str(entry) for entry in outcome.materialized) or "nothing was stale")
-    if outcome.failures:
-        raise dg.Failure("\n".join(failure.text for failure in outcome.failures), allow_retries=False)
+@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def abandoned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Mark runs as failed whose process is gone, which else would hold up all others. On from the start."""
+    ended = end_abandoned(context.instance)
+    return dg.SkipReason(f"marked as failed: {', '.join(ended)}" if ended else "every run at work has its process")
 
 
-@dg.job(
-    description="Observe the sources and materialize what is stale, but for trainings (`retrain`, `mmsra refresh`).",
-    executor_def=dg.in_process_executor,
+@dg.sensor(
+    job=retrain,
+    minimum_interval_seconds=60 * SETTINGS.check_minutes,
+    default_status=sensor_status(SETTINGS),
 )
-def catalog_refresh() -> None:
-    """Wrap the one op, so that a schedule can start it."""
-    refresh_cheap_part()
+def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Start `retrain` for data sets that have moved far enough since the recommender was trained, and say why."""
+    from mmsra_pipeline.store import Store
+
+    if context.repository_def is None:
+        return dg.SkipReason("the definitions are not loaded")
+    graph, store = context.repository_def.asset_graph, Store(find_paths().data)
+    code = "-".join(code_version(asset, 0) for asset in COSTLY)
+    requests = []
+    for name in context.instance.get_dynamic_partitions(str(datasets.name)):
+        pin_what_the_training_saw(context.instance, store, name)
+        reasons = due_reasons(context.instance, graph, store, name, loaded_config().automation)
+        if reasons and not _is_retraining(context.instance, name):
+            context.log.info(f"{name}: {'; '.join(reasons)}")
+            tags = {"mmsra/why": "; ".join(reasons)}
+            key = occasion(context.instance, name, code)
+            requests.append(dg.RunRequest(run_key=key, partition_key=name, tags=tags))
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no retraining is due")
 
 
-nightly = dg.ScheduleDefinition(
-    name="catalog_refresh",
-    job=catalog_refresh,
-    cron_schedule=NIGHTLY,
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Every night: bring data, pictures, keywords, neighbors and recommendations up to date.",
-)
+def _is_retraining(instance: dg.DagsterInstance, dataset: str) -> bool:
+    wanted = dg.RunsFilter(job_name=RETRAIN, tags={"dagster/partition": dataset}, statuses=UNFINISHED)
+    return bool(instance.get_runs(wanted, limit=1))
+
+
+@dg.run_failure_sensor(minimum_interval_seconds=30, default_status=sensor_status(SETTINGS))
+def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
+    """Tell whom `automation.alert` names that a run failed, unless it is tried again."""
+    from mmsra_pipeline.alerts import send_alert
+
+    run, alert = context.dagster_run, loaded_config().automation.alert
+    if not (alert.command or alert.webhook):
+        return dg.SkipReason("automation.alert names nobody")
+    if run.tags.get("dagster/will_retry") == "true":
+        return dg.SkipReason(f"run {run.run_id} is tried again")
+    for problem in send_alert(alert, failure_message(context)):
+        context.log.error(problem)
+    return None
+
+
+def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
+    """Give what is told of a run that failed."""
+    from mmsra_pipeline.defs.failures import describe
+
+    run = context.dagster_run
+    errors = [(event.step_key, event.step_failure_data.error) for event in context.get_step_failure_events()]
+    told = [f"{step}: {describe(error, run.run_id)[0]}" for step, error in errors if error is not None]
+    return {
+        "what": "run failed",
+        "job": run.job_name,
+        "dataset": run.tags.get("dagster/partition"),
+        "run_id": run.run_id,
+        "errors": told or [context.failure_event.message],
+        "root": str(find_paths().root),
+    }

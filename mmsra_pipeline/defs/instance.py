@@ -8,29 +8,55 @@ from typing import Final
 
 import dagster as dg
 
+from mmsra_pipeline.defs.abandoned import end_abandoned
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.files import write_atomically
 from mmsra_pipeline.paths import Paths
 
-REFRESH_TAG: Final = "mmsra/refresh"
-IN_PROGRESS: Final = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 LOCK: Final = ".refresh.lock"
 INSTANCE_YAML: Final = """\
 # The local Dagster instance. Runs, events and schedules are kept in SQLite files beside this file (Dagster's default);
 # Postgres can take their place here, without a change of code.
 
 # One run at a time, one process each: models share the cores and the memory of one machine. Runs that the UI, a
-# backfill or a schedule start beyond that wait in the queue.
+# backfill or a schedule start beyond that wait in the queue, and the queue outlives a restart.
+#
+# No pool is named here: after a kill -9 its slot stays taken. Two trainings never share a device all the same, also
+# where `mmsra refresh` runs beside the queue: each holds a lock of the operating system, which a kill frees. Should you
+# allow more runs at a time and add pools, then the sensor abandoned_runs frees the slots that dead runs hold.
 concurrency:
   runs:
     max_concurrent_runs: 1
 
-# A run whose process died is marked as failed. The daemon resumes none (max_resume_run_attempts stays 0, else a user's
-# cancel does not reach the step): trainings go on from their checkpoints when the asset is materialized again.
+# Runs that do not start, or do not answer a cancel, are ended after a time. The daemon resumes none
+# (max_resume_run_attempts stays 0, else a user's cancel does not reach the step): trainings go on from their
+# checkpoints when the asset is materialized again. A run whose process died is marked as failed by the server that
+# started it, and if that is gone too, by the sensor abandoned_runs.
 run_monitoring:
   enabled: true
   start_timeout_seconds: 300
+  cancel_timeout_seconds: 180
+  max_resume_run_attempts: 0
+  poll_interval_seconds: 60
   free_slots_after_run_end_seconds: 60
+
+# A run is tried again only if its job says so (tag dagster/max_retries) and its process died: what failed by itself was
+# either retried by its own rule or would fail again.
+run_retries:
+  enabled: true
+  max_retries: 0
+  retry_on_asset_or_op_failure: false
+
+# What sensors and schedules said, in days. `mmsra gc` does the same for runs.
+retention:
+  schedule:
+    purge_after_days: 90
+  sensor:
+    purge_after_days:
+      skipped: 7
+      failure: 30
+      started: 30
+      success: 90
 
 # What the stages log is in the log of the run.
 python_logs:
@@ -44,6 +70,10 @@ telemetry:
 nux:
   enabled: false
 """
+
+
+class RefreshBusyError(MmsraError):
+    """Another process has the right to refresh."""
 
 
 def open_instance(paths: Paths) -> dg.DagsterInstance:
@@ -60,22 +90,16 @@ def only_refresh(instance: dg.DagsterInstance, paths: Paths) -> Iterator[None]:
     """Hold the right to refresh. Runs that a killed refresh left behind are marked as failed first.
 
     Raises:
-        MmsraError: if another process holds it.
+        RefreshBusyError: if another process holds it.
     """
     with (paths.dagster_home / LOCK).open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise MmsraError(
+            raise RefreshBusyError(
                 f"another refresh is at work in {paths.root}. Wait until it has ended (the Dagster UI shows its runs), "
                 "or stop it."
             ) from None
-        _end_abandoned(instance)
+        # Whoever holds the lock is the only refresh, so a run of another one that is still in progress has no process.
+        end_abandoned(instance, no_refresh=True)
         yield
-
-
-def _end_abandoned(instance: dg.DagsterInstance) -> None:
-    # Whoever holds the lock is the only refresh, so a run of another one that is still in progress has no process.
-    left = instance.get_runs(dg.RunsFilter(tags={REFRESH_TAG: "true"}, statuses=IN_PROGRESS))
-    for run in left:
-        instance.report_run_failed(run, "The process of this run is gone. What it had materialized stays.")

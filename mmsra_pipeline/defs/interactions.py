@@ -1,11 +1,13 @@
 """Stage 1, interactions: what users did, cleaned, filtered and cut into queries."""
 
 import logging
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from mmsra_pipeline.columns import SPLIT, Tables
+from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.datasets import list_datasets, load_dataset
+from mmsra_pipeline.defs.interaction_checks import SPECS, interaction_checks
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, sample_table
 from mmsra_pipeline.defs.resources import Installation
@@ -13,7 +15,6 @@ from mmsra_pipeline.defs.settings import code_version
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.paths import find_paths
 
-FEW_REJECTS = 0.05
 logger = logging.getLogger(__name__)
 
 
@@ -38,26 +39,51 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     partitions_def=datasets,
     group_name="interactions",
     kinds={"parquet"},
-    code_version=code_version("raw_reviews", 1),
-    check_specs=[dg.AssetCheckSpec("few_rejects", asset=Tables.RAW_REVIEWS)],
+    code_version=code_version("raw_reviews", 2),
+    check_specs=[
+        dg.AssetCheckSpec("few_rejects", asset=Tables.RAW_REVIEWS),
+        dg.AssetCheckSpec("whole_sources", asset=Tables.RAW_REVIEWS),
+    ],
 )
 def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per review of the source, as it stands there; one per item in raw_items, one per refused line in rejects.
 
     Every format ends in the same columns here. A bad line is kept out, counted and shown, and the rest goes on.
     """
-    from mmsra_pipeline.interactions.reviews import read_dataset
+    from mmsra_pipeline.interactions.raw import ITEMS, REVIEWS
+    from mmsra_pipeline.interactions.rejects import REJECTS
+    from mmsra_pipeline.interactions.reviews import load
+    from mmsra_pipeline.reading import reject_counts
 
     stage = mmsra.stage(context)
 
-    raw = read_dataset(stage.spec, stage.source_folder)
+    with (
+        stage.store.duckdb() as connection,
+        stage.writer(Tables.REJECTS, REJECTS, read_on=False) as rejects,
+        stage.writer(Tables.RAW_ITEMS, ITEMS) as items,
+        stage.writer(Tables.RAW_REVIEWS, REVIEWS) as reviews,
+    ):
+        loaded = load(stage.spec, stage.source_folder, connection, reviews.write, items.write, rejects.write)
 
-    stage.write(Tables.RAW_REVIEWS, raw.reviews)
-    stage.write(Tables.RAW_ITEMS, raw.items)
-    stage.write(Tables.REJECTS, raw.rejects, read_on=False)
-    share = len(raw.rejects) / max(len(raw.reviews) + len(raw.items) + len(raw.rejects), 1)
-    found = f"{len(raw.rejects)} lines ({share:.1%}) were refused; table rejects says file, line and reason"
-    return report(stage, checks=[check("few_rejects", share <= FEW_REJECTS, found, warn=True, share=share)])
+    reasons = reject_counts(stage.paths, stage.dataset)
+    most = stage.config.interactions.max_reject_share
+    found = (
+        f"{loaded.rejects - loaded.repeated} of {loaded.rows} rows ({loaded.bad_share:.1%}) were refused; table "
+        f"rejects says file, line and reason. Mend them, or raise interactions.max_reject_share ({most:.0%})"
+    )
+    damaged = "; ".join(loaded.damaged) or "all files were read to their end"
+    return report(
+        stage,
+        {
+            "source rows": loaded.rows,
+            "repeated items": loaded.repeated,
+            "reject reasons": sample_table(reasons, len(reasons)),
+        },
+        checks=[
+            check("few_rejects", loaded.bad_share <= most, found, share=loaded.bad_share),
+            check("whole_sources", not loaded.damaged, f"{damaged}. Get a damaged file again"),
+        ],
+    )
 
 
 @dg.asset(
@@ -65,7 +91,8 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     partitions_def=datasets,
     group_name="interactions",
     kinds={"parquet"},
-    code_version=code_version("interactions", 1),
+    code_version=code_version("interactions", 2),
+    check_specs=SPECS,
 )
 def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and item taken, in order of time (position 0, 1, …), after filtering.
@@ -73,15 +100,24 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     The table funnel says how many users, items and interactions each filter left.
     """
     from mmsra_pipeline.interactions.filtering import build_interactions
+    from mmsra_pipeline.interactions.measures import measure_interactions
+    from mmsra_pipeline.interactions.plots import funnel_png
 
     stage = mmsra.stage(context)
-    reviews, items = stage.read(Tables.RAW_REVIEWS), stage.read(Tables.RAW_ITEMS)
+    config, reviews, items = stage.config, stage.path(Tables.RAW_REVIEWS), stage.path(Tables.RAW_ITEMS)
 
-    kept, funnel = build_interactions(reviews, stage.config.interactions, stage.config.seed, raw_items=items)
+    with stage.store.duckdb() as connection:
+        kept, funnel = build_interactions(connection, reviews, config.interactions, config.seed, raw_items=items)
+        stage.write(Tables.INTERACTIONS, kept)
+        measured = measure_interactions(connection, stage.slices[0][0].path, items, datetime.now(UTC))
 
-    stage.write(Tables.INTERACTIONS, kept)
     stage.write(Tables.FUNNEL, funnel, read_on=False)
-    return report(stage, {"funnel": sample_table(funnel, count=len(funnel))})
+    shown = {
+        "funnel": sample_table(funnel, count=len(funnel)),
+        "earliest": measured.earliest or "no times",
+        "latest": measured.latest or "no times",
+    }
+    return report(stage, shown, checks=interaction_checks(measured), plot=funnel_png(funnel))
 
 
 @dg.asset(
@@ -89,20 +125,23 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     partitions_def=datasets,
     group_name="interactions",
     kinds={"parquet"},
-    code_version=code_version("sequences", 1),
+    code_version=code_version("sequences", 2),
 )
 def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per query: a user at a moment, with the history before it and the item that came next (the target).
 
-    Split 'serve' has one row per user, the whole history and no target: the query of a recommendation.
+    Split 'serve' has one row per user, the whole history and no target: the query of a recommendation. The table
+    training_bounds says up to which position of a user training may see.
     """
-    from mmsra_pipeline.interactions.splits import build_sequences
+    from mmsra_pipeline.interactions.splits import build_sequences, query_counts
 
     stage = mmsra.stage(context)
-    taken = stage.read(Tables.INTERACTIONS)
+    config, taken = stage.config, stage.path(Tables.INTERACTIONS)
 
-    queries = build_sequences(taken, stage.config.interactions, stage.config.seed)
+    with stage.store.duckdb() as connection:
+        queries, bounds = build_sequences(connection, taken, config.interactions, config.seed)
+        stage.write(Tables.SEQUENCES, queries)
+        stage.write(Tables.TRAINING_BOUNDS, bounds)
+        counts = query_counts(connection, stage.slices[0][0].path)
 
-    stage.write(Tables.SEQUENCES, queries)
-    counts = {str(name): int(count) for name, count in queries[SPLIT].value_counts().items()}
     return report(stage, {"queries": counts})

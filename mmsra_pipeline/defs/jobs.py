@@ -8,6 +8,7 @@ from mmsra_pipeline.defs.partitions import datasets
 COSTLY = (Tables.ALIGNMENT, Tables.SUMMARIZER, Tables.USER_ENCODER, Tables.RECOMMENDER)
 """Trainings. Between two of them the rest is brought up to date with the adapters there are."""
 EVERYTHING = "everything"
+RETRAIN = "retrain"
 
 everything = dg.define_asset_job(
     EVERYTHING,
@@ -17,7 +18,7 @@ everything = dg.define_asset_job(
 )
 
 retrain = dg.define_asset_job(
-    "retrain",
+    RETRAIN,
     selection=dg.AssetSelection.assets(*COSTLY).downstream(),
     partitions_def=datasets,
     description="Renew the trained adapters of a data set, and all that is made with them.",

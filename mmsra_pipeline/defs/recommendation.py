@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mmsra_pipeline.columns import ITEM, POSITION, SERVE, SPLIT, TRAIN, USER, Tables
+from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, SERVE, SPLIT, TRAIN, USER, Tables
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, switched_off
 from mmsra_pipeline.defs.resources import Installation, Stage
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from mmsra_pipeline.backbone.model import Backbone
     from mmsra_pipeline.recommendation.context import PromptContext
-    from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+    from mmsra_pipeline.retrieval.candidates import FirstStage
+    from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
 PROMPT_TABLES = [
     Tables.INTERACTIONS,
@@ -112,7 +113,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     partitions_def=datasets,
     group_name="recommendation",
     kinds={"pytorch"},
-    code_version=code_version("recommendations", 3),
+    code_version=code_version("recommendations", 4),
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
@@ -120,20 +121,11 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
     The first stage takes candidates out of the whole catalogue; the recommender ranks them.
     """
     from mmsra_pipeline.recommendation.recommendations import recommend
-    from mmsra_pipeline.retrieval.candidates import first_stage
-    from mmsra_pipeline.retrieval.encoder import UserEncoder
 
     stage = mmsra.stage(context)
     texts, index = stage.read(Tables.ITEM_TEXT), cooccurrence_index(stage)
     queries = _served(stage)
-    candidates = first_stage(
-        UserEncoder.load(stage.artifact(Tables.USER_ENCODER)),
-        index,
-        queries,
-        list(texts[ITEM]),
-        stage.config.retrieval.first_stage,
-        interactions=stage.read(Tables.INTERACTIONS),
-    )
+    candidates = first_stage(stage, index).candidates(queries, stage.config.retrieval.first_stage.candidates)
     context_of_prompts, backbone = prompt_context(stage, index), trained_backbone(stage)
 
     lists = recommend(
@@ -153,9 +145,27 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
 
 def cooccurrence_index(stage: Stage) -> "CooccurrenceIndex":
     """Give the evidence that prompts show, out of training interactions."""
-    from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+    from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
     return CooccurrenceIndex(stage.training_interactions(), stage.config.retrieval.cooccurrence)
+
+
+def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
+    """Give what takes candidates out of the whole catalogue."""
+    from mmsra_pipeline.backbone.sentence_cache import SentenceCache
+    from mmsra_pipeline.retrieval.candidates import FirstStage
+    from mmsra_pipeline.retrieval.encoder import UserEncoder
+    from mmsra_pipeline.retrieval.keyword_view import KeywordView
+
+    words, sentences = stage.read(Tables.ITEM_KEYWORDS), SentenceCache(stage.paths.artifacts / "sentence_cache")
+    return FirstStage(
+        UserEncoder.load(stage.artifact(Tables.USER_ENCODER)),
+        index,
+        stage.read(Tables.ITEM_TEXT)[ITEM].tolist(),
+        interactions=stage.read(Tables.INTERACTIONS),
+        keywords=KeywordView(dict(zip(words[ITEM], words[KEYWORDS])), sentences.encode),
+        cold_share=stage.config.retrieval.first_stage.cold_items,
+    )
 
 
 def prompt_context(stage: Stage, index: "CooccurrenceIndex") -> "PromptContext":

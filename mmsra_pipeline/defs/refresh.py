@@ -7,22 +7,28 @@ of a data set is one wave, as everything is missing.
 import logging
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from mmsra_pipeline.datasets import list_datasets, load_dataset
-from mmsra_pipeline.defs.instance import REFRESH_TAG, only_refresh
+from mmsra_pipeline.defs.abandoned import REFRESH_TAG
+from mmsra_pipeline.defs.due import pin_what_the_training_saw
+from mmsra_pipeline.defs.failures import Failure, failures_of
+from mmsra_pipeline.defs.history import changed_settings, latest
+from mmsra_pipeline.defs.instance import only_refresh
 from mmsra_pipeline.defs.jobs import COSTLY, EVERYTHING
 from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.reporting import SETTINGS
-from mmsra_pipeline.defs.settings import settings_of
-from mmsra_pipeline.defs.staleness import Stale, next_wave, stale_assets
+from mmsra_pipeline.defs.refresh_report import Account, report_refresh
+from mmsra_pipeline.defs.settings import loaded_config
+from mmsra_pipeline.defs.staleness import Stale, asset_names, next_wave, stale_assets
+from mmsra_pipeline.disk import check_free
 from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.file_hashes import FileHashes
+from mmsra_pipeline.leftovers import sweep_all
 from mmsra_pipeline.paths import Paths
 
 SOURCE = "source_files"
-OWN_ERRORS = ("ConfigError", "DataError", "MissingInputError", "MmsraError")
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the stages' own log lines reach the terminal
 logger = logging.getLogger(__name__)
 
@@ -36,14 +42,6 @@ class Made:
 
     def __str__(self) -> str:
         return f"{self.asset}[{self.partition}]"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a data set, or one asset of it, was not brought up to date."""
-
-    partition: str
-    text: str
 
 
 @dataclass
@@ -78,7 +76,8 @@ def refresh(
 
     Raises:
         ConfigError: if ``dataset`` is not described.
-        MmsraError: if another refresh is at work.
+        RefreshBusyError: if another refresh is at work.
+        NoSpaceError: if there is too little free space to begin.
     """
     if definitions is None:
         from mmsra_pipeline.definitions import defs
@@ -93,9 +92,10 @@ def refresh(
             worker.examine(name, outcome)
         return outcome
     with only_refresh(instance, paths):
+        sweep_all(paths)
+        check_free(paths.root, loaded_config().retention.min_free_gb, "a refresh")
         for name in names:
-            if worker.examine(name, outcome):
-                worker.bring_up_to_date(name, outcome)
+            worker.bring_up_to_date(worker.examine(name, outcome), outcome)
     return outcome
 
 
@@ -117,40 +117,58 @@ class _Refresh:
         self._job = definitions.resolve_job_def(EVERYTHING)
         self._leave_out = leave_out
 
-    def examine(self, name: str, outcome: Outcome) -> bool:
-        """Note what is stale of a data set; False if its source cannot be read."""
+    def examine(self, name: str, outcome: Outcome) -> Account:
+        """Note what is stale of a data set, or that its source cannot be read."""
+        account = Account(name, datetime.now(UTC))
         try:
             self._observe(name)
         except MmsraError as error:
             outcome.failures.append(Failure(name, str(error)))
-            return False
-        outcome.stale += self._stale(name)
-        return True
+            account.failed[SOURCE] = str(error)
+        else:
+            account.note(self._stale(name, self._leave_out))
+            outcome.stale += account.stale.values()
+        return account
 
-    def bring_up_to_date(self, name: str, outcome: Outcome) -> None:
-        """Compute wave after wave, until nothing is stale or one fails."""
-        while wave := next_wave(self._graph, self._stale(name)):
+    def bring_up_to_date(self, account: Account, outcome: Outcome) -> None:
+        """Compute wave after wave, until nothing is stale or one fails, and report it."""
+        from mmsra_pipeline.store import Store
+
+        name, stale, store = account.dataset, list(account.stale.values()), Store(self._paths.data)
+        pin_what_the_training_saw(self._instance, store, name)
+        while not account.failed and (wave := next_wave(self._graph, stale)):
             logger.info("%s: materializing %s", name, ", ".join(entry.asset for entry in wave))
-            if not self._materialize(name, wave, outcome):
-                return
+            self._materialize(account, wave, outcome)
+            account.note(stale := self._stale(name, self._leave_out))
+        if not account.failed:
+            account.left_out = {entry.asset: entry for entry in self._left_out(name)}
+        most = loaded_config().retention.report_rows
+        report_refresh(self._instance, store, account, asset_names(self._graph), most_rows=most)
 
     def _observe(self, name: str) -> None:
         """Tell Dagster the content hash of a data set's source files."""
         from mmsra_pipeline.interactions.sources import source_version
 
-        version = source_version(load_dataset(self._paths.datasets, name))
+        with FileHashes(self._paths.file_hashes) as hashes:
+            version = source_version(load_dataset(self._paths.datasets, name), hashes.of)
         tags = {"dagster/data_version": version}
         self._instance.report_runless_asset_event(dg.AssetObservation(SOURCE, partition=name, tags=tags))
 
-    def _stale(self, name: str) -> list[Stale]:
+    def _stale(self, name: str, leave_out: Collection[str]) -> list[Stale]:
         return stale_assets(
             self._instance,
             self._graph,
             name,
-            leave_out=self._leave_out,
+            leave_out=leave_out,
             exists=lambda asset: self._exists(asset, name),
-            changes=lambda asset: self._changes(asset, name),
+            changes=lambda asset: changed_settings(self._instance, asset, name),
         )
+
+    def _left_out(self, name: str) -> list[Stale]:
+        """What would be computed too, were nothing left out; not what was computed with what is left out as it is."""
+        if not self._leave_out:
+            return []
+        return [entry for entry in self._stale(name, ()) if entry.certain or entry.asset in self._leave_out]
 
     def _exists(self, asset: str, partition: str) -> bool:
         """Whether table, and for a training the adapter, are still there."""
@@ -162,7 +180,9 @@ class _Refresh:
             return False
         return asset not in COSTLY or artifacts.has(asset, partition) or store.current(asset, partition).rows == 0
 
-    def _materialize(self, name: str, wave: list[Stale], outcome: Outcome) -> bool:
+    def _materialize(self, account: Account, wave: list[Stale], outcome: Outcome) -> None:
+        name = account.dataset
+        account.before |= {entry.asset: latest(self._instance, entry.asset, name) for entry in wave}
         result = self._job.execute_in_process(
             instance=self._instance,
             partition_key=name,
@@ -171,38 +191,14 @@ class _Refresh:
             tags={REFRESH_TAG: "true"},
             raise_on_error=False,
         )
-        made = (event.asset_key for event in result.get_asset_materialization_events())
-        outcome.materialized += [Made(key.to_user_string(), name) for key in made if key]
-        outcome.failures += [Failure(name, text) for text in _failures(result)]
-        return bool(result.success)
-
-    def _changes(self, asset: str, partition: str) -> list[str]:
-        """Say which settings differ from those of the last materialization."""
-        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[partition])
-        records = self._instance.fetch_materializations(wanted, limit=1).records
-        event = records[0].asset_materialization if records else None
-        stored = event.metadata.get(SETTINGS) if event else None
-        before: dict[str, Any] = getattr(stored, "data", None) or {}
-        now = {path: list(value) if isinstance(value, tuple) else value for path, value in settings_of(asset).items()}
-        paths = sorted(set(before) | set(now)) if before else []
-        changed = [path for path in paths if path not in before or path not in now or before[path] != now[path]]
-        return [f"{path} {before.get(path, 'absent')} -> {now.get(path, 'absent')}" for path in changed]
-
-
-def _failures(result: dg.ExecuteInProcessResult) -> list[str]:
-    """Say why steps failed; those that were skipped after them say nothing."""
-    texts = []
-    run = result.run_id
-    for event in result.all_events:
-        if event.is_step_failure:
-            error: Any = event.step_failure_data.error
-            while error.cause is not None:
-                error = error.cause
-            kind, _, rest = str(error.message).strip().partition(": ")
-            own = kind.rpartition(".")[2] in OWN_ERRORS
-            frames = [frame.strip() for frame in error.stack if "mmsra_pipeline" in frame]
-            unforeseen = f"{kind}: {rest}\n{frames[-1] if frames else ''}\nThe whole trace is in the log of run {run}."
-            texts.append(f"{event.step_key}: {rest if own else unforeseen}")
-    if not texts and not result.success:
-        texts.append(f"run {run} failed; its log is in the Dagster UI")
-    return texts
+        made = [
+            event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key
+        ]
+        outcome.materialized += [Made(asset, name) for asset in made]
+        failures = failures_of(result, name)
+        outcome.failures += failures
+        account.failed |= {failure.asset: failure.text for failure in failures}
+        for step in self._instance.get_run_step_stats(result.run_id):
+            if step.start_time and step.end_time:
+                account.seconds[step.step_key] = step.end_time - step.start_time
+                account.runs[step.step_key] = result.run_id

@@ -1,14 +1,17 @@
 """Takes a data set out of an installation."""
 
-import shutil
 from pathlib import Path
 
 import dagster as dg
 
+from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.datasets import load_dataset, remove_dataset
 from mmsra_pipeline.defs.instance import only_refresh
 from mmsra_pipeline.defs.jobs import COSTLY
 from mmsra_pipeline.defs.partitions import datasets
+from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.file_hashes import FileHashes
+from mmsra_pipeline.files import remove as remove_path
 from mmsra_pipeline.paths import Paths
 
 
@@ -28,25 +31,40 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
         load_dataset(paths.datasets, name)
     with only_refresh(instance, paths):
         tables = Store(paths.data).remove(name)
-        folders = [folder for folder in _folders(paths, name) if folder.is_dir()]
-        for folder in folders:
-            shutil.rmtree(folder)
+        places = [place for place in _places(paths, name) if place.exists()]
+        for place in places:
+            remove_path(place)
+        forgotten = _forget_files(paths, name)
         known = instance.has_dynamic_partition(str(datasets.name), name)
         if known:
             instance.delete_dynamic_partition(str(datasets.name), name)
         remove_dataset(paths.datasets, name)
     return [
         f"tables: {', '.join(tables) or 'none'}",
-        f"artifacts: {', '.join(str(folder) for folder in folders) or 'none'}",
+        f"artifacts: {', '.join(map(str, places)) or 'none'}",
+        f"remembered source files: {forgotten}",
         f"partition: {name if known else 'none'}",
         f"description: {file}",
     ]
 
 
-def _folders(paths: Paths, name: str) -> list[Path]:
-    """The folders of a data set among the artifacts; those of the stages alone, so that no name reaches another's."""
+def _places(paths: Paths, name: str) -> list[Path]:
+    """What a data set has among the artifacts; of the stages alone, so that no name reaches another's."""
     work = paths.artifacts / "work"
     return [
-        *(paths.artifacts / kind / name for kind in (*COSTLY, "sources", "plots")),
-        *(sorted(work.glob(f"*/{name}")) if work.is_dir() else []),
+        *(paths.artifacts / kind / name for kind in (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots")),
+        *sorted(work.glob(f"*/{name}")),
+        *(work / f".{asset}.{name}.lock" for asset in COSTLY),
     ]
+
+
+def _forget_files(paths: Paths, name: str) -> int:
+    """Drop what is remembered of the source files, and say of how many."""
+    try:
+        source = load_dataset(paths.datasets, name).path
+    except ConfigError:
+        return 0  # its description is broken, so nobody knows where they lie; `mmsra gc` forgets what is gone
+    if source is None:
+        return 0
+    with FileHashes(paths.file_hashes) as hashes:
+        return hashes.forget(source)

@@ -5,11 +5,13 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mmsra_pipeline.artifacts import fingerprint
+from mmsra_pipeline.defs.history import ROWS, SECONDS, SETTINGS, SLICE
 from mmsra_pipeline.defs.resources import Stage, full_settings
 from mmsra_pipeline.defs.settings import settings_of
 from mmsra_pipeline.errors import DataError
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 5
 CELL_CHARS = 100
-SETTINGS = "settings"
 logger = logging.getLogger(__name__)
 
 
@@ -36,11 +37,12 @@ def report(
     The data version is a hash of the content that was written, so that an unchanged output stops the chain.
     """
     shown = _tables(stage) | _artifacts(stage) | _plot(stage, plot) | {"config": _stored_config(stage)}
+    _tell_mlflow(stage, metadata or {}, shown)
     shown[SETTINGS] = dg.MetadataValue.json(_json_ready(settings_of(stage.asset)))
     rows, seconds = stage.slices[0][0].rows, time.monotonic() - stage.started
     logger.info("%s: %s is done in %.1f s, %d rows", stage.dataset, stage.asset, seconds, rows)
     return dg.MaterializeResult(
-        metadata=shown | dict(metadata or {}),
+        metadata=shown | {SECONDS: round(seconds, 3)} | dict(metadata or {}),
         data_version=dg.DataVersion(fingerprint(stage.outputs)),
         check_results=list(checks),
     )
@@ -92,9 +94,9 @@ def _tables(stage: Stage) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for number, (written, rows) in enumerate(stage.slices):
         own = number == 0
-        shown["dagster/row_count" if own else f"{written.table} rows"] = written.rows
+        shown[ROWS if own else f"{written.table} rows"] = written.rows
         shown["sample" if own else f"{written.table} sample"] = sample_table(rows)
-        shown["slice" if own else f"{written.table} slice"] = dg.MetadataValue.path(written.path)
+        shown[SLICE if own else f"{written.table} slice"] = dg.MetadataValue.path(written.path)
     return shown
 
 
@@ -103,6 +105,20 @@ def _artifacts(stage: Stage) -> dict[str, Any]:
     if stage.mlflow_run_id:
         shown["mlflow_run"] = _mlflow_link(stage.paths.mlflow_uri, stage.mlflow_run_id)
     return shown
+
+
+def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+    """Give the stage's MLflow run its measures, its plot, and what it published."""
+    from mmsra_pipeline.tracking import annotate
+
+    if stage.mlflow_run_id:
+        annotate(
+            stage.paths.mlflow_uri,
+            stage.mlflow_run_id,
+            metrics={name: float(value) for name, value in metadata.items() if isinstance(value, float)},
+            tags={"artifact": str(stage.published)} if stage.published else {},
+            files=[Path(shown["plot_file"].value)] if "plot_file" in shown else [],
+        )
 
 
 def _mlflow_link(uri: str, run_id: str) -> dg.MetadataValue:

@@ -1,20 +1,22 @@
 """What assets work with: the tables, artifacts and settings of one asset and data set, bound to this installation."""
 
 import contextlib
-import fcntl
+import functools
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, Tables
 from mmsra_pipeline.config import Config
 from mmsra_pipeline.datasets import DatasetSpec, load_dataset
-from mmsra_pipeline.defs.settings import loaded_config, readable, settings_of
+from mmsra_pipeline.defs.settings import OPERATION, loaded_config, readable, settings_of
+from mmsra_pipeline.disk import check_free
+from mmsra_pipeline.locks import locked
 from mmsra_pipeline.paths import Paths, find_paths
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from mmsra_pipeline.store import Slice, SliceWriter, Store
     from mmsra_pipeline.tracking import Tracker
 
+MLFLOW_TAG: Final = "mmsra/mlflow_run"
 logger = logging.getLogger(__name__)
 
 
@@ -45,6 +48,7 @@ class Installation(dg.ConfigurableResource):
             code_version=version or "",
             config=readable(asset),
             paths=find_paths(),
+            tag_run=functools.partial(context.instance.add_run_tags, context.run_id),
         )
 
 
@@ -67,6 +71,8 @@ class Stage:
     published: Path | None = None
     mlflow_run_id: str | None = None
     started: float = field(default_factory=time.monotonic)
+    tag_run: Callable[[dict[str, str]], None] = lambda _tags: None
+    """Adds tags to the run of Dagster."""
 
     @property
     def store(self) -> "Store":
@@ -130,11 +136,12 @@ class Stage:
         """Give the interactions that training may see."""
         from mmsra_pipeline.interactions.splits import training_interactions
 
-        return training_interactions(self.read(Tables.INTERACTIONS), self.read(Tables.SEQUENCES))
+        return training_interactions(self.read(Tables.INTERACTIONS), self.read(Tables.TRAINING_BOUNDS))
 
-    def previous(self) -> "pd.DataFrame | None":
-        """Give the rows that this asset wrote last, if it did."""
-        return self.store.read(self.asset, self.dataset) if self.store.has(self.asset, self.dataset) else None
+    def previous(self, table: str | None = None) -> "pd.DataFrame | None":
+        """Give the rows that this asset wrote last, if it did; those of its own table, or of a table beside it."""
+        table = table or self.asset
+        return self.store.read(table, self.dataset) if self.store.has(table, self.dataset) else None
 
     def write(self, table: str, rows: "pd.DataFrame | pa.RecordBatchReader", *, read_on: bool = True) -> None:
         """Make ``rows`` the current rows of a table. ``read_on``: later assets read it, so it counts as output."""
@@ -166,13 +173,22 @@ class Stage:
         """Give the adapters that these trainings made, in order; a training that was switched off made none."""
         return [self.artifact(kind) for kind in kinds if len(self.read(kind))]
 
+    def previous_artifact(self) -> Path | None:
+        """Give the folder that this asset published last, if it did."""
+        published = self.artifacts.has(self.asset, self.dataset)
+        return self.artifacts.current(self.asset, self.dataset) if published else None
+
     @contextlib.contextmanager
-    def publish(self) -> Iterator[Path]:
-        """Give an empty folder to fill; it becomes the current artifact of this asset and data set."""
+    def publish(self, *, read_on: bool = True) -> Iterator[Path]:
+        """Give an empty folder to fill; it becomes the current artifact of this asset and data set.
+
+        ``read_on``: later assets read it, so it counts as the output.
+        """
         with self.artifacts.publish(self.asset, self.dataset) as folder:
             yield folder
         self.published = self.artifacts.current(self.asset, self.dataset)
-        self.outputs = {f"artifact {self.asset}": self.published.name}
+        if read_on:
+            self.outputs = {f"artifact {self.asset}": self.published.name}
 
     def fingerprint(self) -> str:
         """Name the work by code, settings and what was read so far: other work never resumes it."""
@@ -186,31 +202,36 @@ class Stage:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """Wait until no other process trains the same: a run of the UI and a refresh would share the checkpoints."""
-        lock = self.paths.artifacts / "work" / f".{self.asset}.{self.dataset}.lock"
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with lock.open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        """Wait until no other process trains: a run of the UI and a refresh would share the device.
+
+        The first lock is of the work folder: it tells that its checkpoints are in use.
+        """
+        work = self.paths.artifacts / "work"
+        own = work / f".{self.asset}.{self.dataset}.lock"
+        with locked(own, f"{self.asset} of {self.dataset}"), locked(work / ".device.lock", "the device"):
             yield
 
     @contextlib.contextmanager
     def training(self) -> "Iterator[tuple[Path, Tracker]]":
         """Give a folder for resumable work on what was read so far, and an MLflow run that has all settings."""
-        from mmsra_pipeline.tracking import mlflow_run
+        from mmsra_pipeline.tracking import DAGSTER_RUN, mlflow_run
 
-        tags = {"dataset": self.dataset, "asset": self.asset, "dagster_run_id": self.run_id}
+        tags = {"dataset": self.dataset, "asset": self.asset, DAGSTER_RUN: self.run_id}
+        check_free(self.paths.root, loaded_config().retention.min_free_gb, f"training {self.asset}")
         with (
             self._alone(),
             mlflow_run(self.paths.mlflow_uri, f"{self.asset} {self.dataset}", tags, self.paths.artifacts) as tracker,
         ):
             self.mlflow_run_id = tracker.run_id
+            if tracker.parent_id:
+                self.tag_run({MLFLOW_TAG: tracker.parent_id})
             tracker.log_params(full_settings())
             yield self.workdir(), tracker
 
 
 def full_settings() -> Mapping[str, Any]:
-    """Give the whole resolved configuration, to be stored with a run."""
-    return loaded_config().model_dump(mode="json")
+    """Give the resolved configuration of all that makes results, to be stored with a run."""
+    return loaded_config().model_dump(mode="json", exclude=set(OPERATION))
 
 
 @dg.definitions

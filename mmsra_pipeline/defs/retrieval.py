@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mmsra_pipeline.columns import SPLIT, TRAIN, Tables
+from mmsra_pipeline.columns import SPLIT, TEST, TRAIN, Tables
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop
 from mmsra_pipeline.defs.resources import Installation
@@ -55,7 +55,7 @@ def similar_users(
 
     from mmsra_pipeline.recommendation.sft_dataset import training_queries
     from mmsra_pipeline.retrieval.encoder import UserEncoder
-    from mmsra_pipeline.retrieval.similar_users import find_similar_users, leak_rate
+    from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
 
     stage = mmsra.stage(context)
     sequences, encoder = stage.read(Tables.SEQUENCES), UserEncoder.load(stage.artifact(Tables.USER_ENCODER))
@@ -65,31 +65,41 @@ def similar_users(
     rows = find_similar_users(encoder, sequences, queries, stage.config.retrieval.similar_users)
 
     stage.write(Tables.SIMILAR_USERS, rows)
-    leak = _leak_check(leak_rate(rows, queries), stage.config.retrieval.similar_users.rule)
-    yield from report_or_stop(stage, checks=[leak])
+    leaks, asked = leak_rate(rows, queries), queries[queries[SPLIT] == TEST]
+    shown = {"leak_rate": _or_none(leaks), "hit_share": _or_none(hit_share(rows, asked)), "test_queries": len(asked)}
+    yield from report_or_stop(stage, shown, checks=[_leak_check(leaks, stage.config.retrieval.similar_users.rule)])
 
 
 @dg.asset(
     deps=[Tables.INTERACTIONS, Tables.SEQUENCES],
     partitions_def=datasets,
     group_name="retrieval",
-    kinds={"pandas"},
-    code_version=code_version("cooccurrence_neighbors", 1),
+    kinds={"duckdb"},
+    code_version=code_version("cooccurrence_neighbors", 2),
 )
 def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per item and neighbor: the items that users take soon after each other, best first.
 
-    Counts training interactions only, so no held-out interaction reaches a neighbor list.
+    Counts training interactions only, so no held-out interaction reaches a neighbor list. The artifact holds all
+    counts: the next run reads only the users whose interactions changed.
     """
-    from mmsra_pipeline.retrieval.cooccurrence import cooccurrence_neighbors as find_neighbors
+    from mmsra_pipeline.retrieval.cooccurrence import neighbors
+    from mmsra_pipeline.retrieval.cooccurrence_state import update_counts
 
     stage = mmsra.stage(context)
-    training = stage.training_interactions()
+    config, last = stage.config.retrieval.cooccurrence, stage.previous_artifact()
+    taken, bounds = stage.path(Tables.INTERACTIONS), stage.path(Tables.TRAINING_BOUNDS)
 
-    neighbors = find_neighbors(training, stage.config.retrieval.cooccurrence)
+    with stage.store.duckdb() as connection, stage.publish(read_on=False) as folder:
+        counts = update_counts(connection, taken, config, folder, last=last, training_bounds=bounds)
+        stage.write(Tables.COOCCURRENCE_NEIGHBORS, neighbors(connection, counts, config))
 
-    stage.write(Tables.COOCCURRENCE_NEIGHBORS, neighbors)
-    return report(stage, {"training_interactions": len(training)})
+    return report(stage, {"training_interactions": counts.interactions, "counted_users": counts.counted_users})
+
+
+def _or_none(share: float) -> float | None:
+    """JSON has no nan: what cannot be measured is null."""
+    return None if math.isnan(share) else share
 
 
 def _leak_check(leaks: float, rule: str) -> dg.AssetCheckResult:

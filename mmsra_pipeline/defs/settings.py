@@ -10,7 +10,10 @@ from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.config import Config
 from mmsra_pipeline.config_files import load_config
 
-INDEX: Final = ("retrieval.cooccurrence",)  # of those that build a CooccurrenceIndex
+INDEX: Final = (  # of those that build a CooccurrenceIndex
+    "retrieval.cooccurrence.window",
+    "retrieval.cooccurrence.session_hours",
+)
 TRAINING_QUERIES: Final = (
     "recommendation.training_users",
     "recommendation.examples",
@@ -26,26 +29,27 @@ KEYWORD_FORM: Final = (
 )
 
 READS: Final[Mapping[str, tuple[str, ...]]] = {
-    "raw_reviews": (),
+    "raw_reviews": ("interactions.max_reject_share",),
     "interactions": (
         "interactions.min_rating",
         "interactions.require_image",
+        "interactions.repeats",
         "interactions.user_core",
         "interactions.item_core",
         "interactions.max_items",
         "interactions.max_users",
         "seed",
     ),
-    "sequences": ("interactions.split", "interactions.history_limit", "seed"),
+    "sequences": ("interactions.split", "interactions.min_history", "interactions.history_limit", "seed"),
     "item_text": ("items.max_text_chars", "items.cold_items"),
-    "item_images": ("items.image_side", "items.max_image_pixels"),
+    "item_images": ("items.image_side", "items.max_image_pixels", "items.fetch"),
     "alignment": ("backbone", "alignment", "seed", *KEYWORD_FORM),
     "draft_keywords": ("backbone", "summarization.draft_items", "seed", *KEYWORD_FORM),
     "summarizer": ("backbone", "grpo", "seed", *KEYWORD_FORM),
     "item_keywords": ("backbone", *KEYWORD_FORM),
     "user_encoder": ("retrieval.encoder", "seed"),
     "similar_users": ("retrieval.similar_users", *TRAINING_QUERIES),
-    "cooccurrence_neighbors": INDEX,
+    "cooccurrence_neighbors": ("retrieval.cooccurrence",),
     "sft_dataset": (
         "recommendation.prompt",
         "recommendation.popularity_negatives",
@@ -73,6 +77,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         "seed",
         *INDEX,
     ),
+    "first_stage_recall": ("retrieval.first_stage.cold_items", "evaluation.bootstrap", "seed", *INDEX),
     "metrics": ("evaluation.cutoff", "evaluation.bootstrap", "seed"),
     "recommendations": (
         "backbone",
@@ -88,6 +93,18 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
 
 WITHOUT_EFFECT: Final = frozenset(
     {
+        "interactions.max_reject_share",
+        "items.fetch.contact",
+        "items.fetch.workers",
+        "items.fetch.per_host",
+        "items.fetch.pause_seconds",
+        "items.fetch.connect_seconds",
+        "items.fetch.read_seconds",
+        "items.fetch.deadline_seconds",
+        "items.fetch.tries",
+        "items.fetch.backoff_seconds",
+        "items.fetch.retry_after_seconds",
+        "items.fetch.host_failures",
         "backbone.device",
         "backbone.batch_size",
         "alignment.checkpoint_every",
@@ -96,6 +113,9 @@ WITHOUT_EFFECT: Final = frozenset(
     }
 )
 """Settings that change speed, not results: a change of them makes nothing stale."""
+
+OPERATION: Final = ("automation", "retention")
+"""Sections of how the installation runs: no asset reads them, and what is stored with a run leaves them out."""
 
 
 @functools.cache

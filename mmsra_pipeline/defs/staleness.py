@@ -85,6 +85,20 @@ def stale_assets(
     return [_explained(stale, changes) for stale in found.values()]
 
 
+def asset_names(graph: AssetGraph) -> list[str]:
+    """Give the assets that we make, each after those it depends on."""
+    return [name for name, _ in _in_order(graph)]
+
+
+def with_other_code(
+    instance: dg.DagsterInstance, graph: AssetGraph, partition: str, assets: Collection[str]
+) -> list[str]:
+    """Give those assets whose code or settings are not those that they were made with; none that was never made."""
+    resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
+    causes = {asset: resolver.get_stale_causes(dg.AssetKey(asset), partition) for asset in assets}
+    return [asset for asset in assets if any(cause.category is StaleCauseCategory.CODE for cause in causes[asset])]
+
+
 def next_wave(graph: AssetGraph, stale: Collection[Stale]) -> list[Stale]:
     """Give what can be computed at once: what is surely stale and depends on nothing that is only perhaps so.
 

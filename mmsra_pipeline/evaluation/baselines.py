@@ -5,7 +5,7 @@ import pandas as pd
 
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SCORE, USER
 from mmsra_pipeline.evaluation.candidates import IS_TARGET, PROTOCOL
-from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.encoder import UserEncoder
 from mmsra_pipeline.retrieval.popularity import popularity
 

@@ -16,8 +16,8 @@ IS_TARGET = "is_target"
 UNIFORM = "uniform"
 
 
-def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int) -> pd.DataFrame:
-    """Give the test rows that are scored: those of ``config.users`` random users, or all, by user and position.
+def held_out_queries(sequences: pd.DataFrame) -> pd.DataFrame:
+    """Give the test rows of all users, by user and position.
 
     Raises:
         DataError: if no row of ``sequences`` is for test.
@@ -28,6 +28,16 @@ def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int)
             f"none of the {len(sequences)} rows of `sequences` is for test, so nothing can be measured. "
             "Lower `interactions.user_core` and `interactions.item_core`, or give more interactions."
         )
+    return rows
+
+
+def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int) -> pd.DataFrame:
+    """Give the test rows that are scored: those of ``config.users`` random users, or all, by user and position.
+
+    Raises:
+        DataError: if no row of ``sequences`` is for test.
+    """
+    rows = held_out_queries(sequences)
     users = rows[USER].unique()
     if config.users is not None and config.users < len(users):
         users = np.random.default_rng(seed).permutation(np.asarray(users, dtype=object))[: config.users]

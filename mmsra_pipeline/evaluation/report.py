@@ -92,29 +92,55 @@ def differences(rankings: pd.DataFrame, row: str, baseline: str, config: Evaluat
 
 def metrics_json(dataset: str, metrics: pd.DataFrame) -> dict[str, Any]:
     """Give the metrics as JSON content: one entry per row and protocol, each metric with value, low and high."""
+    return {"dataset": dataset, "rows": _entries(metrics, [ROW, PROTOCOL, "users"])}
+
+
+def _entries(metrics: pd.DataFrame, keys: list[str]) -> list[dict[str, Any]]:
+    """Give one entry per combination of ``keys``, of which "users" is one, with each metric's value, low and high."""
     entries: list[dict[str, Any]] = []
-    for (row, protocol), group in metrics.groupby([ROW, PROTOCOL], sort=False):
-        entry: dict[str, Any] = {"row": row, "protocol": protocol, "users": int(group["users"].iloc[0])}
+    for names, group in metrics.groupby(keys, sort=False):
+        entry: dict[str, Any] = dict(zip(keys, names, strict=True))
+        entry["users"] = int(entry["users"])
         for metric, *numbers in group[["metric", "value", "low", "high"]].itertuples(index=False):
             entry[metric] = dict(zip(("value", "low", "high"), (round(float(x), 4) for x in numbers), strict=True))
         entries.append(entry)
-    return {"dataset": dataset, "rows": entries}
+    return entries
 
 
 def format_metrics(metrics: pd.DataFrame) -> str:
     """Write the metrics as plain text, one table per protocol, at most 100 columns wide."""
     tables = []
     for protocol, group in metrics.groupby(PROTOCOL, sort=False):
-        names = list(group["metric"].unique())
-        text = _grid(group, names, decimals=1)
-        if max(len(line) for line in text) > WIDTH:
-            text = _grid(group, names, decimals=0)
+        text = _fitting_grid(group)
         users = int(group["users"].iloc[0])
         tables.append("\n".join([f"{protocol} negatives, {users} users, percent [95 % interval]", *text]))
     return "\n\n".join(tables)
 
 
-def _grid(metrics: pd.DataFrame, names: list[str], decimals: int) -> list[str]:
+def format_recall(table: pd.DataFrame) -> str:
+    """Write the recall as plain text, at most 100 columns wide."""
+    title = f"first stage, whole catalogue, {int(table['n'].iloc[0])} users, percent [95 % interval]"
+    return "\n".join([title, *_fitting_grid(_as_metrics(table))])
+
+
+def recall_json(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Give the recall as JSON content: one entry per row, each recall@k with value, low and high."""
+    return _entries(_as_metrics(table), [ROW, "users"])
+
+
+def _as_metrics(table: pd.DataFrame) -> pd.DataFrame:
+    named = table.rename(columns={"recall": "value", "n": "users"})
+    return named.assign(metric=[f"recall@{k}" for k in table["k"]])
+
+
+def _fitting_grid(metrics: pd.DataFrame) -> list[str]:
+    """Give lines of text: one per ``row``, in columns by ``metric`` the ``value`` with its interval."""
+    text = _grid(metrics, decimals=1)
+    return text if max(len(line) for line in text) <= WIDTH else _grid(metrics, decimals=0)
+
+
+def _grid(metrics: pd.DataFrame, decimals: int) -> list[str]:
+    names = list(metrics["metric"].unique())
     cells = [["", *names]]
     for row, group in metrics.groupby(ROW, sort=False):
         by_metric = group.set_index("metric")

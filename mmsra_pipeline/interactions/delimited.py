@@ -1,42 +1,36 @@
-"""Rows of CSV, TSV and Parquet files as text, with the line where each begins.
+"""Rows of CSV, TSV and Parquet files as text, with the line where each begins, in memory that does not grow.
 
 One bad line must cost one row. A quote that is never closed would make the csv module swallow the rest of the file, so
 a record may span at most ``RECORD_LINES`` lines; else its first line is rejected and reading goes on with the next.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from mmsra_pipeline.errors import DataError, MissingInputError
-from mmsra_pipeline.interactions.rejects import TEXT_CHARS, Reject
+from mmsra_pipeline.interactions.lines import LineBlock
+from mmsra_pipeline.interactions.parquet import parquet_rows
+from mmsra_pipeline.interactions.rejects import TEXT_CHARS, Intake
+from mmsra_pipeline.interactions.source_files import tracked_blocks
+from mmsra_pipeline.interactions.text_rows import TextRows, checked_header, is_utf8, of_text
 
 RECORD_LINES = 500
-LINE = "__line"  # no source calls a column so
+CHUNK_ROWS = 50_000
 csv.field_size_limit(2**31 - 1)  # a record is bounded by its lines
 
 
-@dataclass(frozen=True)
-class TextTable:
-    """The well-formed rows of a file: text columns (null where empty) and ``LINE``; and the ill-formed ones."""
+def read_text_rows(
+    path: Path, label: str, list_separator: str, intake: Intake, *, names: Sequence[str] | None = None
+) -> Iterator[TextRows]:
+    """Give the rows of a CSV, TSV (by its name) or Parquet file in chunks, at least one; ill-formed ones are refused.
 
-    rows: pd.DataFrame
-    rejects: list[Reject]
-
-    @property
-    def names(self) -> list[str]:
-        """The file's own columns."""
-        return [name for name in self.rows.columns if name != LINE]
-
-
-def read_text_table(path: Path, label: str, list_separator: str) -> TextTable:
-    """Read a CSV, TSV (by its ending) or Parquet file; ``label`` is what rejects call it.
+    Args:
+        path: plain, gzip or zstd.
+        label: what rejects call it.
+        list_separator: goes between the entries of a Parquet file's lists.
+        intake: is told of the ill-formed rows only.
+        names: of the columns, if the file has no header.
 
     Raises:
         MissingInputError: if the file is not there.
@@ -45,124 +39,115 @@ def read_text_table(path: Path, label: str, list_separator: str) -> TextTable:
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
     if path.suffix.lower() in {".parquet", ".pq"}:
-        return _read_parquet(path, list_separator)
-    return _read_delimited(path, label, "\t" if path.suffix.lower() == ".tsv" else ",")
+        yield from parquet_rows(path, label, list_separator, intake)
+        return
+    delimiter = "\t" if ".tsv" in path.name.lower() else ","
+    yield from _delimited_rows(path, label, delimiter, intake, names)
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines without their ends; bytes that are no UTF-8 become lone surrogates (see ``is_utf8``).
+class Records:
+    """The records of a delimited file in order: the 1-based line where each begins, its fields, and its first line.
 
-    Raises:
-        DataError: if the file is UTF-16.
+    The fields are None if the quotes are wrong. Empty lines are no records. Quotes follow RFC 4180.
     """
-    content = path.read_bytes()
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise DataError(f"{path}: is UTF-16, not UTF-8. Save it as UTF-8.")
-    text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    return [line.removesuffix("\r") for line in text.split("\n")]
 
+    def __init__(self, blocks: Iterable[LineBlock], delimiter: str) -> None:
+        self.flawed: list[LineBlock] = []
+        """Blocks that are no lines, as met so far."""
+        self._blocks = iter(blocks)
+        self._delimiter = delimiter
+        self._lines: list[str] = []
+        self._first = 1
+        """Number of the first of ``_lines``."""
 
-def is_utf8(text: str) -> bool:
-    """Whether a line of ``read_lines`` was valid UTF-8."""
-    return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
+    def __iter__(self) -> Iterator[tuple[int, list[str] | None, str]]:
+        at = 0
+        while True:
+            if at == len(self._lines):
+                if not self._fetch(at):
+                    return
+                at = 0
+                continue
+            line = self._lines[at]
+            if not line.strip():
+                at += 1
+            elif '"' not in line:
+                yield self._first + at, line.split(self._delimiter), line
+                at += 1
+            else:
+                while len(self._lines) - at < RECORD_LINES and self._fetch(at):
+                    at = 0
+                taken, fields = self._quoted(at)
+                yield self._first + at, fields, line
+                at += taken
 
-
-def split_records(lines: Sequence[str], delimiter: str) -> Iterator[tuple[int, list[str] | None]]:
-    """Give for each record the 1-based line where it begins and its fields; None if its quotes are wrong.
-
-    Empty lines are no records. Quotes follow RFC 4180.
-    """
-    at = 0
-    while at < len(lines):
-        start, line = at, lines[at]
-        at += 1
-        if not line.strip():
-            continue
-        if '"' not in line:
-            yield start + 1, line.split(delimiter)
-            continue
-        reader = csv.reader(
-            (lines[place] + "\n" for place in range(start, min(start + RECORD_LINES, len(lines)))),
-            delimiter=delimiter,
-            strict=True,
-        )
+    def _quoted(self, at: int) -> tuple[int, list[str] | None]:
+        """Give how many lines a record with quotes takes, and its fields."""
+        lines = (line + "\n" for line in self._lines[at : at + RECORD_LINES])
+        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         try:
             fields = next(reader)
         except csv.Error:
-            yield start + 1, None
-            continue
-        at = start + reader.line_num
-        yield start + 1, fields
+            return 1, None
+        return reader.line_num, fields
+
+    def _fetch(self, done: int) -> bool:
+        """Drop the first ``done`` lines and add those of the next block; tell whether there was one."""
+        block = next(self._blocks, None)
+        if block is None:
+            return False
+        if block.flaw:
+            self.flawed.append(block)
+        text = "" if block.flaw else block.content.decode("utf-8", "surrogateescape")
+        lines = text.split("\n")
+        if not lines[-1] and not block.flaw:  # a flawed line leaves an empty one, so that numbers stay right
+            lines.pop()
+        kept = self._lines[done:]
+        self._first = block.first - len(kept)
+        self._lines = kept + [line.removesuffix("\r") for line in lines]
+        return True
 
 
-def _read_delimited(path: Path, label: str, delimiter: str) -> TextTable:
-    lines = read_lines(path)
-    records = split_records(lines, delimiter)
-    _, header = next(records, (0, None))
-    if header is None:
-        raise DataError(f"{path}: has no header line. Its first line must name the columns.")
-    names = _checked_header([name.strip() for name in header], path)
+def _delimited_rows(
+    path: Path, label: str, delimiter: str, intake: Intake, names: Sequence[str] | None
+) -> Iterator[TextRows]:
+    source = Records(tracked_blocks(path), delimiter)
+    records = iter(source)
+    if names is None:
+        _, header, _ = next(records, (0, None, ""))
+        if header is None:
+            raise DataError(f"{path}: has no header line. Its first line must name the columns.")
+        names = checked_header([name.strip() for name in header], path)
     starts: list[int] = []
     rows: list[list[str]] = []
-    rejects: list[Reject] = []
-    for start, fields in records:
+    given = False
+    for start, fields, line in records:
         reason = _flaw(fields, names)
         if fields is None or reason:
-            rejects.append(Reject(label, start, reason, lines[start - 1][:TEXT_CHARS]))
-        else:
-            starts.append(start)
-            rows.append(fields)
-    return TextTable(_text_frame(names, rows, starts), rejects)
+            intake.see(1)
+            intake.refuse(label, start, reason, line[:TEXT_CHARS])
+            continue
+        starts.append(start)
+        rows.append(fields)
+        if len(rows) == CHUNK_ROWS:
+            yield _text_rows(names, rows, starts)
+            starts, rows, given = [], [], True
+    for block in source.flawed:
+        intake.refuse_block(label, block)
+    if rows or not given:
+        yield _text_rows(names, rows, starts)
 
 
-def _flaw(fields: list[str] | None, names: list[str]) -> str:
+def _flaw(fields: list[str] | None, names: Sequence[str]) -> str:
     if fields is None:
         return f"a quote is not closed within {RECORD_LINES} lines, or is followed by text"
     if len(fields) != len(names):
         return f"has {len(fields)} fields, the header has {len(names)}"
-    if not all(is_utf8(value) for value in fields):
+    if not all(map(is_utf8, fields)):
         return "is not valid UTF-8"
     return ""
 
 
-def _checked_header(names: list[str], path: Path) -> list[str]:
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(
-            f"{path}: the header names {', '.join(map(repr, repeated))} more than once. Rename one of them."
-        )
-    return names
-
-
-def _text_frame(names: list[str], rows: list[list[str]], starts: list[int]) -> pd.DataFrame:
+def _text_rows(names: Sequence[str], rows: list[list[str]], starts: list[int]) -> TextRows:
     columns = zip(*rows) if rows else [[] for _ in names]
-    table = {
-        name: pd.Series([value.strip() or None for value in column], dtype="str")
-        for name, column in zip(names, columns)
-    }
-    return pd.DataFrame({**table, LINE: pd.Series(starts, dtype="int64")})
-
-
-def _read_parquet(path: Path, list_separator: str) -> TextTable:
-    try:
-        table = pq.read_table(path, partitioning=None)
-    except pa.ArrowInvalid as error:
-        raise DataError(f"{path}: not readable as Parquet: {error}. Write the file again, or name a CSV.") from None
-    names = _checked_header(table.column_names, path)
-    columns = {name: _as_text(table.column(name), list_separator) for name in names}
-    frame = pd.DataFrame({**columns, LINE: pd.Series(range(1, table.num_rows + 1), dtype="int64")})
-    return TextTable(frame, [])
-
-
-def _as_text(column: pa.ChunkedArray, list_separator: str) -> pd.Series:
-    """Text as a CSV would hold it; whole numbers lose the '.0' that a null beside them gave them."""
-    kind = column.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        values = [None if row is None else list_separator.join(str(part) for part in row) for row in column.to_pylist()]
-    elif pa.types.is_floating(kind):
-        values = [None if x is None or x != x else str(int(x)) if x == x // 1 else repr(x) for x in column.to_pylist()]
-    elif pa.types.is_struct(kind) or pa.types.is_binary(kind):
-        values = [None] * len(column)  # no column of ours; only text, numbers, times and lists can be one
-    else:
-        values = pc.cast(column, pa.string()).to_pylist()
-    return pd.Series([value.strip() or None if value is not None else None for value in values], dtype="str")
+    return TextRows(of_text([[value.strip() or None for value in column] for column in columns], names), starts)

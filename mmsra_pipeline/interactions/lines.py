@@ -10,15 +10,19 @@ import threading
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import pyarrow as pa
 
 from mmsra_pipeline.errors import DataError, MissingInputError
 
-BLOCK_BYTES = 8 << 20
-PIECE_BYTES = 1 << 18
+BLOCK_BYTES = 4 << 20
+PIECE_BYTES = 1 << 19  # of a compressed file
+SMALL_BYTES = 1 << 10  # of a decompressed one: of the piece in which a file turns out to be damaged nothing is given
+BEGIN_BYTES = 1000  # of a line that is not given whole
 LINE_BYTES = 16 << 20  # a longer line is no row of any format; without a bound a file without line ends is one
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -34,8 +38,13 @@ class LineBlock:
     """The lines with their ends; the last one of a file may have none."""
     first: int
     """1-based number of the first line."""
+    offset: int = 0
+    """Bytes of the file, as it lies on the disk, that were read so far."""
     flaw: str = ""
     """Why ``content`` is no row: it is the begin of a line that is too long, or what came before a damaged place."""
+
+    damaged: bool = False
+    """Whether the file could not be read on."""
 
     def lines(self) -> list[bytes]:
         """Give the lines without their ends."""
@@ -44,9 +53,17 @@ class LineBlock:
             found.pop()
         return [line[:-1] if line.endswith(b"\r") else line for line in found]
 
+    def line(self, number: int) -> bytes:
+        """Give the line of that 1-based number, without its end."""
+        return self._lines[number - self.first]
+
+    @cached_property
+    def _lines(self) -> list[bytes]:
+        return self.lines()
+
 
 def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[LineBlock]:
-    """Give the lines of a file in blocks of about ``block_bytes``, cut at line ends only.
+    """Give the lines of a file in blocks of ``block_bytes`` at most, but for longer lines, cut at line ends only.
 
     A line above ``LINE_BYTES`` comes by itself as a block with a ``flaw``, cut to its begin; so does, at the end, the
     place where a compressed file is damaged or cut off. All other lines come whole, without a byte order mark.
@@ -57,35 +74,42 @@ def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[LineBloc
     """
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
-    number, rest, skipping = 1, b"", False
-    damage = ""
-    for index, chunk in enumerate(_gathered(_chunks(path, block_bytes), block_bytes)):
+    with path.open("rb", buffering=0) as handle:
+        yield from _blocks(path, handle, block_bytes)
+
+
+def _blocks(path: Path, handle: FileIO, size: int) -> Iterator[LineBlock]:
+    number, rest, beginning, skipping = 1, b"", True, False
+    for chunk in _chunks(handle, size):
         if isinstance(chunk, str):
-            damage = chunk
-            break
-        if index == 0:
+            yield LineBlock(rest[:BEGIN_BYTES], number, handle.tell(), chunk, damaged=True)
+            return
+        if beginning:
+            chunk, rest = rest + chunk, b""
             if chunk[:2] in UTF16:
                 raise DataError(f"{path}: is UTF-16, not UTF-8. Save it as UTF-8.")
-            chunk = chunk.removeprefix(BOM)
+            if len(chunk) < len(BOM):
+                rest = chunk
+                continue
+            chunk, beginning = chunk.removeprefix(BOM), False
         if skipping:
             end = chunk.find(b"\n")
             if end < 0:
                 continue
             chunk, skipping, number = chunk[end + 1 :], False, number + 1
         cut = chunk.rfind(b"\n") + 1
-        if not cut:
-            rest += chunk
-            if len(rest) > LINE_BYTES:
-                yield LineBlock(rest[:1000], number, f"the line is longer than {LINE_BYTES} bytes")
-                rest, skipping = b"", True
+        if cut:
+            content, rest = b"".join((rest, memoryview(chunk)[:cut])), chunk[cut:]
+            yield LineBlock(content, number, handle.tell())
+            number += content.count(b"\n")
             continue
-        content, rest = rest + chunk[:cut], chunk[cut:]
-        yield LineBlock(content, number)
-        number += content.count(b"\n")
-    if damage:
-        yield LineBlock(rest[:1000], number, damage)
-    elif rest:
-        yield LineBlock(rest, number)
+        rest += chunk
+        if len(rest) > LINE_BYTES:
+            flaw = f"the line is longer than {LINE_BYTES} bytes"
+            yield LineBlock(rest[:BEGIN_BYTES], number, handle.tell(), flaw)
+            rest, skipping = b"", True
+    if rest:
+        yield LineBlock(rest, number, handle.tell())
 
 
 def prefetched(rows: Iterable[T], depth: int = 2) -> Iterator[T]:
@@ -124,53 +148,66 @@ def prefetched(rows: Iterable[T], depth: int = 2) -> Iterator[T]:
         thread.join()
 
 
-def _gathered(pieces: Iterator[bytes | str], size: int) -> Iterator[bytes | str]:
-    """Join pieces to chunks of at least ``size`` bytes, but for the last one."""
+def _chunks(handle: FileIO, size: int) -> Iterator[bytes | str]:
+    """Give decompressed bytes; at last, where the file is damaged, the reason as text."""
+    start = handle.read(4)
+    handle.seek(0)
+    codec = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
+    try:
+        yield from _gathered(_inflated(handle, size) if codec == "gzip" else _streamed(handle, codec, size), size)
+    except (OSError, EOFError, zlib.error) as error:
+        if codec is None:
+            raise
+        reason = str(error).splitlines()[0][:100]
+        yield f"the {codec} file is damaged or cut off here ({reason}); what follows is lost"
+
+
+def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Join small pieces to ``size`` bytes at most; what came before an error is given before it is raised."""
     waiting: list[bytes] = []
-    for piece in pieces:
-        if isinstance(piece, bytes):
-            waiting.append(piece)
-        if isinstance(piece, str) or sum(map(len, waiting)) >= size:
-            if waiting:
+    held = 0
+    try:
+        for piece in pieces:
+            if waiting and held + len(piece) > size:
                 yield b"".join(waiting)
-            waiting = []
-        if isinstance(piece, str):
-            yield piece
+                waiting, held = [], 0
+            waiting.append(piece)
+            held += len(piece)
+            if held > size // 2:
+                yield b"".join(waiting)  # of a single piece no copy is made
+                waiting, held = [], 0
+    except (OSError, EOFError, zlib.error):
+        if waiting:
+            yield b"".join(waiting)
+        raise
     if waiting:
         yield b"".join(waiting)
 
 
-def _chunks(path: Path, size: int) -> Iterator[bytes | str]:
-    """Give decompressed bytes; at last, where the file is damaged, the reason as text."""
-    with path.open("rb") as handle:
-        start = handle.read(4)
-        handle.seek(0)
-        codec = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
-        try:
-            pieces = _inflated(handle, size) if codec == "gzip" else _streamed(path, codec, size)
-            yield from pieces
-        except (OSError, EOFError, zlib.error) as error:
-            if codec is None:
-                raise
-            reason = str(error).splitlines()[0][:100]
-            yield f"the {codec} file is damaged or cut off here ({reason}); what follows is lost"
-
-
-def _streamed(path: Path, codec: str | None, size: int) -> Iterator[bytes]:
-    with pa.input_stream(str(path), compression=codec) as stream:
-        # Small pieces: of the one in which a file turns out to be damaged nothing is given.
-        while piece := stream.read(size if codec is None else min(size, PIECE_BYTES)):
+def _streamed(handle: FileIO, codec: str | None, size: int) -> Iterator[bytes]:
+    if codec is None:
+        while piece := handle.read(size):
+            yield piece
+        return
+    again = open(handle.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115  # Arrow closes what it reads
+    with pa.CompressedInputStream(pa.PythonFile(again), codec) as stream:
+        while piece := stream.read(SMALL_BYTES):
             yield piece
 
 
-def _inflated(handle: BinaryIO, size: int) -> Iterator[bytes]:
+def _inflated(handle: FileIO, size: int) -> Iterator[bytes]:
     """Give every byte of a gzip file up to where it is damaged. It may consist of several members, and end in zeros."""
     member, waiting = zlib.decompressobj(zlib.MAX_WBITS | 16), b""
     while True:
         waiting = waiting or handle.read(PIECE_BYTES)
         if not waiting:
             break
-        piece = member.decompress(waiting, size)
+        before = member.copy()
+        try:
+            piece = member.decompress(waiting, size)
+        except zlib.error:
+            yield from _bytewise(before, waiting)
+            raise
         waiting = member.unconsumed_tail
         if piece:
             yield piece
@@ -185,3 +222,10 @@ def _inflated(handle: BinaryIO, size: int) -> Iterator[bytes]:
         yield piece
     if not member.eof:
         raise EOFError("it ends before its end mark")
+
+
+def _bytewise(member: "zlib._Decompress", compressed: bytes) -> Iterator[bytes]:
+    """Give what can be read before the damage: of the call in which it is met zlib gives nothing."""
+    with contextlib.suppress(zlib.error):
+        for at in range(len(compressed)):
+            yield member.decompress(compressed[at : at + 1])

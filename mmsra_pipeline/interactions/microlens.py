@@ -1,117 +1,131 @@
-"""Reader of ``format: microlens``: pairs in order without times, titles, and a folder of covers where there is one."""
+"""Reader of ``format: microlens``: pairs in order, with or without times, titles, and covers where there are some."""
 
 import csv
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
-import pandas as pd
+import pyarrow as pa
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.datasets import DatasetSpec, microlens_options
-from mmsra_pipeline.errors import DataError, MissingInputError
-from mmsra_pipeline.interactions.delimited import is_utf8, read_lines
-from mmsra_pipeline.interactions.pictures import find_images, hash_images
-from mmsra_pipeline.interactions.raw import ORDER, RawData, item_table, review_table
-from mmsra_pipeline.interactions.rejects import TEXT_CHARS, Reject, rejects_table
-from mmsra_pipeline.interactions.tables import source_folder
+from mmsra_pipeline.datasets import DatasetSpec, MicrolensOptions, microlens_options
+from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.interactions.delimited import read_text_rows
+from mmsra_pipeline.interactions.lines import LineBlock
+from mmsra_pipeline.interactions.raw import FILE, LINE, READ_ITEMS, READ_REVIEWS
+from mmsra_pipeline.interactions.rejects import Intake
+from mmsra_pipeline.interactions.source_files import fitting, optional_folder, source_folder, tracked_blocks
+from mmsra_pipeline.interactions.text_reviews import column_names, typed_reviews
+from mmsra_pipeline.interactions.text_rows import is_utf8
+from mmsra_pipeline.interactions.values import TimeReader
 
+PAIRS = ("*_pairs.csv*", "*_pairs.tsv*")  # those with times first
+TITLES = ("*_titles.csv*", "*_title*.csv*")
+COLUMNS = {c.USER: "user", c.ITEM: "item", c.TIME: "timestamp"}
+HEADER = ("item", "title")
 NO_TITLE = "null"
 logger = logging.getLogger(__name__)
 
 
-def read_microlens(spec: DatasetSpec) -> RawData:
-    """Read a data set of ``format: microlens``.
+class MicrolensReader:
+    """Reads a data set of ``format: microlens``; see ``raw.Reader``.
 
     Raises:
         MissingInputError: if the folder or a file is not there.
-        DataError: if a pattern fits several files, or no line is usable.
+        DataError: if a pattern fits several files.
     """
-    pairs, titles, covers = _places(spec)
-    reviews, bad_pairs = read_pairs(pairs)
-    items, bad_titles = read_titles(titles)
-    image_root = covers if covers.is_dir() else None
-    untitled = pd.Index(reviews[c.ITEM].unique()).difference(items[c.ITEM])
-    if image_root is not None and len(untitled):
-        items = pd.concat([items, pd.DataFrame({c.ITEM: untitled})], ignore_index=True)  # they may have a cover
-    items[c.IMAGE] = find_images(items[c.ITEM], image_root)
-    items[c.IMAGE_HASH] = hash_images(items[c.IMAGE], image_root)
-    rejects = rejects_table(bad_pairs + bad_titles)
-    logger.info("%s: %d reviews, %d items, %d rejected rows", spec.name, len(reviews), len(items), len(rejects))
-    return RawData(reviews, item_table(items), rejects, image_root)
+
+    def __init__(self, spec: DatasetSpec) -> None:
+        options: MicrolensOptions = microlens_options(spec)
+        self._home = source_folder(spec)
+        self._where = str(spec.file or f"the YAML of {spec.name!r}")
+        self._pairs = self._one(options.pairs, PAIRS, "pairs", spec)
+        self._titles = self._one(options.titles, TITLES, "titles", spec)
+        self.image_root = optional_folder(self._home / options.covers)
+
+    def files(self) -> list[Path]:
+        """Pairs and titles."""
+        return [self._pairs, self._titles]
+
+    def reviews(self, intake: Intake) -> Iterator[pa.Table]:
+        """Give tables of ``READ_REVIEWS``; times are null if the pairs have none."""
+        label = self._pairs.relative_to(self._home).as_posix()
+        if ".csv" not in self._pairs.name:
+            yield from read_pairs(tracked_blocks(self._pairs), label, intake)
+            return
+        times = TimeReader(label)
+        for rows in read_text_rows(self._pairs, label, "|", intake):
+            names = column_names(rows.cells.column_names, tuple(COLUMNS), (), COLUMNS, self._pairs, self._where)
+            yield typed_reviews(rows, names, times, label, intake)[0]
+
+    def items(self, intake: Intake) -> Iterator[pa.Table]:
+        """Give tables of ``READ_ITEMS``: ids and titles."""
+        yield from read_titles(tracked_blocks(self._titles), self._titles.relative_to(self._home).as_posix(), intake)
+
+    def _one(self, stated: str | None, usual: tuple[str, ...], option: str, spec: DatasetSpec) -> Path:
+        found = fitting(self._home, (stated,) if stated else usual, option, spec, every=False)
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise DataError(
+                f"{self._home}: several files could be the {option}: {names}. "
+                f"Name one in {self._where}: `{option}: {found[0].name}`."
+            )
+        return found[0]
 
 
-def microlens_files(spec: DatasetSpec) -> list[Path]:
-    """All source files of a data set: pairs, titles and every cover."""
-    pairs, titles, covers = _places(spec)
-    pictures = sorted(path for path in covers.rglob("*") if path.is_file()) if covers.is_dir() else []
-    return [pairs, titles, *pictures]
-
-
-def read_pairs(path: Path) -> tuple[pd.DataFrame, list[Reject]]:
-    """Read lines ``user<TAB>item item …`` in order of time: a table as ``RawData.reviews``, and the unusable lines.
-
-    Raises:
-        DataError: if no line is usable.
-    """
-    users: list[str] = []
-    items: list[str] = []
-    rejects: list[Reject] = []
-    for number, line in enumerate(read_lines(path), start=1):
-        if not line.strip():
+def read_pairs(blocks: Iterator[LineBlock], label: str, intake: Intake) -> Iterator[pa.Table]:
+    """Read lines ``user<TAB>item item …`` in order of time: tables of ``READ_REVIEWS``."""
+    for block in blocks:
+        if block.flaw:
+            intake.refuse_block(label, block)
             continue
-        user, tab, rest = line.partition("\t")
-        taken = rest.split()
-        reason = _pair_flaw(user.strip(), tab, taken, line)
-        if reason:
-            rejects.append(Reject(path.name, number, reason, line[:TEXT_CHARS]))
-        else:
-            users.extend([user.strip()] * len(taken))
-            items.extend(taken)
-    if not users:
-        first = f" The first, line {rejects[0].line}: {rejects[0].reason}." if rejects else ""
-        raise DataError(f"{path}: has no usable line `user<TAB>item item …`.{first} Mend the file.")
-    return review_table(pd.DataFrame({c.USER: users, c.ITEM: items, ORDER: range(len(users))})), rejects
+        users: list[str] = []
+        items: list[str] = []
+        for number, line in _texts(block):
+            intake.see(1)
+            user, tab, rest = line.partition("\t")
+            taken = rest.split()
+            reason = _pair_flaw(user.strip(), tab, taken, line)
+            if reason:
+                intake.refuse(label, number, reason, line)
+            else:
+                users.extend([user.strip()] * len(taken))
+                items.extend(taken)
+        columns = {c.USER: pa.array(users, pa.string()), c.ITEM: pa.array(items, pa.string())}
+        missing = {field.name: pa.nulls(len(users), field.type) for field in READ_REVIEWS if field.name not in columns}
+        yield pa.table(columns | missing).select(READ_REVIEWS.names)
 
 
-def read_titles(path: Path) -> tuple[pd.DataFrame, list[Reject]]:
-    """Read lines ``item,title``, with or without a header: item ids with titles, and the unusable lines.
+def read_titles(blocks: Iterator[LineBlock], label: str, intake: Intake) -> Iterator[pa.Table]:
+    """Read lines ``item,title``, with or without a header: tables of ``READ_ITEMS``.
 
     Titles may hold commas without quotes: everything after the first comma is the title.
     """
-    rows: dict[str, str | None] = {}
-    rejects: list[Reject] = []
-    for number, line in enumerate(read_lines(path), start=1):
-        item, comma, rest = (part.strip() for part in line.partition(","))
-        if not line.strip() or (number == 1 and (item.lower(), rest.lower()) == ("item", "title")):
+    for block in blocks:
+        if block.flaw:
+            intake.refuse_block(label, block)
             continue
-        title = _unquoted(rest)
-        reason = _title_flaw(item, comma, title, line) or ("item stands in an earlier line" if item in rows else "")
-        if reason:
-            rejects.append(Reject(path.name, number, reason, line[:TEXT_CHARS]))
-        else:
-            rows[item] = None if title in {"", NO_TITLE} else title
-    return pd.DataFrame({c.ITEM: list(rows), c.TITLE: list(rows.values())}, dtype="str"), rejects
+        rows = []
+        for number, line in _texts(block):
+            item, comma, rest = (part.strip() for part in line.partition(","))
+            if number == 1 and (item.lower(), rest.lower()) == HEADER:
+                continue
+            intake.see(1)
+            title = _unquoted(rest)
+            reason = _title_flaw(item, comma, title, line)
+            if reason:
+                intake.refuse(label, number, reason, line)
+            else:
+                known = None if title in {"", NO_TITLE} else title
+                rows.append({c.ITEM: item, c.TITLE: known, FILE: label, LINE: number})
+        yield pa.Table.from_pylist(rows, READ_ITEMS)
 
 
-def _places(spec: DatasetSpec) -> tuple[Path, Path, Path]:
-    home, options = source_folder(spec), microlens_options(spec)
-    where = str(spec.file or f"the YAML of {spec.name!r}")
-    pairs = _one(home, options.pairs, "pairs", where)
-    return pairs, _one(home, options.titles, "titles", where), home / options.covers
-
-
-def _one(home: Path, pattern: str, option: str, where: str) -> Path:
-    found = sorted(home.glob(pattern))
-    if not found:
-        raise MissingInputError(
-            f"{home}: no file fits {pattern!r}. Put it there, or name it in {where}: `{option}: FILE_NAME`."
-        )
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise DataError(
-            f"{home}: {pattern!r} fits several files: {names}. Name one in {where}: `{option}: {found[0].name}`."
-        )
-    return found[0]
+def _texts(block: LineBlock) -> Iterator[tuple[int, str]]:
+    """Give number and text of each line that is not empty; foreign bytes as surrogates."""
+    for number, line in enumerate(block.lines(), start=block.first):
+        if line.strip():
+            yield number, line.decode("utf-8", "surrogateescape")
 
 
 def _pair_flaw(user: str, tab: str, taken: list[str], line: str) -> str:

@@ -1,43 +1,62 @@
-"""What every reader gives."""
+"""What every reader gives, and what is made of it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
+import pyarrow as pa
 
 from mmsra_pipeline import columns as c
+from mmsra_pipeline.interactions.rejects import Intake
 
 ORDER = "order"  # place of a review in its source: the tie-break of equal times
-REVIEW_TYPES = {
-    c.USER: "str",
-    c.ITEM: "str",
-    c.TIME: "Int64",
-    c.RATING: "float64",
-    c.REVIEW: "str",
-    ORDER: "int64",
-}
-ITEM_COLUMNS = (c.ITEM, c.TITLE, c.DESCRIPTION, c.CATEGORY, c.TAGS, c.IMAGE, c.IMAGE_HASH)
+FILE, LINE = "file", "line"
+ITEM_FIELDS = (c.ITEM, c.TITLE, c.DESCRIPTION, c.CATEGORY, c.TAGS, c.IMAGE)
+ITEM_COLUMNS = (*ITEM_FIELDS, c.IMAGE_HASH)
+REVIEWS = pa.schema(
+    {
+        c.USER: pa.string(),
+        c.ITEM: pa.string(),
+        c.TIME: pa.int64(),  # milliseconds since 1970 UTC; null in data without times
+        c.RATING: pa.float64(),  # null if none
+        c.REVIEW: pa.string(),  # null if none
+        ORDER: pa.int64(),
+    }
+)
+READ_REVIEWS = REVIEWS.remove(REVIEWS.get_field_index(ORDER))
+ITEMS = pa.schema({name: pa.string() for name in ITEM_COLUMNS})
+"""Entries of category and tags are joined by ', '. ``image`` is a name below the picture folder, or a URL."""
+READ_ITEMS = pa.schema({**{name: pa.string() for name in ITEM_FIELDS}, FILE: pa.string(), LINE: pa.int64()})
+"""As a reader finds items: one id may come several times, and pictures are not looked for yet."""
 
 
-@dataclass(frozen=True)
-class RawData:
-    """A data set as read: every source row is either in ``reviews`` or ``items``, or in ``rejects`` with a reason."""
+class Reader(Protocol):
+    """Reads the files of one data set in one pass, in memory that does not grow with them.
 
-    reviews: pd.DataFrame
-    """user_id, item_id, timestamp (ms, null in data without times), rating (null if none), review, order."""
-    items: pd.DataFrame
-    """item_id, title, description, category, tags (null where missing; entries joined by ', '), image, image_sha256."""
-    rejects: pd.DataFrame
-    """file, line, reason, text."""
-    image_root: Path | None
-    """Folder that ``items.image`` is relative to; None if the data set has none."""
+    Every source row is either in a table that is given or refused at the intake, with its place and a reason.
+    """
+
+    @property
+    def image_root(self) -> Path | None:
+        """Folder of the pictures; None if the data set has none."""
+
+    def files(self) -> list[Path]:
+        """All source files but the pictures."""
+
+    def reviews(self, intake: Intake) -> Iterator[pa.Table]:
+        """Give tables of ``READ_REVIEWS`` in the order of the source."""
+
+    def items(self, intake: Intake) -> Iterator[pa.Table]:
+        """Give tables of ``READ_ITEMS`` in the order of the source."""
 
 
 def review_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Bring reviews to the columns and types above; missing optional columns are null."""
-    return rows.reindex(columns=list(REVIEW_TYPES)).astype(REVIEW_TYPES).reset_index(drop=True)
+    """Bring reviews to the columns and types of ``REVIEWS``; missing optional columns are null."""
+    types = {c.USER: "str", c.ITEM: "str", c.TIME: "Int64", c.RATING: "float64", c.REVIEW: "str", ORDER: "int64"}
+    return rows.reindex(columns=list(types)).astype(types).reset_index(drop=True)
 
 
 def item_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Bring items to the columns and types above; missing optional columns are null."""
+    """Bring items to the columns of ``ITEMS``; missing optional columns are null."""
     return rows.reindex(columns=list(ITEM_COLUMNS)).astype("str").reset_index(drop=True)

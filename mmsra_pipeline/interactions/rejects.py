@@ -1,12 +1,17 @@
 """Rows that are kept out of the pipeline, each with its place and the reason."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-import pandas as pd
+import pyarrow as pa
+
+from mmsra_pipeline.interactions.lines import LineBlock
 
 TEXT_CHARS = 300
-COLUMNS = ("file", "line", "reason", "text")
+HELD = 10_000  # rejects in memory at most
+REPEATED = "repeats an item that stands in an earlier row"
+"""The reason of a well-formed row that says nothing new. It does not count as bad."""
+REJECTS = pa.schema({"file": pa.string(), "line": pa.int64(), "reason": pa.string(), "text": pa.string()})
 
 
 class Reject(NamedTuple):
@@ -21,12 +26,59 @@ class Reject(NamedTuple):
     """The row, cut after ``TEXT_CHARS`` characters."""
 
 
-def rejects_table(rejects: Iterable[Reject]) -> pd.DataFrame:
-    """Rejects as a table, in order of file and line. Bytes that are no UTF-8 show as U+FFFD."""
-    rows = sorted(reject._replace(text=_printable(reject.text)) for reject in rejects)
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype({"file": "str", "line": "int64", "reason": "str", "text": "str"})
+class Intake:
+    """Counts the rows of a source and passes on those that are refused, so that none vanishes.
+
+    Args:
+        keep: is given tables of ``REJECTS``.
+    """
+
+    def __init__(self, keep: Callable[[pa.Table], None]) -> None:
+        self.rows = 0
+        """Rows of the source seen so far, refused ones included."""
+        self.refused = 0
+        self.damaged: list[str] = []
+        """Files that could not be read to their end, and why."""
+        self._keep = keep
+        self._held: list[Reject] = []
+
+    def see(self, rows: int) -> None:
+        """Count rows of the source."""
+        self.rows += rows
+
+    def refuse(self, file: str, line: int, reason: str, text: str | bytes) -> None:
+        """Note a row that cannot be used. It must have been counted by ``see``."""
+        self._held.append(Reject(file, line, reason, printable(text)))
+        self.refused += 1
+        if len(self._held) >= HELD:
+            self.flush()
+
+    def refuse_block(self, file: str, block: LineBlock) -> None:
+        """Count and note one row: a line that is too long, or the place where a file is damaged or cut off."""
+        self.see(1)
+        self.refuse(file, block.first, block.flaw, block.content)
+        if block.damaged:
+            self.damaged.append(f"{file}, line {block.first}: {block.flaw}")
+
+    def flush(self) -> None:
+        """Pass on what is held."""
+        if self._held:
+            self._keep(rejects_table(self._held))
+        self._held = []
 
 
-def _printable(text: str) -> str:
-    return text[:TEXT_CHARS].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+def rejects_table(rejects: Iterable[Reject]) -> pa.Table:
+    """Rejects as a table of ``REJECTS``."""
+    return pa.Table.from_pylist([reject._asdict() for reject in rejects], REJECTS)
+
+
+def printable(text: str | bytes) -> str:
+    """Give the begin of a row; bytes that are no UTF-8 show as U+FFFD."""
+    if isinstance(text, str):
+        text = text[:TEXT_CHARS].encode("utf-8", "surrogateescape" if _escaped(text) else "replace")
+    return text[: 4 * TEXT_CHARS].decode("utf-8", "replace")[:TEXT_CHARS]
+
+
+def _escaped(text: str) -> bool:
+    """Whether lone surrogates in the text stand for bytes, as they do in lines that were read."""
+    return all("\udc80" <= char <= "\udcff" for char in text[:TEXT_CHARS] if "\ud800" <= char <= "\udfff")

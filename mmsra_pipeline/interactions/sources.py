@@ -2,21 +2,22 @@
 
 import hashlib
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.datasets import DatasetSpec, sample_options
-from mmsra_pipeline.errors import MissingInputError
 from mmsra_pipeline.files import file_hash
-from mmsra_pipeline.interactions.microlens import microlens_files
-from mmsra_pipeline.interactions.tables import tables_files
+from mmsra_pipeline.interactions.pictures import pictures_in
+from mmsra_pipeline.interactions.reviews import files_reader
 from mmsra_pipeline.sample_store.shop import generator_version
 
 
-def source_version(spec: DatasetSpec) -> str:
+def source_version(spec: DatasetSpec, hash_of: Callable[[Path], str] = file_hash) -> str:
     """Hash of the bytes of all source files, pictures included, and of how they are read.
 
     The sample store is not made for it: size, seed and the generator's code stand for its content. Where the files lie
-    does not count, so a data set can be moved.
+    does not count, so a data set can be moved. ``hash_of`` gives the hash of a file's bytes.
 
     Raises:
         MissingInputError: naming the file that is not there.
@@ -24,13 +25,8 @@ def source_version(spec: DatasetSpec) -> str:
     if spec.format == "sample":
         options = sample_options(spec)
         return fingerprint("sample", options.size, options.seed, generator_version())
-    files = tables_files(spec) if spec.format == "tables" else microlens_files(spec)
+    reader = files_reader(spec)
     digest = hashlib.sha256(fingerprint(spec.format, spec.options).encode())
-    for path in files:
-        if not path.is_file():
-            raise MissingInputError(
-                f"dataset {spec.name!r}: {path} is not there. Put the file there, or correct its name in "
-                f"{spec.file or 'its YAML'}."
-            )
-        digest.update(f"{os.path.relpath(path, spec.path)}\0{file_hash(path)}\n".encode())
+    for path in [*reader.files(), *pictures_in(reader.image_root)]:
+        digest.update(f"{os.path.relpath(path, spec.path)}\0{hash_of(path)}\n".encode())
     return digest.hexdigest()[:16]

@@ -4,14 +4,27 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from jaxtyping import Float
+from PIL import Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
 MAX_BYTES = 100_000_000
 MARKUP_BYTES = 512  # within which an SVG or HTML file shows what it is
 JPEG_QUALITY = 90
+BAND_PIXELS = 1_000_000  # of a large picture that are worked on at once
+ORIENTATION = 0x0112  # of EXIF; the values say how to turn the picture upright
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 WIDE_MODES = {"I", "F", "I;16", "I;16L", "I;16B"}
 # What Pillow's decoders raise on broken files.
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError,
@@ -66,12 +79,39 @@ def _refuse_markup(content: bytes) -> None:
 def _upright_rgb(image: Image.Image, max_side: int) -> Image.Image:
     image.seek(0)
     image.load()
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode in WIDE_MODES:
-        upright = _eight_bit(upright)
-    rgb = _on_white(upright) if upright.has_transparency_data else upright.convert("RGB")
-    rgb.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-    return rgb
+    turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
+    factor = max(1, max(image.size) // (2 * max_side))
+    rgb = _shrunk(image, factor)
+    size = _fitted(image.width, image.height, max_side)
+    if size != rgb.size:
+        # The last column and row may stand for less than a whole ``factor``.
+        rgb = rgb.resize(size, Image.Resampling.LANCZOS, box=(0, 0, image.width / factor, image.height / factor))
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _fitted(width: int, height: int, max_side: int) -> tuple[int, int]:
+    scale = min(1.0, max_side / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _shrunk(image: Image.Image, factor: int) -> Image.Image:
+    """Give RGB pictures ``factor`` times smaller, band by band: of a large picture no second copy is made."""
+    top = _brightest(image) if image.mode in WIDE_MODES else 0.0
+    small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for band in _bands(image, factor):
+        part = image.crop((0, band.start, image.width, band.stop))
+        if part.mode in WIDE_MODES:
+            part = _eight_bit(part, top)
+        rgb = _on_white(part) if part.has_transparency_data else part.convert("RGB")
+        small.paste(rgb.reduce(factor) if factor > 1 else rgb, (0, band.start // factor))
+    return small
+
+
+def _bands(image: Image.Image, factor: int) -> Iterator[range]:
+    """Cut the rows into bands of about ``BAND_PIXELS``, each but the last a multiple of ``factor`` high."""
+    rows = factor * max(1, BAND_PIXELS // (image.width * factor))
+    for start in range(0, image.height, rows):
+        yield range(start, min(start + rows, image.height))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -81,10 +121,19 @@ def _on_white(image: Image.Image) -> Image.Image:
     return ground.convert("RGB")
 
 
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """16-bit and float grey, spread over 0..255; Pillow's own conversion would clip it to white."""
-    values = np.asarray(image, dtype=np.float64)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    top = 65535.0 if image.mode != "F" and values.max() <= 65535 else max(float(values.max()), 1.0)
-    top = 255.0 if values.max() <= 255 else top
-    return Image.fromarray((values.clip(0, top) * (255.0 / top)).astype(np.uint8))
+def _brightest(image: Image.Image) -> float:
+    """The value that is shown as white: of 16-bit pictures 65535, of 8-bit ones 255, else the largest there is."""
+    crops = (image.crop((0, band.start, image.width, band.stop)) for band in _bands(image, 1))
+    top = max(float(_finite(crop).max()) for crop in crops)
+    if top <= 255:
+        return 255.0
+    return 65535.0 if image.mode != "F" and top <= 65535 else max(top, 1.0)
+
+
+def _eight_bit(image: Image.Image, top: float) -> Image.Image:
+    """Wide grey, spread over 0..255; Pillow's own conversion would clip it to white."""
+    return Image.fromarray((_finite(image).clip(0, top) * (255.0 / top)).astype(np.uint8))
+
+
+def _finite(image: Image.Image) -> Float[np.ndarray, "height width"]:
+    return np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,28 +1,36 @@
 """Pictures of items: checked, brought to one form, stored under the hash of their bytes."""
 
 import functools
-import hashlib
 import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 from PIL import Image
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.artifacts import Artifacts, fingerprint
+from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.config import ItemsConfig
 from mmsra_pipeline.errors import MissingInputError
 from mmsra_pipeline.interactions.pictures import is_url, locate
-from mmsra_pipeline.items.decoding import UnreadableImageError, decode_image, to_jpeg
-from mmsra_pipeline.progress import Progress
+from mmsra_pipeline.items.addresses import Resolver
+from mmsra_pipeline.items.decoding import MAX_BYTES
+from mmsra_pipeline.items.fetching import fetch_pictures
+from mmsra_pipeline.items.picture_store import (
+    BROKEN,
+    KIND,
+    MISSING,
+    OK,
+    SUFFIX,
+    UNREACHABLE,
+    Picture,
+    is_stored,
+    source_key,
+    store_picture,
+)
+from mmsra_pipeline.progress import tracked
 
-KIND = "images"
-SUFFIX = ".jpg"
-OK, MISSING, BROKEN = "ok", "missing", "broken"
-FORM = 1  # of what is stored; other decoding, other number
 SOURCE_KEY = "source_key"
 CACHED_IMAGES = 512
 TYPES = {
@@ -32,20 +40,11 @@ TYPES = {
     "reason": "str",
     "width": "Int64",
     "height": "Int64",
+    "perceptual_hash": "str",
+    "mean_color": "str",
     SOURCE_KEY: "str",
 }
 logger = logging.getLogger(__name__)
-
-
-class Picture(NamedTuple):
-    """What became of one item's picture."""
-
-    image_sha256: str | None
-    status: str
-    reason: str | None
-    width: int | None = None
-    height: int | None = None
-    source_key: str | None = None
 
 
 def build_item_images(
@@ -55,37 +54,55 @@ def build_item_images(
     artifacts: Artifacts,
     config: ItemsConfig,
     previous: pd.DataFrame | None = None,
+    *,
+    resolve: Resolver | None = None,
 ) -> pd.DataFrame:
     """Store the picture of each item as JPEG; one that cannot be used costs that item its picture, nothing else.
 
     Args:
-        raw_items: as ``RawData.items``.
+        raw_items: as a reader gives items.
         item_ids: the items to do, in the order of the result; one without metadata has no picture.
         image_root: folder of ``raw_items.image``; nothing outside it is read.
         artifacts: gets the JPEGs.
-        config: size of the stored pictures, bound of the source's.
+        config: size of the stored pictures, bound of the source's, and what is fetched from the web.
         previous: an earlier result; a picture whose source is unchanged under the same settings is not decoded again.
+        resolve: gives the addresses of a host that may be read. Unset: as the settings say.
 
     Returns:
-        item_id, image_sha256 (of the stored JPEG; null if none), status ok | missing | broken, reason (null if ok),
-        width, height (of the stored JPEG), source_key (hash of source bytes and settings; null if there is no source).
+        item_id, image_sha256 (of the stored JPEG; null if none), status ok | missing | broken | unreachable, reason
+        (null if ok), width, height, perceptual_hash (16 hexadecimal digits), mean_color (rrggbb; all of the stored
+        picture), source_key (hash of source bytes and settings; null if there is no source).
     """
     images = dict(zip(raw_items[c.ITEM], raw_items[c.IMAGE]))
     hashes = dict(zip(raw_items[c.ITEM], raw_items[c.IMAGE_HASH]))
+    named = [image for image in map(images.get, item_ids) if isinstance(image, str) and is_url(image)]
+    fetched = fetch_pictures(named, artifacts, config, resolve=resolve)
     known = _reusable(previous, artifacts)
-    progress = Progress("pictures", len(item_ids), "items")
     rows = []
-    for item in item_ids:
-        key = _source_key(hashes.get(item), config)
-        picture = known.get(key or "") or _picture(images.get(item), image_root, artifacts, config)
-        rows.append((item, *picture))
-        progress.advance()
+    for item in tracked(item_ids, len(item_ids), "pictures"):
+        image, source_hash = images.get(item), hashes.get(item)
+        key = source_key(source_hash, config) if isinstance(source_hash, str) else ""
+        picture = fetched.get(image) if isinstance(image, str) else None
+        rows.append((item, *(picture or known.get(key) or _picture(image, image_root, artifacts, config))))
     table = pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
-    broken = table[table["status"] == BROKEN]
-    for item, reason in zip(broken[c.ITEM].head(5), broken["reason"]):
-        logger.warning("picture of item %s: %s", item, reason)
+    for status in (BROKEN, UNREACHABLE):
+        failed = table[table["status"] == status].head(5)
+        for item, reason in zip(failed[c.ITEM], failed["reason"]):
+            logger.warning("picture of item %s is %s: %s", item, status, reason)
     logger.info("pictures: %s", table["status"].value_counts().to_dict())
     return table
+
+
+def image_status(item_images: pd.DataFrame, raw_items: pd.DataFrame) -> pd.DataFrame:
+    """Give the items without a usable picture.
+
+    Returns:
+        item_id, image (path or URL; null if the source names none), status, reason.
+    """
+    images = dict(zip(raw_items[c.ITEM], raw_items[c.IMAGE]))
+    without = item_images[item_images["status"] != OK].reset_index(drop=True)
+    named = without[c.ITEM].map(images).astype("str")
+    return without[[c.ITEM]].assign(**{c.IMAGE: named, "status": without["status"], "reason": without["reason"]})
 
 
 def load_image(artifacts: Artifacts, image_sha256: str) -> Image.Image:
@@ -122,8 +139,6 @@ class ItemImages:
 def _picture(image: object, root: Path | None, artifacts: Artifacts, config: ItemsConfig) -> Picture:
     if not isinstance(image, str):
         return Picture(None, MISSING, "the source names no picture")
-    if is_url(image):
-        return Picture(None, MISSING, "pictures by URL are not fetched in this version; put the file into the folder")
     if root is None:
         return Picture(None, MISSING, "the data set has no picture folder")
     path = locate(root, image)
@@ -131,32 +146,20 @@ def _picture(image: object, root: Path | None, artifacts: Artifacts, config: Ite
         return Picture(None, BROKEN, f"{image[:100]!r} leads out of the picture folder and was not read")
     if not path.is_file():
         return Picture(None, MISSING, f"{image[:100]!r} is not in the picture folder")
-    content = path.read_bytes()
-    key = _source_key(hashlib.sha256(content).hexdigest(), config)
-    try:
-        picture = decode_image(content, max_side=config.image_side, max_pixels=config.max_image_pixels)
-    except UnreadableImageError as error:
-        return Picture(None, BROKEN, f"{image[:100]!r}: {error}", source_key=key)
-    stored = artifacts.put_blob(KIND, to_jpeg(picture), SUFFIX)
-    return Picture(stored, OK, None, picture.width, picture.height, key)
-
-
-def _source_key(source_hash: object, config: ItemsConfig) -> str | None:
-    if not isinstance(source_hash, str):
-        return None
-    return fingerprint(source_hash, config.image_side, config.max_image_pixels, FORM)
+    if (size := path.stat().st_size) > MAX_BYTES:
+        return Picture(None, BROKEN, f"{image[:100]!r}: the file has {size} bytes, more than {MAX_BYTES}")
+    return store_picture(path.read_bytes(), image, artifacts, config)
 
 
 def _reusable(previous: pd.DataFrame | None, artifacts: Artifacts) -> dict[str, Picture]:
     """Earlier outcomes by source key, as far as their JPEG is still stored."""
-    if previous is None or SOURCE_KEY not in previous:
+    if previous is None or not set(TYPES) <= set(previous.columns):
         return {}
-    done = previous[previous[SOURCE_KEY].notna()]
-    rows = done[list(TYPES)[1:]].astype("object").where(done[list(TYPES)[1:]].notna(), None)
+    done = previous.loc[previous[SOURCE_KEY].notna(), list(Picture._fields)]
+    rows = done.astype("object").where(done.notna(), None)
     pictures = map(Picture._make, rows.itertuples(index=False, name=None))
     return {
         picture.source_key: picture
         for picture in pictures
-        if picture.source_key
-        and (picture.image_sha256 is None or artifacts.blob_path(KIND, picture.image_sha256, SUFFIX).is_file())
+        if picture.source_key and (picture.image_sha256 is None or is_stored(picture, artifacts))
     }

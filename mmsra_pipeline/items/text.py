@@ -3,14 +3,18 @@
 import html
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import pandas as pd
 
 from mmsra_pipeline import columns as c
+from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.config import ItemsConfig
 
 FIELDS = (c.TITLE, c.DESCRIPTION, c.CATEGORY, c.TAGS)
 TEXT_FIELDS = (c.TITLE, c.DESCRIPTION, c.CATEGORY)
+SOURCE_KEY = "source_key"
+FORM = 1  # of the texts; other cleaning, other number
 READ_CHARS = 10  # times the bound: markup may take the rest; what lies beyond is not read at all
 UNESCAPES = 3  # '&amp;amp;lt;' occurs
 BLOCK = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
@@ -25,14 +29,23 @@ PLAIN = re.compile(r"[ !-;=?-Z\\^-~]*")  # ASCII without <, >, [, ], & is checke
 DROPPED = {"Cc", "Cf", "Cs", "Co", "Cn"}  # controls, zero-width and direction marks, surrogates, private, unassigned
 
 
-def build_item_text(raw_items: pd.DataFrame, interactions: pd.DataFrame, config: ItemsConfig) -> pd.DataFrame:
+def build_item_text(
+    raw_items: pd.DataFrame, interactions: pd.DataFrame, config: ItemsConfig, previous: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Give the catalogue with its text, sorted by item_id.
 
     The catalogue is every item of the interactions and, with ``cold_items``, every item of ``raw_items``.
 
+    Args:
+        raw_items: as a reader gives items.
+        interactions: whose items are in the catalogue.
+        config: bound of the texts, and whether items that nobody took are kept.
+        previous: an earlier result; the text of an item of which the same is said is not cleaned again.
+
     Returns:
         item_id, title, description, category, tags, text; all cleaned and bounded by ``max_text_chars``, "" where there
-        is none. text is "title. description. category"; tags are labels, not text, and not in it.
+        is none. text is "title. description. category"; tags are labels, not text, and not in it. source_key is a hash
+        of what the source says of the item and of the settings.
     """
     catalogue = set(interactions[c.ITEM])
     if config.cold_items:
@@ -40,15 +53,13 @@ def build_item_text(raw_items: pd.DataFrame, interactions: pd.DataFrame, config:
     items = pd.DataFrame({c.ITEM: sorted(catalogue)}, dtype="str").merge(
         raw_items[[c.ITEM, *FIELDS]], on=c.ITEM, how="left"
     )
-    for name in FIELDS:
-        items[name] = _column([clean_text(value, config.max_text_chars) for value in items[name]])
-    items[c.TEXT] = _column(
-        [
-            bounded(_sentences([part for part in parts if part]), config.max_text_chars)
-            for parts in items[list(TEXT_FIELDS)].itertuples(index=False)
-        ]
-    )
-    return items[[c.ITEM, *FIELDS, c.TEXT]]
+    known = _reusable(previous)
+    rows = []
+    for item, *fields in items.itertuples(index=False, name=None):
+        said = [value if isinstance(value, str) else None for value in fields]
+        key = fingerprint(*said, config.max_text_chars, FORM)
+        rows.append((item, *(known.get(key) or _cleaned(said, config.max_text_chars)), key))
+    return pd.DataFrame(rows, columns=[c.ITEM, *FIELDS, c.TEXT, SOURCE_KEY], dtype="str")
 
 
 def clean_text(value: object, max_chars: int) -> str:
@@ -98,10 +109,20 @@ def _without_markup(text: str) -> str:
     return BRACKET_TOKEN.sub(r"(\1)", text.translate(LOOKALIKES))
 
 
+def _cleaned(said: Sequence[str | None], max_chars: int) -> tuple[str, ...]:
+    fields = [clean_text(value, max_chars) for value in said]
+    told = [text for name, text in zip(FIELDS, fields) if text and name in TEXT_FIELDS]
+    return (*fields, bounded(_sentences(told), max_chars))
+
+
+def _reusable(previous: pd.DataFrame | None) -> dict[str, tuple[str, ...]]:
+    """Earlier texts by source key."""
+    if previous is None or SOURCE_KEY not in previous:
+        return {}
+    texts = previous[[*FIELDS, c.TEXT]].itertuples(index=False, name=None)
+    return dict(zip(previous[SOURCE_KEY], texts))
+
+
 def _sentences(parts: list[str]) -> str:
     ended = [part if part[-1] in ".!?…" else f"{part}." for part in parts[:-1]]
     return " ".join([*ended, *parts[-1:]])
-
-
-def _column(values: list[str]) -> pd.Series:
-    return pd.Series(values, dtype="str")

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.config import CooccurrenceConfig
-from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
 USUAL_ITEMS = 2  # history items that must have a keyword before it counts as usual
 GRADES = 10

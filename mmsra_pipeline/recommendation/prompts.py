@@ -11,7 +11,7 @@ from string import ascii_uppercase
 
 from mmsra_pipeline.backbone.prompt import Part, Prompt
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.recommendation.context import PromptContext, Query, cut
+from mmsra_pipeline.recommendation.context import PromptContext, Query, cut, within_tokens
 from mmsra_pipeline.recommendation.evidence import evidence_words, usual_keywords
 
 YES = "Yes"
@@ -75,9 +75,8 @@ def user_part(context: PromptContext, query: Query) -> str:
     if config.usual_keywords:
         lines.append(f"Usual keywords: {', '.join(_usual(context, query)) or 'none yet'}.")
     if config.similar_users:
-        following = context.similar.get((query.user, query.position), ())
-        words = "; ".join(_keyword_words(context, item) for item in dict.fromkeys(following))
-        lines.append(f"Similar customers took next: {words}." if following else NO_SIMILAR_USERS)
+        words = _following_words(context, query)
+        lines.append(f"Similar customers took next: {words}." if words else NO_SIMILAR_USERS)
     return "\n".join(lines)
 
 
@@ -140,6 +139,15 @@ def keyword_answer(context: PromptContext, item: str) -> str:
     return ", ".join(context.keywords.get(item, ()))
 
 
+def _following_words(context: PromptContext, query: Query) -> str:
+    """Say what similar users took next, the most similar first, each item once and within the budget."""
+    following = dict.fromkeys(context.similar.get((query.user, query.position), ()))
+    entries = [_keywords_or_text(context, item) for item in following]
+    if context.config.context_tokens is not None:
+        entries = within_tokens(entries, context.config.context_tokens)
+    return "; ".join(", ".join(words) for words in entries)
+
+
 def _evidence(context: PromptContext, query: Query, item: str) -> str:
     # Without the user's own events: else a training positive would count itself, which a test positive cannot.
     found = context.evidence.of(shown_history(context, query), item, before=query.before, user=query.user)
@@ -163,8 +171,12 @@ def _history_item(context: PromptContext, item: str) -> str:
 
 
 def _keyword_words(context: PromptContext, item: str) -> str:
+    return ", ".join(_keywords_or_text(context, item))
+
+
+def _keywords_or_text(context: PromptContext, item: str) -> tuple[str, ...]:
     words = context.keywords.get(item, ())[: context.config.keywords_per_item]
-    return ", ".join(words) or _one_line(context, item, context.config.short_text_chars)
+    return words or (_one_line(context, item, context.config.short_text_chars),)
 
 
 def _one_line(context: PromptContext, item: str, limit: int) -> str:

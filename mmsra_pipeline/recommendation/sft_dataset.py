@@ -16,7 +16,7 @@ from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.recommendation import prompts
 from mmsra_pipeline.recommendation.context import PromptContext, Query, prompt_context, queries_of
 from mmsra_pipeline.recommendation.negatives import NegativeSampler, taken_items
-from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
 YES_NO = "yes_no"
 CHOOSE = "choose"

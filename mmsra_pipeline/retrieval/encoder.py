@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,7 @@ from mmsra_pipeline.errors import MissingInputError
 from mmsra_pipeline.files import write_atomically
 from mmsra_pipeline.retrieval.gru4rec import Gru4Rec
 from mmsra_pipeline.retrieval.sasrec import PADDING, SasRec
+from mmsra_pipeline.retrieval.windows import flatten, pad
 
 WEIGHTS = "model.safetensors"
 DESCRIPTION = "encoder.json"
@@ -47,20 +49,31 @@ class UserEncoder:
         self.model = model.eval()
         self.items = list(items)
         self.config = config
-        self._codes = {item: code for code, item in enumerate(self.items, start=1)}
+        self._index = pd.Index(np.array(self.items, dtype=object))
 
     def embed(self, histories: Sequence[Sequence[str]]) -> Float[np.ndarray, "histories dim"]:
         """Give the vector e_u of each history (float32), oldest item first; only the last ``max_length`` items count.
 
         Equal histories have equal vectors, bit by bit.
         """
-        known = [tuple(self._encoded(history)) for history in histories]
-        distinct = sorted(set(known), key=lambda codes: (len(codes), codes))  # like lengths together: little padding
-        row = {codes: index for index, codes in enumerate(distinct)}
+        distinct, row = np.unique(self._last_codes(histories), axis=0, return_inverse=True)
+        lengths = (distinct != PADDING).sum(axis=1)
+        order = np.argsort(lengths, kind="stable")  # like lengths together: little padding
         vectors = np.zeros((len(distinct), self.config.dim), dtype=np.float32)
-        for start in range(0, len(distinct), EMBED_BATCH):
-            vectors[start : start + EMBED_BATCH] = self._embed_codes(distinct[start : start + EMBED_BATCH])
-        return vectors[[row[codes] for codes in known]]
+        for start in range(0, len(order), EMBED_BATCH):
+            rows = order[start : start + EMBED_BATCH]
+            vectors[rows] = self._embed_codes(distinct[rows], lengths[rows])
+        return vectors[row.ravel()]
+
+    def codes(self, histories: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """Give the codes of all items of all histories, one behind the other, and the history that each belongs to.
+
+        The code of ``items[i]`` is i + 1, that of an unknown item 0.
+        """
+        taken, sizes = flatten(histories)
+        named = taken.dictionary_encode()  # looks up each item once, however often it was taken
+        code = self._index.get_indexer(named.dictionary.to_numpy(zero_copy_only=False)) + 1
+        return code[named.indices.to_numpy()], np.repeat(np.arange(len(sizes)), sizes)
 
     def score_all(self, histories: Sequence[Sequence[str]]) -> Float[np.ndarray, "histories items"]:
         """Give the score e_u · v_i of every known item, in the order of ``items``; higher is likelier next."""
@@ -73,12 +86,13 @@ class UserEncoder:
         An item the encoder does not know scores 1 below the history's lowest known item: behind all, tied among
         themselves.
         """
-        scores = []
+        scores: list[np.ndarray] = []
         for start in range(0, len(histories), EMBED_BATCH):
             every = self.score_all(histories[start : start + EMBED_BATCH])
             padded = np.concatenate([every.min(axis=1, keepdims=True) - 1, every], axis=1)  # code 0: unknown
-            for row, wanted in zip(padded, candidates[start : start + EMBED_BATCH], strict=True):
-                scores.append(row[[self._codes.get(item, PADDING) for item in wanted]])
+            codes, row = self.codes(candidates[start : start + EMBED_BATCH])
+            ends = np.cumsum(np.bincount(row, minlength=len(every)))
+            scores += np.split(padded[row, codes], ends[:-1])
         return scores
 
     def save(self, folder: Path) -> None:
@@ -107,16 +121,20 @@ class UserEncoder:
         model.load_state_dict(load_file(folder / WEIGHTS))
         return cls(model, items, config)
 
-    def _encoded(self, history: Sequence[str]) -> list[int]:
-        codes = [self._codes[item] for item in history if item in self._codes]
-        return codes[-self.config.max_length :]
+    def _last_codes(self, histories: Sequence[Sequence[str]]) -> Int[np.ndarray, "histories length"]:
+        codes, row = self.codes(histories)
+        codes, row = codes[codes != PADDING], row[codes != PADDING]
+        sizes = np.bincount(row, minlength=len(histories))
+        late = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(codes)) <= self.config.max_length
+        sizes = np.minimum(sizes, self.config.max_length)
+        return pad(codes[late], sizes, int(sizes.max(initial=1)))
 
-    def _embed_codes(self, histories: list[tuple[int, ...]]) -> Float[np.ndarray, "histories dim"]:
-        lengths = np.array([len(codes) for codes in histories])
-        padded = pad(histories, max(int(lengths.max()), 1))
+    def _embed_codes(
+        self, padded: Int[np.ndarray, "histories length"], lengths: Int[np.ndarray, " histories"]
+    ) -> Float[np.ndarray, "histories dim"]:
         with torch.inference_mode():
-            hidden = self.model(torch.from_numpy(padded))
-            last = hidden[torch.arange(len(histories)), torch.from_numpy(np.maximum(lengths - 1, 0))]
+            hidden = self.model(torch.from_numpy(padded[:, : max(int(lengths.max()), 1)]))
+            last = hidden[torch.arange(len(padded)), torch.from_numpy(np.maximum(lengths - 1, 0))]
         vectors: np.ndarray = last.numpy()
         vectors[lengths == 0] = 0.0
         return vectors
@@ -125,17 +143,3 @@ class UserEncoder:
         embedding: nn.Embedding = self.model.items
         vectors: np.ndarray = embedding.weight.detach().numpy()[1:]
         return vectors
-
-
-def pad(histories: Sequence[Sequence[int]], length: int) -> Int[np.ndarray, "histories length"]:
-    """Write item codes into a matrix, padded with 0 on the right.
-
-    >>> pad([[3, 1], [2]], 3).tolist()
-    [[3, 1, 0], [2, 0, 0]]
-    """
-    sizes = np.array([len(codes) for codes in histories], dtype=np.int64)
-    padded = np.full((len(histories), length), PADDING, dtype=np.int64)
-    padded[np.arange(length) < sizes[:, None]] = np.fromiter(
-        (code for codes in histories for code in codes), dtype=np.int64, count=int(sizes.sum())
-    )
-    return padded

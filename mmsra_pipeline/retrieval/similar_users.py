@@ -74,6 +74,16 @@ def find_similar_users(
     ).astype({USER: "str", NEIGHBOR: "str", ITEM: "str"})
 
 
+def hit_share(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:
+    """Give the share, in [0, 1], of queries whose target is among the retrieved next items.
+
+    Queries that found nobody count as missed. nan without a query. ``similar_users`` may hold other queries too.
+    """
+    wanted = queries[[USER, POSITION, TARGET]].rename(columns={TARGET: ITEM})
+    hits = wanted.merge(similar_users[[USER, POSITION, ITEM]].drop_duplicates(), on=[USER, POSITION, ITEM])
+    return len(hits) / len(wanted) if len(wanted) else math.nan
+
+
 def leak_rate(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:
     """Give the share, in [0, 1], of retrieved next items that were not taken before their query.
 

@@ -1,10 +1,11 @@
-"""Training sequences as one matrix of windows, and batches of it."""
+"""Histories as matrices of item codes: training sequences as windows, and batches of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from jaxtyping import Int
 
 from mmsra_pipeline.columns import HISTORY, POSITION, SPLIT, TARGET, TRAIN, USER
@@ -14,24 +15,34 @@ SORTED_BATCHES = 16  # batches whose windows are sorted by length together: litt
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Stretches of training sequences. ``codes`` rows hold item codes from 1, padded with 0 on the right."""
+class TrainingSequences:
+    """What each user took, oldest first, users one behind the other."""
 
-    codes: Int[np.ndarray, "windows width"]
+    codes: Int[np.ndarray, " total"]
+    """Item codes, from 1."""
+    sizes: Int[np.ndarray, " users"]
     items: list[str]
+    """The item of code 1, of code 2, and so on."""
 
     @property
-    def lengths(self) -> Int[np.ndarray, " windows"]:
-        """Items in each window."""
-        lengths: np.ndarray = (self.codes > 0).sum(axis=1)
-        return lengths
+    def targets(self) -> int:
+        """Positions that are asked for: all but the first of each user."""
+        return int((self.sizes - 1).sum())
+
+    def windows(self, max_length: int, generator: np.random.Generator) -> Int[np.ndarray, "windows width"]:
+        """Cut the sequences into windows of at most ``max_length`` + 1 items, padded with 0 on the right.
+
+        Windows overlap by one item, so that each position is a target exactly once. Sequences too long for one are cut
+        at random places: always cut alike, a target would follow the same stretch in every epoch, the first of a
+        window a single item, and the model would learn those stretches by heart.
+        """
+        long = self.sizes - 1 > max_length
+        shift = np.where(long, generator.integers(0, max_length, len(long)), 0)
+        return cut(self.codes, self.sizes, max_length, shift)
 
 
-def training_windows(sequences: pd.DataFrame, max_length: int) -> Windows:
-    """Cut each user's training sequence into windows of at most ``max_length`` + 1 items.
-
-    Windows are aligned to the end of a sequence and overlap by one item, so that each training position is a target
-    exactly once. A user's sequence is the history of the first training row and the targets of all.
+def training_sequences(sequences: pd.DataFrame) -> TrainingSequences:
+    """Take each user's training sequence: the history of the first training row and the targets of all.
 
     Raises:
         DataError: if no row of ``sequences`` is for training.
@@ -42,27 +53,58 @@ def training_windows(sequences: pd.DataFrame, max_length: int) -> Windows:
             f"none of the {len(sequences)} rows of `sequences` is for training, so there is nothing to learn from. "
             "Lower `interactions.user_core` and `interactions.item_core`, or give more interactions."
         )
-    taken: list[str] = []
-    sizes: list[int] = []
-    for _, group in rows.groupby(USER, sort=True):
-        sequence = [*group[HISTORY].iloc[0], *group[TARGET]]
-        taken += sequence
-        sizes.append(len(sequence))
-    codes, items = pd.factorize(np.array(taken, dtype=object), sort=True)
-    return Windows(cut(codes + 1, np.array(sizes), max_length), [str(item) for item in items])
+    owner, _ = pd.factorize(rows[USER])
+    begun, sizes = flatten(rows[HISTORY][~rows[USER].duplicated()].tolist())
+    taken = np.concatenate([begun.to_numpy(zero_copy_only=False), rows[TARGET].to_numpy(dtype=object)])
+    owner = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), owner])
+    order = np.argsort(owner, kind="stable")  # of each user the first history, then the targets
+    codes, items = pd.factorize(taken[order], sort=True)
+    return TrainingSequences(codes + 1, np.bincount(owner), [str(item) for item in items])
 
 
-def cut(codes: Int[np.ndarray, " total"], sizes: Int[np.ndarray, " users"], max_length: int) -> np.ndarray:
-    """Cut sequences that lie one behind the other in ``codes`` into windows.
+def flatten(histories: Sequence[Sequence[str]]) -> tuple[pa.Array, Int[np.ndarray, " histories"]]:
+    """Write all items one behind the other, and give each history's length.
 
-    >>> cut(np.array([1, 2, 3, 4, 9, 8]), np.array([4, 2]), 2).tolist()
+    >>> items, sizes = flatten([["a", "b"], [], ["a"]])
+    >>> items.to_pylist(), sizes.tolist()
+    (['a', 'b', 'a'], [2, 0, 1])
+    """
+    lists = pa.array(histories, pa.large_list(pa.large_string()))
+    return lists.flatten(), lists.value_lengths().to_numpy(zero_copy_only=False)
+
+
+def pad(codes: Int[np.ndarray, " total"], sizes: Int[np.ndarray, " histories"], length: int) -> np.ndarray:
+    """Write the codes of histories that lie one behind the other into a matrix, padded with 0 on the right.
+
+    >>> pad(np.array([3, 1, 2]), np.array([2, 1]), 3).tolist()
+    [[3, 1, 0], [2, 0, 0]]
+    """
+    padded = np.zeros((len(sizes), length), dtype=np.int64)
+    padded[np.arange(length) < sizes[:, None]] = codes
+    return padded
+
+
+def cut(
+    codes: Int[np.ndarray, " total"],
+    sizes: Int[np.ndarray, " users"],
+    max_length: int,
+    shift: Int[np.ndarray, " users"],
+) -> Int[np.ndarray, "windows width"]:
+    """Cut sequences that lie one behind the other into windows of at most ``max_length`` + 1 items.
+
+    The windows of a sequence end ``max_length`` apart, the last one ``shift`` items behind its end.
+
+    >>> cut(np.array([1, 2, 3, 4, 9, 8]), np.array([4, 2]), 2, np.array([0, 0])).tolist()
     [[2, 3, 4], [1, 2, 0], [9, 8, 0]]
+    >>> cut(np.array([1, 2, 3, 4, 9, 8]), np.array([4, 2]), 2, np.array([1, 0])).tolist()
+    [[3, 4, 0], [1, 2, 3], [9, 8, 0]]
     """
     ends = np.cumsum(sizes)
-    counts = -(-(sizes - 1) // max_length)
+    counts = -(-(sizes - 1 + shift) // max_length)
     place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)  # of the window, from the end
-    last = np.repeat(ends, counts) - 1 - place * max_length
+    last = np.repeat(ends + shift, counts) - 1 - place * max_length
     first = np.maximum(last - max_length, np.repeat(ends - sizes, counts))
+    last = np.minimum(last, np.repeat(ends, counts) - 1)
     grid = first[:, None] + np.arange(max_length + 1)
     return np.where(grid <= last[:, None], codes[np.minimum(grid, len(codes) - 1)], 0).astype(np.int64)
 

@@ -124,6 +124,9 @@ def test_metrics_and_recommendations_are_there_for_every_row_and_user(shell):
     code, out, err = shell.run("metrics", "--dataset", "shop", "--json")
     assert code == 0, err
     rows = json.loads(out)["rows"]
+    first_stage = {row["row"]: row for row in json.loads(out)["first_stage"]}
+    assert set(first_stage) == {"popularity", "encoder", "cooccurrence", "fused", "first_stage"}
+    assert {"recall@20", "recall@100", "recall@200"} < set(first_stage["first_stage"])
     expected = {
         (row, protocol)
         for row in ("random", "popularity", "cooccurrence", "sasrec", "mmsrarec")
@@ -148,7 +151,10 @@ def test_every_table_is_in_the_catalog(shell):
         views = {
             name for (name,) in catalog.execute("select view_name from duckdb_views() where not internal").fetchall()
         }
-    assert views == ALL | {"raw_items", "rejects", "funnel", "candidates"}
+    assert views == ALL | {
+        "raw_items", "rejects", "funnel", "training_bounds", "candidates", "refresh_report",
+        "image_status", "item_text_sources",
+    }  # fmt: skip
 
 
 def test_the_ui_is_given_samples_plots_settings_and_checks(shell):
@@ -156,12 +162,17 @@ def test_the_ui_is_given_samples_plots_settings_and_checks(shell):
         for asset in ALL:
             wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=["shop"])
             event = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
-            assert {"dagster/row_count", "sample", "slice", "settings", "config"} <= set(event.metadata), asset
+            told = {"dagster/row_count", "seconds", "sample", "slice", "settings", "config"}
+            assert told <= set(event.metadata), asset
+            if asset == "similar_users":
+                assert event.metadata["leak_rate"].value == 0.0
+                assert 0 <= event.metadata["hit_share"].value <= 1
             if asset in {"alignment", "summarizer", "user_encoder", "recommender"}:
                 assert {"plot", "plot_file", "mlflow_run", "artifact"} <= set(event.metadata), asset
                 picture = Path(event.metadata["plot_file"].value)
                 assert picture.read_bytes().startswith(b"\x89PNG")
         [run] = instance.get_runs()
+        assert run.tags["mmsra/mlflow_run"]
         told = [entry.user_message for entry in instance.all_logs(run.run_id) if entry.dagster_event is None]
     assert any("recommender is done" in message for message in told)
 

@@ -1,87 +1,19 @@
 """Refreshing through a real instance and store, with two small assets in place of the real ones."""
 
+import subprocess
+import time
+
 import dagster as dg
-import pandas as pd
 import pytest
+from defs.small_graph import BOTH, add_shop
 
-from mmsra_pipeline.datasets import DatasetSpec, write_dataset
-from mmsra_pipeline.defs.instance import INSTANCE_YAML, REFRESH_TAG, only_refresh, open_instance
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.refresh import Made, refresh
-from mmsra_pipeline.errors import ConfigError, DataError, MmsraError
-from mmsra_pipeline.paths import Paths, find_paths
+from mmsra_pipeline.config import Config
+from mmsra_pipeline.defs import refresh as refreshing
+from mmsra_pipeline.defs.abandoned import REFRESH_TAG
+from mmsra_pipeline.defs.instance import INSTANCE_YAML, RefreshBusyError, only_refresh, open_instance
+from mmsra_pipeline.defs.refresh import refresh
+from mmsra_pipeline.errors import ConfigError, NoSpaceError
 from mmsra_pipeline.store import Store
-
-
-@pytest.fixture
-def paths(tmp_path, monkeypatch):
-    monkeypatch.setenv("MMSRA_ROOT", str(tmp_path / "root"))
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "root" / "dagster_home"))
-    return find_paths()
-
-
-@pytest.fixture
-def instance(paths):
-    with open_instance(paths) as opened:
-        yield opened
-
-
-@pytest.fixture
-def shop(paths):
-    return add_shop(paths, "shop")
-
-
-def add_shop(paths: Paths, name: str, content: str = "user_id,item_id\nu1,i1\n"):
-    folder = paths.root / "sources" / name
-    folder.mkdir(parents=True)
-    file = folder / "interactions.csv"
-    file.write_text(content)
-    (folder / "items.csv").write_text("item_id,title\ni1,Mug\n")
-    write_dataset(paths.datasets, DatasetSpec(name=name, format="tables", path=folder))
-    return file
-
-
-def lines_of(name: str) -> list[str]:
-    return (find_paths().root / "sources" / name / "interactions.csv").read_text().splitlines()
-
-
-def written(table: str, name: str, rows: pd.DataFrame) -> dg.MaterializeResult:
-    slice_ = Store(find_paths().data).replace(table, name, rows)
-    return dg.MaterializeResult(data_version=dg.DataVersion(slice_.version))
-
-
-@dg.asset(deps=["source_files"], partitions_def=datasets, code_version="1")
-def raw_reviews(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Notes how many lines the source has."""
-    lines = lines_of(context.partition_key)
-    if "broken" in lines[-1]:
-        raise DataError("interactions.csv, line 2: column item_id is missing. Add it.")
-    if "bug" in lines[-1]:
-        raise KeyError("bug")
-    return written("raw_reviews", context.partition_key, pd.DataFrame({"lines": [len(lines)]}))
-
-
-@dg.asset(deps=["raw_reviews"], partitions_def=datasets, code_version="1")
-def interactions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-    """Copies the count."""
-    rows = Store(find_paths().data).read("raw_reviews", context.partition_key)
-    return written("interactions", context.partition_key, rows)
-
-
-@dg.observable_source_asset(partitions_def=datasets)
-def source_files():
-    return dg.DataVersionsByPartition({})
-
-
-@pytest.fixture
-def definitions():
-    return dg.Definitions(
-        assets=[source_files, raw_reviews, interactions],
-        jobs=[dg.define_asset_job("everything", partitions_def=datasets)],
-    )
-
-
-BOTH = [Made("raw_reviews", "shop"), Made("interactions", "shop")]
 
 
 def test_the_first_refresh_makes_all_in_one_run_and_the_second_nothing(instance, paths, shop, definitions):
@@ -139,7 +71,8 @@ def test_a_dataset_that_fails_says_why_and_the_others_go_on(instance, paths, def
     assert set(failures) == {"a_broken_one", "b_without_file", "c_bad_yaml"}
     expected = "raw_reviews: interactions.csv, line 2: column item_id is missing. Add it."
     assert failures["a_broken_one"] == expected
-    assert "interactions.csv is not there" in failures["b_without_file"]
+    assert {failure.may_pass for failure in outcome.failures} == {False}
+    assert "no file fits 'interactions.csv'" in failures["b_without_file"]
     assert "paht: no such setting" in failures["c_bad_yaml"]
 
 
@@ -147,6 +80,7 @@ def test_an_unforeseen_error_names_itself_its_place_and_the_run(instance, paths,
     add_shop(paths, "shop", "user_id\nbug\n")
     [failure] = refresh(instance, paths, definitions=definitions).failures
     assert failure.text.startswith("raw_reviews: KeyError: 'bug'")
+    assert failure.may_pass
     assert f"log of run {instance.get_runs()[0].run_id}" in failure.text
 
 
@@ -165,8 +99,56 @@ def test_a_dataset_that_is_not_described_is_refused(instance, paths, shop, defin
 
 
 def test_two_refreshes_at_once_are_refused(instance, paths, shop, definitions):
-    with only_refresh(instance, paths), pytest.raises(MmsraError, match="another refresh is at work"):
+    with only_refresh(instance, paths), pytest.raises(RefreshBusyError, match="another refresh is at work"):
         refresh(instance, paths, definitions=definitions)
+
+
+def test_too_little_free_space_is_said_before_anything_is_computed(instance, paths, shop, definitions, monkeypatch):
+    least = Config.model_validate({"retention": {"min_free_gb": 1e9}})
+    monkeypatch.setattr(refreshing, "loaded_config", lambda: least)
+    with pytest.raises(NoSpaceError, match="a refresh needs"):
+        refresh(instance, paths, definitions=definitions)
+    assert instance.get_runs() == []
+
+
+def test_a_change_that_only_a_lost_process_saw_is_still_found(paths, shop, definitions):
+    with open_instance(paths) as before:
+        refresh(before, paths, definitions=definitions)
+        shop.write_text("user_id,item_id\nu1,i1\nu2,i2\n")
+        refresh(before, paths, definitions=definitions, dry_run=True)  # observes the change; then it is killed
+    with open_instance(paths) as after:
+        assert refresh(after, paths, definitions=definitions).materialized == BOTH
+
+
+def test_a_change_is_found_also_if_what_is_remembered_of_files_is_lost_or_old(
+    instance, paths, shop, definitions, monkeypatch
+):
+    now = time.time
+    monkeypatch.setattr("mmsra_pipeline.file_hashes.time.time", lambda: now() + 60)  # so that hashes are remembered
+    refresh(instance, paths, definitions=definitions)
+    old = paths.file_hashes.read_bytes()
+    shop.write_text("user_id,item_id\nu1,i1\nu2,i2\n")
+    assert refresh(instance, paths, definitions=definitions).materialized == BOTH
+    paths.file_hashes.unlink()
+    shop.write_text("user_id,item_id\nu1,i1\nu2,i2\nu3,i3\n")
+    assert refresh(instance, paths, definitions=definitions).materialized == BOTH
+    paths.file_hashes.write_bytes(old)
+    assert refresh(instance, paths, definitions=definitions).stale == []
+
+
+def test_what_a_killed_process_left_half_written_is_swept(instance, paths, shop, definitions):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = [
+        paths.data / "metrics" / "shop" / f".{dead.pid}-1.tmp",
+        paths.artifacts / "recommender" / "shop" / f".{dead.pid}-2.tmp",
+        paths.artifacts / "work" / "recommender" / "shop" / f".{dead.pid}-3.tmp",
+    ]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "weights").write_text("half")
+    refresh(instance, paths, definitions=definitions)
+    assert [folder for folder in left if folder.exists()] == []
 
 
 def test_a_run_whose_process_was_killed_is_marked_as_failed(instance, paths, shop, definitions):

@@ -1,7 +1,7 @@
 import pytest
 
 from mmsra_pipeline.config import Config
-from mmsra_pipeline.defs.settings import READS, WITHOUT_EFFECT, _leaves, readable, settings_of
+from mmsra_pipeline.defs.settings import OPERATION, READS, WITHOUT_EFFECT, _leaves, readable, settings_of
 
 BASE = Config()
 
@@ -25,8 +25,19 @@ def test_a_setting_of_similar_users_is_read_by_that_asset_alone():
 
 
 def test_a_setting_of_cooccurrence_is_read_by_those_that_build_the_index():
-    expected = {"cooccurrence_neighbors", "sft_dataset", "rankings", "recommendations"}
+    expected = {"cooccurrence_neighbors", "sft_dataset", "rankings", "recommendations", "first_stage_recall"}
     assert affected(changed("retrieval.cooccurrence", window=2)) == expected
+    assert affected(changed("retrieval.cooccurrence", session_hours=2)) == expected
+
+
+def test_a_setting_of_the_neighbor_table_is_read_by_it_alone_and_hidden_from_the_index():
+    changes = {"normalization": "lift", "half_life_days": 9, "user_weight": "inverse_length", "min_users": 9}
+    for name, value in changes.items():
+        assert affected(changed("retrieval.cooccurrence", **{name: value})) == {"cooccurrence_neighbors"}
+    settings = readable("rankings", BASE).retrieval.cooccurrence
+    assert settings.window == BASE.retrieval.cooccurrence.window
+    with pytest.raises(LookupError, match=r"'rankings' reads the setting 'retrieval.cooccurrence.normalization'"):
+        settings.normalization  # noqa: B018  (reading is what is tested)
 
 
 def test_the_learning_rate_of_the_recommender_makes_nothing_before_it_stale():
@@ -40,7 +51,8 @@ def test_the_device_and_the_batch_of_generation_make_nothing_stale():
 def test_every_setting_is_read_by_some_asset():
     every = {path for name in Config.model_fields for path in _leaves(name, BASE.section(name))}
     read = {path for asset in READS for path in settings_of(asset)}
-    assert every - read == set(WITHOUT_EFFECT)
+    of_operation = {path for name in OPERATION for path in _leaves(name, BASE.section(name))}
+    assert every - read == set(WITHOUT_EFFECT) | of_operation
 
 
 def test_reading_what_is_not_declared_raises_and_says_where_to_declare_it():

@@ -6,7 +6,7 @@ from retrieval.histories import interactions_of, query, random_encoder
 from mmsra_pipeline.config import CooccurrenceConfig, EvaluationConfig
 from mmsra_pipeline.evaluation.baselines import baseline_scores
 from mmsra_pipeline.evaluation.candidates import draw_candidates
-from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
 TRAINING = interactions_of({"t": ["a", "b", "c"], "s": ["a", "b"], "r": ["a", "d"]})
 QUERIES = pd.concat([query("u", ["a"], None, target="b"), query("v", ["d", "c"], None, target="a")])

@@ -6,7 +6,14 @@ import pytest
 
 from mmsra_pipeline.config import EvaluationConfig
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.evaluation.report import differences, format_metrics, metrics_json, metrics_table
+from mmsra_pipeline.evaluation.report import (
+    differences,
+    format_metrics,
+    format_recall,
+    metrics_json,
+    metrics_table,
+    recall_json,
+)
 
 CONFIG = EvaluationConfig(bootstrap=400)
 METRICS = ["hr@5", "ndcg@5", "mrr@5", "auc_user", "auc_pooled"]
@@ -169,3 +176,26 @@ def test_text_of_the_widest_numbers_still_fits():
     lines = format_metrics(table).splitlines()
     assert max(len(line) for line in lines) <= 100
     assert "100.0 [100-100]" in lines[2]
+
+
+RECALL = pd.DataFrame(
+    [("popularity", 20, 10.0, 8.0, 12.0, 597), ("fused", 20, 100.0, 100.0, 100.0, 597),
+     ("popularity", 100, 33.333333, 30.0, 36.0, 597), ("fused", 100, 55.0, 52.5, 57.5, 597)],
+    columns=["row", "k", "recall", "low", "high", "n"],
+)  # fmt: skip
+
+
+def test_recall_is_told_as_a_table_of_its_own():
+    assert format_recall(RECALL).splitlines() == [
+        "first stage, whole catalogue, 597 users, percent [95 % interval]",
+        "           recall@20           recall@100",
+        "popularity 10.0 [8.0-12.0]     33.3 [30.0-36.0]",
+        "fused      100.0 [100.0-100.0] 55.0 [52.5-57.5]",
+    ]
+
+
+def test_recall_as_json_has_an_entry_per_row():
+    entries = json.loads(json.dumps(recall_json(RECALL)))
+    assert [(entry["row"], entry["users"]) for entry in entries] == [("popularity", 597), ("fused", 597)]
+    assert entries[0]["recall@100"] == {"value": 33.3333, "low": 30.0, "high": 36.0}
+    assert list(entries[1]) == ["row", "users", "recall@20", "recall@100"]

@@ -48,7 +48,9 @@ def test_a_file_that_is_no_source_does_not_count(source):
 
 def test_a_missing_file_is_named(source):
     (source / "items.csv").unlink()
-    with pytest.raises(MissingInputError, match=r"dataset 'shop': .*items\.csv is not there"):
+    with pytest.raises(
+        MissingInputError, match=r"shop: no file fits 'items\.csv'\. Put it there, or name it in the YAML"
+    ):
         version(source)
 
 
@@ -63,6 +65,19 @@ def test_microlens_counts_pairs_titles_and_covers(tmp_path):
             handle.write(b" 3")
         versions.append(source_version(spec))
     assert len(set(versions)) == 4
+
+
+def test_amazon_counts_reviews_metadata_and_pictures(tmp_path):
+    (tmp_path / "A_5.json").write_text("{}\n")
+    spec = DatasetSpec("a", "amazon-2018", tmp_path)
+    versions = [source_version(spec)]
+    for name in ("A_5.json", "B_5.json.gz", "meta_A.json", "images/2.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        with (tmp_path / name).open("ab") as handle:
+            handle.write(b" 3")
+        versions.append(source_version(spec))
+    assert len(set(versions)) == 5
+    assert source_version(DatasetSpec("a", "amazon-2014", tmp_path, {"reviews": ["*_5.json*"]})) not in versions
 
 
 def test_the_sample_hangs_on_size_and_seed():

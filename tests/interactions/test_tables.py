@@ -1,11 +1,14 @@
+import gzip
 import hashlib
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from mmsra_pipeline.datasets import DatasetSpec
 from mmsra_pipeline.errors import DataError, MissingInputError
-from mmsra_pipeline.interactions.tables import read_tables
+from mmsra_pipeline.interactions.rejects import REPEATED
+from mmsra_pipeline.interactions.reviews import read_dataset
 
 INTERACTIONS = "user_id,item_id,timestamp,rating\nu1,a,100,4\nu2,b,200,\n"
 ITEMS = "item_id,title,category,tags,image\na,Mug,Home|Kitchen,red| |new,images/a.jpg\nb,,,,\n"
@@ -22,7 +25,9 @@ def source(tmp_path):
 
 
 def read(source, **options):
-    return read_tables(DatasetSpec("shop", "tables", source, options, source.parent / "shop.yaml"))
+    raw = read_dataset(DatasetSpec("shop", "tables", source, options, source.parent / "shop.yaml"), source.parent)
+    assert raw.loaded.rows == len(raw.reviews) + len(raw.items) + len(raw.rejects)
+    return raw
 
 
 def test_both_tables_come_in_the_common_columns(source):
@@ -63,28 +68,31 @@ def test_kept_and_rejected_rows_make_up_the_source_and_name_their_lines(source):
     )
     raw = read(source)
     assert raw.reviews["user_id"].tolist() == ["u1", "u\n2", "u3"]
-    assert raw.reviews["order"].tolist() == [0, 4, 6]
+    assert raw.reviews["order"].tolist() == [0, 1, 2]
     assert raw.rejects["line"].tolist() == [3, 4, 5, 8, 9]
     assert set(raw.rejects["file"]) == {"interactions.csv"}
-    assert raw.rejects["text"].tolist()[:2] == [",a,100,4", "u1,,100,4"]
+    assert raw.rejects["text"].tolist() == [",a,100,4", "u1,,100,4", "u1,b,soon,4", "u1,b,200,good", "u1,b,200,1,2"]
     starts = ["user_id is empty", "item_id is empty", "timestamp is neither", "rating is not", "has 5 fields"]
     assert [reason.startswith(start) for reason, start in zip(raw.rejects["reason"], starts)] == [True] * 5
-    assert len(raw.reviews) + len(raw.rejects) == 8
+    assert raw.loaded.rows == 8 + 2
+    assert raw.loaded.bad_share == 5 / 10
 
 
 def test_of_items_with_one_id_the_first_counts(source):
-    (source / "items.csv").write_text("item_id,title\na,first\na,second\n,none\n")
+    (source / "items.csv").write_text("item_id,title\na,first\na,second\n,none\na,third\n")
     raw = read(source)
     assert raw.items["title"].tolist() == ["first"]
-    assert raw.rejects[["file", "line", "reason"]].to_numpy().tolist() == [
-        ["items.csv", 3, "item_id stands in an earlier row"],
-        ["items.csv", 4, "item_id is empty"],
+    assert raw.rejects[["file", "line", "reason", "text"]].to_numpy().tolist() == [
+        ["items.csv", 3, REPEATED, "a second"],
+        ["items.csv", 4, "item_id is empty", ",none"],
+        ["items.csv", 5, REPEATED, "a third"],
     ]
+    assert (raw.loaded.rejects, raw.loaded.repeated) == (3, 2)
 
 
 def test_the_text_of_a_reject_is_bounded(source):
-    (source / "items.csv").write_text("item_id,title\na,x\n," + "y" * 1000 + "\n")
-    assert read(source).rejects["text"].str.len().tolist() == [300]
+    (source / "items.csv").write_text("item_id,title\na,x\n," + "y" * 1000 + "\na," + "z" * 1000 + "\n")
+    assert read(source).rejects["text"].str.len().tolist() == [300, 300]
 
 
 def test_columns_may_have_other_names(source):
@@ -116,7 +124,9 @@ def test_a_mapped_column_must_be_there_even_if_it_is_optional(source):
 
 def test_a_missing_file_or_folder_is_named(source):
     (source / "items.csv").unlink()
-    with pytest.raises(MissingInputError, match=r"items\.csv is not there"):
+    with pytest.raises(
+        MissingInputError, match=r"no file fits 'items\.csv'\. Put it there, or name it in .*shop\.yaml"
+    ):
         read(source)
     with pytest.raises(MissingInputError, match=r"dataset 'shop': its folder .*nowhere is not there.*correct `path:`"):
         read(source.parent / "nowhere")
@@ -124,7 +134,17 @@ def test_a_missing_file_or_folder_is_named(source):
 
 def test_a_file_without_a_usable_row_says_what_is_wrong_with_the_first(source):
     (source / "interactions.csv").write_text("user_id,item_id\n,a\n,b\n")
-    with pytest.raises(DataError, match=r"no usable row\. 2 rows were refused, the first in line 2: user_id is empty"):
+    message = (
+        r"dataset 'shop' in .*shop: no usable review\. 2 rows were refused, the first in interactions\.csv, line 2: "
+        r"user_id is empty\. Mend the files, or correct the YAML\."
+    )
+    with pytest.raises(DataError, match=message):
+        read(source)
+
+
+def test_a_file_without_any_row_says_so(source):
+    (source / "interactions.csv").write_text("user_id,item_id\n")
+    with pytest.raises(DataError, match=r"no usable review\. Mend the files"):
         read(source)
 
 
@@ -133,9 +153,25 @@ def test_ids_keep_their_leading_zeros_and_are_text(source):
     assert read(source).reviews.loc[0, ["user_id", "item_id"]].tolist() == ["007", "01"]
 
 
-def test_without_an_image_column_the_file_named_as_the_item_is_its_picture(source):
-    (source / "items.csv").write_text("item_id,title\na,Mug\nb,Bag\n")
-    assert read(source).items["image"].fillna("none").tolist() == ["a.jpg", "none"]
+@pytest.mark.parametrize("items", ["item_id,title\na,Mug\nb,Bag\n", "item_id,image\na,\nb,other.jpg\n"])
+def test_an_item_without_a_named_picture_has_the_one_called_as_it(source, items):
+    (source / "items.csv").write_text(items)
+    assert read(source).items["image"].fillna("none").tolist()[0] == "a.jpg"
+
+
+def test_a_picture_called_as_the_item_goes_before_a_url_and_a_named_one_before_both(source):
+    (source / "images" / "named.jpg").write_bytes(b"named")
+    (source / "items.csv").write_text(
+        "item_id,image\na,https://pictures.test/a.jpg\nb,HTTP://pictures.test/b.jpg\nc,named.jpg\nd,http.jpg\n"
+    )
+    items = read(source).items
+    assert items["image"].tolist() == ["a.jpg", "HTTP://pictures.test/b.jpg", "named.jpg", "http.jpg"]
+    assert items["image_sha256"].notna().tolist() == [True, False, True, False]
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_picture(source):
+    (source / "items.csv").write_text(f"item_id,image\na,{'x' * 300}.jpg\nb,{'x/' * 3000}\n")
+    assert read(source).items["image_sha256"].isna().all()
 
 
 def test_parquet_gives_the_same_as_csv(source):
@@ -146,6 +182,48 @@ def test_parquet_gives_the_same_as_csv(source):
     reviews.to_parquet(source / "interactions.parquet")
     from_parquet = read(source, interactions="interactions.parquet")
     pd.testing.assert_frame_equal(from_parquet.reviews, from_csv.reviews)
+
+
+def test_packed_files_give_the_same_as_plain_ones(source):
+    plain = read(source)
+    (source / "interactions.csv.gz").write_bytes(gzip.compress(INTERACTIONS.encode()))
+    with pa.CompressedOutputStream(str(source / "items.csv.zst"), "zstd") as stream:
+        stream.write(ITEMS.encode())
+    found = read(source, interactions="interactions.csv.gz", items="items.csv.zst")
+    pd.testing.assert_frame_equal(found.reviews, plain.reviews)
+    pd.testing.assert_frame_equal(found.items, plain.items)
+
+
+@pytest.mark.parametrize("interactions", ["part_*.csv", ["part_1.csv", "part_2.csv"], ["part_*.csv", "part_1.csv"]])
+def test_several_files_are_one_table_in_order_of_name(source, interactions):
+    (source / "part_2.csv").write_text("item_id,user_id\nb,u2\n")
+    (source / "part_1.csv").write_text("user_id,item_id\nu1,a\n,a\n")
+    raw = read(source, interactions=interactions)
+    assert raw.reviews[["user_id", "order"]].to_numpy().tolist() == [["u1", 0], ["u2", 1]]
+    assert raw.rejects[["file", "line"]].to_numpy().tolist() == [["part_1.csv", 3]]
+
+
+def test_files_of_folders_below_are_named_with_their_folder(source):
+    for year in ("2023", "2024"):
+        (source / year).mkdir()
+        (source / year / "i.csv").write_text(f"user_id,item_id\nu{year},a\n,b\n")
+    raw = read(source, interactions="*/i.csv")
+    assert raw.reviews["user_id"].tolist() == ["u2023", "u2024"]
+    assert raw.rejects["file"].tolist() == ["2023/i.csv", "2024/i.csv"]
+
+
+def test_a_damaged_file_is_told_and_what_came_before_is_kept(source):
+    rows = "".join(f"u{number},a\n" for number in range(2000))
+    packed = gzip.compress(f"user_id,item_id\n{rows}".encode())
+    (source / "interactions.csv.gz").write_bytes(packed[: len(packed) // 2])
+    raw = read(source, interactions="interactions.csv.gz")
+    count = len(raw.reviews)
+    assert 500 < count < 1999
+    assert raw.reviews["user_id"].tolist() == [f"u{number}" for number in range(count)]
+    assert raw.rejects["line"].tolist() == [count + 2]
+    assert raw.loaded.damaged[0].startswith(
+        f"interactions.csv.gz, line {count + 2}: the gzip file is damaged or cut off"
+    )
 
 
 def test_a_picture_outside_the_folder_has_no_hash(source):

@@ -2,12 +2,15 @@ import contextlib
 import io
 import random
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
+from mmsra_pipeline.items import decoding
 from mmsra_pipeline.items.decoding import UnreadableImageError, decode_image, to_jpeg
 
 RED, BLUE, WHITE = (255, 0, 0), (0, 0, 255), (255, 255, 255)
@@ -54,6 +57,66 @@ def test_exif_orientation_turns_the_picture_upright():
     assert near(picture.getpixel((4, 13)), RED, 30)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("max_side", [64, 2])
+def test_every_orientation_is_turned_as_pillow_turns_it(orientation, max_side):
+    image = Image.new("RGB", (24, 16), RED)
+    image.paste(BLUE, (0, 0, 12, 8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(image, "PNG", exif=exif)
+    with Image.open(io.BytesIO(content)) as stored:
+        upright = ImageOps.exif_transpose(stored).convert("RGB")
+    upright.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+    assert np.abs(np.subtract(decode(content, max_side=max_side), upright, dtype=float)).max() <= 12
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "1", "CMYK", "I;16", "F"])
+@pytest.mark.parametrize("size", [(640, 400), (637, 401), (3, 900), (900, 3)])
+def test_a_large_picture_is_shrunk_in_bands_as_it_would_be_whole(mode, size, monkeypatch):
+    values = np.add.outer(np.linspace(0, 120, size[1]), np.linspace(0, 120, size[0]))
+    grey = Image.fromarray(values.astype(np.uint8))
+    image = {
+        "I;16": lambda: Image.fromarray((values * 256).astype(np.uint16)),
+        "F": lambda: Image.fromarray((values / values.max() * 1000).astype(np.float32)),
+    }.get(mode, lambda: grey.convert(mode))()
+    content = encoded(image, "TIFF")
+    whole = decode(content, max_side=16, max_pixels=1_000_000)
+    monkeypatch.setattr(decoding, "BAND_PIXELS", 3000)
+    banded = decode(content, max_side=16, max_pixels=1_000_000)
+    assert banded.size == whole.size
+    assert max(banded.size) == 16
+    assert np.abs(np.subtract(banded, whole, dtype=float)).max() == 0
+    if mode not in {"1", "P", "F"}:
+        expected = grey.convert("RGB").resize(whole.size, Image.Resampling.BOX)
+        assert np.abs(np.subtract(whole, expected, dtype=float)).mean() <= 4
+
+
+def test_a_large_transparent_picture_is_laid_on_white_before_it_is_shrunk():
+    image = Image.new("RGBA", (400, 400), (0, 0, 0, 0))
+    image.paste((255, 0, 0, 255), (0, 0, 200, 400))
+    picture = decode(encoded(image, "PNG"), max_side=8, max_pixels=200_000)
+    assert near(picture.getpixel((1, 4)), RED)
+    assert near(picture.getpixel((6, 4)), WHITE)
+
+
+def test_of_a_picture_with_many_pixels_no_second_copy_is_made(tmp_path):
+    """Also not for what takes most: wide grey, which is scaled in float64."""
+    file = tmp_path / "wide.png"
+    Image.fromarray(np.full((4000, 5000), 32768, dtype=np.uint16)).save(file, compress_level=1)
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from mmsra_pipeline.items.decoding import decode_image\n"
+        "def kilobytes(): return int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])\n"
+        "content, before = Path(sys.argv[1]).read_bytes(), kilobytes()\n"
+        "decode_image(content, max_side=256, max_pixels=40_000_000)\n"
+        "print(kilobytes() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(file)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100_000  # 40 MB are the pixels themselves
+
+
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
 def test_transparency_is_laid_on_white(kind):
     assert near(decode(encoded(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), kind)).getpixel((4, 4)), WHITE)
@@ -78,9 +141,12 @@ def test_sixteen_bit_grey_is_scaled_and_not_clipped_to_white():
     assert near(decode(encoded(image, "PNG")).getpixel((1, 1)), (128, 128, 128), 1)
 
 
-def test_of_an_animation_the_first_frame_counts():
+@pytest.mark.parametrize(("kind", "options"), [("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {}), ("AVIF", {})])
+def test_of_an_animation_the_first_frame_counts(kind, options):
     frames = [Image.new("RGB", (8, 8), colour) for colour in (BLUE, RED)]
-    content = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    with Image.open(io.BytesIO(content)) as image:
+        assert image.n_frames == 2
     assert near(decode(content).getpixel((4, 4)), BLUE)
 
 

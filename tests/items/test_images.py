@@ -1,16 +1,23 @@
 import hashlib
+import io
 import logging
+import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
+from items.picture_server import PictureServer, resolve
 from PIL import Image
 
+from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.config import ItemsConfig
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.interactions.pictures import hash_images
+from mmsra_pipeline.interactions.pictures import hash_image
 from mmsra_pipeline.interactions.raw import item_table
-from mmsra_pipeline.items import images as module
-from mmsra_pipeline.items.images import ItemImages, build_item_images, load_image
+from mmsra_pipeline.items import images as images_module
+from mmsra_pipeline.items import picture_store
+from mmsra_pipeline.items.images import ItemImages, build_item_images, image_status, load_image
+from mmsra_pipeline.items.picture_store import store_picture
 
 
 @pytest.fixture
@@ -25,7 +32,8 @@ def root(tmp_path):
 
 def raw_items(root, **images: str | None) -> pd.DataFrame:
     table = pd.DataFrame({"item_id": list(images), "image": list(images.values())}, dtype="str")
-    return item_table(table.assign(image_sha256=hash_images(table["image"], root)))
+    hashes = [hash_image(image, root) for image in images.values()]
+    return item_table(table.assign(image_sha256=pd.Series(hashes, dtype="str")))
 
 
 def build(root, artifacts, items, ids=None, previous=None, **settings):
@@ -35,13 +43,13 @@ def build(root, artifacts, items, ids=None, previous=None, **settings):
 
 def count_decodings(monkeypatch) -> list[bytes]:
     decoded: list[bytes] = []
-    original = module.decode_image
+    original = picture_store.decode_image
 
     def counting(content, **bounds):
         decoded.append(content)
         return original(content, **bounds)
 
-    monkeypatch.setattr(module, "decode_image", counting)
+    monkeypatch.setattr(picture_store, "decode_image", counting)
     return decoded
 
 
@@ -60,7 +68,7 @@ def test_each_item_gets_a_status_and_a_broken_one_does_not_stop_the_rest(root, a
     assert reasons["none"] == reasons["unknown"] == "the source names no picture"
     assert reasons["gone"] == "'gone.png' is not in the picture folder"
     assert reasons["out"] == "'../secret.png' leads out of the picture folder and was not read"
-    assert reasons["url"].startswith("pictures by URL are not fetched in this version")
+    assert reasons["url"].startswith("a URL, and items.fetch.enabled is off")
     assert reasons["a"] == ""
     assert table["image_sha256"].notna().to_dict() == {item: item == "a" for item in table.index}
     assert "picture of item bad" in caplog.text
@@ -129,3 +137,71 @@ def test_item_images_gives_pictures_by_item_and_none_without(root, artifacts):
 def test_a_picture_that_was_deleted_says_how_to_mend_it(artifacts):
     with pytest.raises(MissingInputError, match=r"picture f00 is not in .*Materialize item_images again"):
         load_image(artifacts, "f00")
+
+
+def test_items_without_a_usable_picture_are_listed_with_what_the_source_names_and_the_reason(root, artifacts, store):
+    items = raw_items(root, bad="bad.png", none=None, a="a.png", url="https://x.org/a.png")
+    table = build(root, artifacts, items, [*items["item_id"], "unknown"]).reset_index()
+    listed = image_status(table, items)
+    assert listed["item_id"].tolist() == ["bad", "none", "url", "unknown"]
+    assert listed["image"].fillna("").tolist() == ["bad.png", "", "https://x.org/a.png", ""]
+    assert listed["status"].tolist() == ["broken", "missing", "missing", "missing"]
+    assert listed["reason"].notna().all()
+    none = image_status(table[table["status"] == "ok"], items)
+    assert (len(none), list(none)) == (0, list(listed))
+    store.replace("image_status", "shop", none)
+    assert store.read("image_status", "shop").dtypes.to_dict() == listed.dtypes.to_dict()
+
+
+def test_pictures_by_url_and_from_the_folder_go_together(root, artifacts):
+    with PictureServer().running() as server:
+        items = raw_items(
+            root, a="a.png", web=server.url("good.png"), same=server.url("good.png"), gone=server.url("x")
+        )
+        config = ItemsConfig(fetch={"enabled": True, "ports": [server.port]})
+        ids = items["item_id"].tolist()
+        table = build_item_images(items, ids, root, artifacts, config, resolve=resolve)
+        again = build_item_images(items, ids, root, artifacts, config, table, resolve=resolve)
+    assert table["status"].tolist() == ["ok", "ok", "ok", "missing"]
+    assert table["image_sha256"][0] == table["image_sha256"][1] == table["image_sha256"][2]
+    assert table["source_key"].notna().tolist() == [True, True, True, False]
+    pd.testing.assert_frame_equal(again, table)
+    assert server.count("good.png") == 1
+
+
+def test_a_stored_picture_has_a_perceptual_hash_and_a_mean_colour(root, artifacts):
+    table = build(root, artifacts, raw_items(root, a="a.png", bad="bad.png"))
+    assert table.loc["a", "mean_color"] == "ff0000"
+    assert re.fullmatch("[0-9a-f]{16}", table.loc["a", "perceptual_hash"])
+    assert table.loc["bad", ["perceptual_hash", "mean_color"]].isna().all()
+
+
+def test_a_result_of_an_earlier_form_is_not_used(root, artifacts, monkeypatch):
+    items = raw_items(root, a="a.png")
+    before = build(root, artifacts, items).reset_index()
+    decoded = count_decodings(monkeypatch)
+    build(root, artifacts, items, previous=before.drop(columns=["perceptual_hash"]))
+    assert len(decoded) == 1
+
+
+def test_a_file_that_is_too_large_is_not_even_read(root, artifacts, monkeypatch):
+    monkeypatch.setattr(images_module, "MAX_BYTES", 50)
+    items = raw_items(root, a="a.png")
+    decoded = count_decodings(monkeypatch)
+    row = build(root, artifacts, items).loc["a"]
+    assert (row["status"], decoded) == ("broken", [])
+    assert "more than 50" in row["reason"]
+
+
+def test_many_threads_may_store_one_picture(tmp_path):
+    content = [encoded(Image.new("RGB", (300, 300), (shade, 0, 0))) for shade in range(6)]
+    with ThreadPoolExecutor(8) as pool:
+        for picture in content:
+            jobs = [pool.submit(store_picture, picture, "a.png", Artifacts(tmp_path), ItemsConfig()) for _ in range(8)]
+            assert {job.result().status for job in jobs} == {"ok"}
+
+
+def encoded(image: Image.Image) -> bytes:
+    sink = io.BytesIO()
+    image.save(sink, "PNG")
+    return sink.getvalue()

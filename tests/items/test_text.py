@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from mmsra_pipeline.config import ItemsConfig
 from mmsra_pipeline.interactions.raw import item_table
+from mmsra_pipeline.items import text as module
 from mmsra_pipeline.items.text import bounded, build_item_text, clean_text
 
 PIECES = [
@@ -103,7 +104,7 @@ def taken(*items: str) -> pd.DataFrame:
 
 def test_text_is_title_description_and_category_without_tags():
     items = raw_items(item_id=["a"], title=["Mug"], description=["Fine!"], category=["Home"], tags=["red"])
-    row = build_item_text(items, taken("a"), ItemsConfig()).iloc[0].to_dict()
+    row = build_item_text(items, taken("a"), ItemsConfig()).drop(columns="source_key").iloc[0].to_dict()
     assert row == {
         "item_id": "a", "title": "Mug", "description": "Fine!", "category": "Home", "tags": "red",
         "text": "Mug. Fine! Home",
@@ -128,3 +129,47 @@ def test_every_field_is_bounded():
     items = raw_items(item_id=["a"], title=["word " * 2000], description=["word " * 2000])
     table = build_item_text(items, taken("a"), ItemsConfig(max_text_chars=50))
     assert table[["title", "description", "text"]].map(len).max(axis=None) <= 50
+
+
+def count_cleanings(monkeypatch) -> list[object]:
+    cleaned: list[object] = []
+
+    def counting(value, max_chars):
+        cleaned.append(value)
+        return clean_text(value, max_chars)
+
+    monkeypatch.setattr(module, "clean_text", counting)
+    return cleaned
+
+
+def test_only_items_of_which_something_else_is_said_are_cleaned_again(store, monkeypatch):
+    said = {"item_id": ["a", "b", "c"], "title": ["Mug", "<b>Bowl</b>", None], "tags": ["red", None, "blue"]}
+    before = build_item_text(raw_items(**said), taken("a", "d"), ItemsConfig())
+    store.replace("item_text", "shop", before)
+    cleaned = count_cleanings(monkeypatch)
+    previous = store.read("item_text", "shop")
+    pd.testing.assert_frame_equal(build_item_text(raw_items(**said), taken("a", "d"), ItemsConfig(), previous), before)
+    assert cleaned == []
+
+    said["title"][1] = "Large bowl"
+    after = build_item_text(raw_items(**said), taken("a", "d"), ItemsConfig(), previous)
+    assert cleaned == ["Large bowl", None, None, None]
+    assert after["title"].tolist() == ["Mug", "Large bowl", "", ""]
+    pd.testing.assert_frame_equal(after, build_item_text(raw_items(**said), taken("a", "d"), ItemsConfig()))
+
+
+def test_another_bound_of_the_text_cleans_all_again_and_a_setting_of_the_catalogue_none(monkeypatch):
+    items = raw_items(item_id=["a", "b"], title=["one two three", "four"])
+    before = build_item_text(items, taken("a"), ItemsConfig())
+    cleaned = count_cleanings(monkeypatch)
+    build_item_text(items, taken("a"), ItemsConfig(cold_items=False), before)
+    assert cleaned == []
+    after = build_item_text(items, taken("a"), ItemsConfig(max_text_chars=7), before)
+    assert len(cleaned) == 8
+    assert after["title"].tolist() == ["one two", "four"]
+
+
+def test_what_one_field_says_is_not_mistaken_for_another_field():
+    before = build_item_text(raw_items(item_id=["a"], title=["Mug"]), taken("a"), ItemsConfig())
+    after = build_item_text(raw_items(item_id=["a"], description=["Mug"]), taken("a"), ItemsConfig(), before)
+    assert (after["title"][0], after["description"][0]) == ("", "Mug")

@@ -24,7 +24,7 @@ from mmsra_pipeline.config import CooccurrenceConfig, PromptConfig, Recommendati
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.context import PromptContext, Query, prompt_context
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
-from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
 DAY = 86_400_000
 WORDS = {

@@ -5,7 +5,7 @@ from recommendation.shop import DAY, index, training
 from mmsra_pipeline.columns import ITEM, POSITION, TIME, USER
 from mmsra_pipeline.config import CooccurrenceConfig
 from mmsra_pipeline.recommendation.evidence import CandidateEvidence, EvidenceSource, evidence_words
-from mmsra_pipeline.retrieval.cooccurrence import CooccurrenceIndex
+from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
 
 def source() -> EvidenceSource:

@@ -43,6 +43,30 @@ def test_what_several_similar_users_took_is_said_once():
     assert "took next: blue, ball; shirt." in user_part(context(rows), query())
 
 
+@pytest.mark.parametrize(("kind", "shown"), [("similar_users", (True, False)), ("cooccurrence", (False, True)),
+                                             ("both", (True, True)), ("none", (False, False))])  # fmt: skip
+def test_the_context_is_similar_users_or_cooccurrence_or_both_or_none(kind, shown):
+    text = text_of(yes_no_prompt(context(SIMILAR, context=kind), query(), "lamp"))
+    assert ("Similar customers took next: " in text, "Popularity: " in text) == shown
+
+
+def test_keywords_of_similar_users_keep_to_their_budget_in_order_of_rank():
+    # "gift", "red" and "mug" take 2 tokens each with what parts them, "bag" 2 and "leather" 3.
+    rows = [("u9", 2, 1, "bag"), ("u9", 2, 2, "mug"), ("u9", 2, 3, "mug"), ("u9", 2, 4, "lamp"), ("u9", 2, 5, "pot")]
+    without = user_part(context(rows), query())
+    assert "took next: bag, leather, gift; red, mug, gift; lamp, reading; tea, pot." in without
+    ample = user_part(context(rows, context_tokens=1000), query())
+    assert "took next: bag, leather, gift; red, mug; lamp, reading; tea, pot." in ample  # each keyword once
+    short = user_part(context(rows, context_tokens=16), query())
+    assert "took next: bag, leather, gift; red, mug; lamp, reading." in short
+
+
+def test_a_budget_leaves_the_rest_of_the_prompt_alone():
+    asked = query(history=("mug", "bag"))
+    whole = text_of(yes_no_prompt(context(SIMILAR), asked, "lamp"))
+    assert text_of(yes_no_prompt(context(SIMILAR, context_tokens=16), asked, "lamp")) == whole
+
+
 def test_prompts_of_two_candidates_share_all_that_is_said_of_the_user():
     shop = context(SIMILAR)
     for item in ("lamp", "chair", "new"):
@@ -54,10 +78,12 @@ def test_prompts_of_two_candidates_share_all_that_is_said_of_the_user():
 @pytest.mark.parametrize(
     ("switch", "gone"),
     [
-        ({"similar_users": False}, "Similar customers"),
+        ({"context": "cooccurrence"}, "Similar customers"),
+        ({"context": "none"}, "Similar customers"),
+        ({"context": "none"}, "Popularity"),
         ({"candidate_text": False}, "Item: "),
         ({"candidate_image": False}, "Picture"),
-        ({"evidence": False}, "Popularity"),
+        ({"context": "similar_users"}, "Popularity"),
         ({"usual_keywords": 0}, "sual keywords"),
         ({"history": "text"}, "red, mug"),
         ({"history_length": 1}, "red, mug"),
@@ -124,7 +150,7 @@ def test_a_picture_stands_in_its_place_and_its_lack_is_said():
 
 
 def test_options_of_a_choice_carry_letters():
-    shown = text_of(prompts.choose_prompt(context(evidence=False), query(), ["lamp", "bag"]))
+    shown = text_of(prompts.choose_prompt(context(context="similar_users"), query(), ["lamp", "bag"]))
     assert shown.splitlines()[-3:] == [
         "Which of these items will the customer take next? Answer with its letter.",
         "A. The lamp. For the home.",

@@ -36,7 +36,7 @@ def test_lists_are_ordered_by_p_and_say_why(tmp_path, artifacts):
 
 def test_equal_p_are_ordered_by_the_first_stage(tmp_path):
     backbone = tiny_backbone(tmp_path)
-    shop = context(candidate_text=False, candidate_image=False, evidence=False, usual_keywords=0, similar_users=False)
+    shop = context(candidate_text=False, candidate_image=False, usual_keywords=0, context="none")
     table = sequences()
     queries = table[(table[SPLIT] == SERVE) & (table[USER] == "u1")]
     # Items that nobody knows have the same prompt and hence the same p.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -20,6 +21,15 @@ def interactions_of(histories: Mapping[str, Sequence[str]], times: Mapping[str, 
     ]
     frame = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "rating", "position"])
     return frame.astype({"timestamp": "Int64"})
+
+
+def random_training(seed: int = 0, users: int = 40, items: int = 12) -> pd.DataFrame:
+    """Histories of up to 8 items, at times of which many are equal."""
+    generator = np.random.default_rng(seed)
+    names = [f"i{number:02}" for number in range(items)]
+    histories = {f"u{u}": list(generator.permutation(names)[: generator.integers(1, 9)]) for u in range(users)}
+    times = {user: sorted(generator.integers(0, 30, len(history)).tolist()) for user, history in histories.items()}
+    return interactions_of(histories, times)
 
 
 def sequences_of(interactions: pd.DataFrame, split: str = "train") -> pd.DataFrame:

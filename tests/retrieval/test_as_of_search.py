@@ -1,5 +1,6 @@
 import math
 
+import faiss
 import numpy as np
 import pytest
 
@@ -90,3 +91,26 @@ def test_nothing_visible_gives_no_match():
     assert len(nearest_users(entries, nobody, 3).query) == 0
     empty = Entries(np.empty((0, 5)), np.empty(0, dtype=np.int64))
     assert len(nearest_users(empty, nothing, 3).query) == 0
+
+
+def test_many_queries_and_entries_of_few_users_equal_brute_force():
+    # Entries of a user lie close together: the first proposals are of one user, and more are asked for.
+    generator = np.random.default_rng(3)
+    owner = generator.permutation(np.repeat(np.arange(5), 60))
+    taste = 20 * generator.normal(size=(5, 4))
+    entries = Entries(unit_vectors((taste[owner] + generator.normal(size=(300, 4))).astype(np.float32)), owner)
+    asking = np.arange(60) % 5
+    vectors = unit_vectors((taste[asking] + generator.normal(size=(60, 4))).astype(np.float32))
+    queries = Queries(vectors, asking, generator.integers(0, 301, 60))
+    assert asked(nearest_users(entries, queries, 3)) == brute_force(entries, queries, 3)
+
+
+def test_the_settings_of_faiss_are_left_as_they_were(monkeypatch):
+    monkeypatch.setattr(faiss.cvar, "distance_compute_blas_threshold", 77)
+    monkeypatch.setattr(faiss.cvar, "distance_compute_blas_database_bs", 999)
+    entries, queries = problem(0, coarse=False)
+    nearest_users(entries, queries, 3)
+    with pytest.raises(ValueError, match="mismatch"):
+        nearest_users(entries, Queries(queries.vectors[:, :2], queries.users, queries.visible), 3)
+    assert faiss.cvar.distance_compute_blas_threshold == 77
+    assert faiss.cvar.distance_compute_blas_database_bs == 999

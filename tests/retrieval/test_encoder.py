@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 from retrieval.histories import TINY, random_encoder
 
 from mmsra_pipeline.config import EncoderConfig
@@ -39,6 +40,31 @@ def test_unknown_items_are_passed_over_and_a_history_of_none_is_the_zero_vector(
     assert (empty == 0).all()
 
 
+def test_an_empty_history_and_no_history_at_all_are_no_obstacle():
+    encoder = random_encoder(ITEMS)
+    assert (encoder.embed([[]]) == np.zeros((1, 8))).all()
+    assert encoder.embed([]).shape == (0, 8)
+    assert encoder.score([], []) == []
+    assert (encoder.score_all([[]]) == 0).all()
+
+
+def test_histories_are_read_as_tables_give_them():
+    encoder = random_encoder(ITEMS)
+    lists = [["a", "?", "b"], [], ["d"]]
+    arrays = [np.array(history, dtype=object) for history in lists]
+    assert (encoder.embed(arrays) == encoder.embed(lists)).all()
+
+
+def test_where_all_item_vectors_are_equal_all_scores_are():
+    encoder = random_encoder(ITEMS)
+    with torch.no_grad():
+        encoder.model.items.weight[1:] = 0.3
+    scores = encoder.score_all([["a"], ["a", "b", "c"]])
+    assert np.isfinite(scores).all()
+    assert (scores == scores[:, :1]).all()
+    assert (encoder.embed([["a"]]) == encoder.embed([["d"]])).all()
+
+
 def test_scores_are_products_of_history_and_item_vectors():
     encoder = random_encoder(ITEMS)
     vectors = encoder.model.items.weight.detach().numpy()[1:]
@@ -46,6 +72,15 @@ def test_scores_are_products_of_history_and_item_vectors():
     np.testing.assert_allclose(encoder.score_all([["a", "b"]])[0], expected, atol=1e-6)
     (scores,) = encoder.score([["a", "b"]], [["d", "a"]])
     np.testing.assert_allclose(scores, expected[[3, 0]], atol=1e-6)
+
+
+def test_lists_of_candidates_may_be_of_any_length_and_number():
+    encoder = random_encoder(ITEMS)
+    histories = [["a"], ["b"], ["a", "c"]] * 200  # more than are embedded at once
+    candidates = [["a", "b"], [], ["d"]] * 200
+    scores = encoder.score(histories, candidates)
+    assert [len(row) for row in scores] == [2, 0, 1] * 200
+    assert (scores[-1] == scores[2]).all()
 
 
 def test_unknown_candidates_score_behind_all_known_items():

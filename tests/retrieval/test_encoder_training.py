@@ -6,6 +6,7 @@ import pytest
 import torch
 from retrieval.histories import TINY, interactions_of, query, random_encoder, sequences_of
 
+from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.retrieval.encoder_training import catalogue_ndcg, positive_weight, sampled_loss, train_encoder
 from mmsra_pipeline.tracking import NullTracker
 
@@ -49,6 +50,7 @@ def test_a_circle_of_items_is_learnt(tmp_path, kind, loss):
             "patience": 20,
             "batch_size": 8,
             "learning_rate": 0.02,
+            "negatives": 8,
         }
     )
     encoder, curve = train_encoder(cycles(), config, 0, tmp_path, NullTracker())
@@ -62,7 +64,7 @@ def test_the_curve_has_one_row_per_epoch_and_reaches_the_tracker(tmp_path):
     _, curve = train_encoder(cycles(), TINY, 0, tmp_path, tracker)
     assert curve.columns.tolist() == ["epoch", "loss", "ndcg@10"]
     assert curve["epoch"].tolist() == [1, 2, 3]
-    assert tracker.steps == [(epoch, ["loss", "ndcg@10"]) for epoch in (1, 2, 3)]
+    assert tracker.steps == [(epoch, ["loss", "ndcg@10", "targets_per_second"]) for epoch in (1, 2, 3)]
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(tmp_path):
@@ -82,6 +84,44 @@ def test_a_checkpoint_of_other_settings_is_not_resumed(tmp_path):
     tracker = Recorder()
     train_encoder(cycles(), TINY.model_copy(update={"learning_rate": 0.5}), 0, tmp_path, tracker)
     assert [step for step, _ in tracker.steps] == [1, 2, 3]
+
+
+def renamed(sequences: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Items i00 and i01 in each other's place, in the rows of a split: as many rows, and as often each code in all."""
+    names = {"i00": "i01", "i01": "i00"}
+    changed, rows = sequences.copy(), sequences["split"] == split
+    changed.loc[rows, "target"] = sequences.loc[rows, "target"].replace(names)
+    changed.loc[rows, "history"] = sequences.loc[rows, "history"].map(lambda h: [names.get(item, item) for item in h])
+    return changed
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_a_checkpoint_of_other_sequences_is_not_resumed(tmp_path, split):
+    train_encoder(cycles(), TINY, 0, tmp_path, NullTracker())
+    tracker = Recorder()
+    train_encoder(renamed(cycles(), split), TINY, 0, tmp_path, tracker)
+    assert [step for step, _ in tracker.steps] == [1, 2, 3]
+
+
+def test_a_finished_training_is_not_done_again(tmp_path):
+    encoder, curve = train_encoder(cycles(), TINY, 0, tmp_path, NullTracker())
+    tracker = Recorder()
+    again, curve_again = train_encoder(cycles(), TINY, 0, tmp_path, tracker)
+    assert tracker.steps == []
+    pd.testing.assert_frame_equal(curve_again, curve)
+    assert (again.embed([ITEMS[:3]]) == encoder.embed([ITEMS[:3]])).all()
+
+
+def test_a_loss_without_bound_is_an_error_that_names_the_setting(tmp_path):
+    steep = TINY.model_copy(update={"learning_rate": 1e25})
+    with pytest.raises(ConfigError, match=r"loss is (nan|inf) in epoch \d.*Lower `retrieval.encoder.learning_rate`"):
+        train_encoder(cycles(), steep, 0, tmp_path, NullTracker())
+
+
+def test_the_order_of_the_rows_does_not_count(tmp_path):
+    expected, _ = train_encoder(cycles(), TINY, 1, tmp_path / "1", NullTracker())
+    shuffled, _ = train_encoder(cycles().sample(frac=1, random_state=0), TINY, 1, tmp_path / "2", NullTracker())
+    assert (shuffled.embed([ITEMS[:3]]) == expected.embed([ITEMS[:3]])).all()
 
 
 def test_the_same_seed_gives_the_same_encoder_and_leaves_the_callers_random_state_alone(tmp_path):
@@ -110,7 +150,7 @@ def test_training_stops_after_patience_epochs_without_a_better_ndcg(tmp_path):
 
 
 def test_the_best_epoch_is_given_not_the_last(tmp_path):
-    config = TINY.model_copy(update={"learning_rate": 0.3, "epochs": 11, "patience": 11})  # so large that it wanders
+    config = TINY.model_copy(update={"learning_rate": 0.3, "epochs": 8, "patience": 8})  # so large that it wanders
     sequences = cycles()
     encoder, curve = train_encoder(sequences, config, 0, tmp_path, NullTracker())
     held_out = sequences[sequences["split"] == "validation"]
@@ -160,6 +200,26 @@ def test_ndcg_over_the_catalogue_leaves_out_the_history_and_ranks_ties_last():
     assert catalogue_ndcg(encoder, [["?"]], ["a"]) == pytest.approx(1 / np.log2(5))  # zero vector: four ties, rank 4
     assert catalogue_ndcg(encoder, [["a"]], ["unknown"]) == 0
     assert math.isnan(catalogue_ndcg(encoder, [], []))
+
+
+@pytest.mark.parametrize("value", [0.3, math.nan])
+def test_a_model_that_tells_nothing_apart_earns_nothing(value):
+    encoder = random_encoder(ITEMS)
+    with torch.no_grad():
+        encoder.model.items.weight[1:] = value
+    assert catalogue_ndcg(encoder, [["i00"], ["i00", "i05"]], ["i01", "i02"]) == 0
+
+
+def test_a_target_that_the_history_has_is_ranked_last():
+    encoder = random_encoder(ITEMS)
+    best = encoder.items[int(encoder.score_all([["i00"]])[0].argmax())]
+    assert catalogue_ndcg(encoder, [["i00", best]], [best]) == 0
+
+
+def test_a_user_with_one_target_after_one_item_is_trained_on(tmp_path):
+    sequences = pd.concat([cycles(), query("new", ["i00"], None, split="train", target="only")])
+    encoder, _ = train_encoder(sequences, TINY, 0, tmp_path, NullTracker())
+    assert encoder.items == [*ITEMS, "only"]
 
 
 def test_a_user_of_one_interaction_is_no_query_and_no_obstacle(tmp_path):

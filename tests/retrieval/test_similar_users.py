@@ -8,7 +8,7 @@ import torch
 from retrieval.histories import interactions_of, query, random_encoder, sequences_of
 
 from mmsra_pipeline.config import SimilarUsersConfig
-from mmsra_pipeline.retrieval.similar_users import find_similar_users, leak_rate
+from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
 
 ITEMS = ["a", "b", "c", "d", "e"]
 AS_OF = SimilarUsersConfig(k=2, rule="as_of")
@@ -140,6 +140,43 @@ def test_an_item_taken_at_the_very_moment_of_the_query_is_a_leak():
     asked = query("me", ["a", "b"], 10)
     retrieved = pd.DataFrame({"user_id": "me", "position": 2, "timestamp": pd.array([9, 10, 11, None], dtype="Int64")})
     assert leak_rate(retrieved, asked) == 0.75
+
+
+def test_the_hit_share_counts_queries_whose_target_was_retrieved():
+    asked = pd.concat([query("u", ["a"], 9, target="b"), query("v", ["a"], 9, target="c"),
+                       query("w", ["a"], 9, target="b"), query("x", ["a"], 9, target="d")])  # fmt: skip
+    rows = [("u", 1, "b"), ("u", 1, "b"), ("v", 1, "b"), ("w", 1, "d"), ("w", 1, "b"), ("x", 2, "d"), ("y", 1, "b")]
+    retrieved = pd.DataFrame(rows, columns=["user_id", "position", "item_id"])
+    assert hit_share(retrieved, asked) == 0.5  # u and w; x found nobody at its position
+    assert hit_share(retrieved.iloc[:0], asked) == 0.0
+    assert math.isnan(hit_share(retrieved, asked.iloc[:0]))
+
+
+def test_the_rule_of_the_paper_hits_by_what_lies_in_the_future(sequences):
+    asked = query("me", ["a", "b"], 10, target="d")  # what "future" takes on day 13
+    encoder = random_encoder(ITEMS)
+    assert hit_share(find_similar_users(encoder, sequences, asked, PAPER), asked) == 1.0
+    assert hit_share(find_similar_users(encoder, sequences, asked, AS_OF), asked) == 0.0
+
+
+def test_an_empty_history_has_no_similar_user(sequences):
+    assert find_similar_users(random_encoder(ITEMS), sequences, query("me", [], 10), AS_OF).empty
+
+
+def test_an_unseen_item_in_a_history_is_passed_over(sequences):
+    encoder = random_encoder(ITEMS)
+    known = find_similar_users(encoder, sequences, query("me", ["a", "b"], 10), AS_OF)
+    unseen = find_similar_users(encoder, sequences, query("me", ["a", "?", "b"], 10).assign(position=2), AS_OF)
+    pd.testing.assert_frame_equal(known, unseen)
+
+
+def test_a_user_with_one_interaction_asks_but_is_nobodys_neighbour():
+    histories, times = HISTORIES | {"short": ["a"]}, TIMES | {"short": [1]}
+    sequences = sequences_of(interactions_of(histories, times))
+    found = find_similar_users(random_encoder(ITEMS), sequences, query("short", ["a"], 100), SimilarUsersConfig(k=9))
+    assert set(found["neighbor_id"]) == set(HISTORIES)
+    asked = query("me", ["a"], 100)
+    assert "short" not in set(find_similar_users(random_encoder(ITEMS), sequences, asked, AS_OF)["neighbor_id"])
 
 
 def test_a_leak_rate_of_other_queries_is_refused(sequences):

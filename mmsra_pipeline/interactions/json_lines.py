@@ -1,0 +1,89 @@
+"""One JSON object a line, into columns.
+
+Arrow reads a block at once. If it finds fault with a block, or cannot have read one object a line, the block is halved
+until the lines at fault stand alone: each costs a few more readings, and no second parser could judge otherwise.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.json
+
+from mmsra_pipeline.interactions.lines import BOM, LineBlock
+from mmsra_pipeline.interactions.raw import LINE
+
+PLACE = re.compile(r" in row \d+\.?$|^JSON parse error: ")
+
+
+@dataclass(frozen=True)
+class Flawed:
+    """A line that is not an object of the schema, and why."""
+
+    line: int
+    reason: str
+    text: bytes
+
+
+def read_json_lines(block: LineBlock, schema: pa.Schema) -> Iterator[pa.Table | Flawed]:
+    """Give tables of ``schema`` and a column ``line``, and the lines that cannot be read, in order.
+
+    Keys that the schema does not name are skipped; those that a line lacks are null. Empty lines are no rows.
+    """
+    yield from _read(block.content, block.first, schema)
+
+
+def _read(content: bytes, first: int, schema: pa.Schema) -> Iterator[pa.Table | Flawed]:
+    count = content.count(b"\n") + (not content.endswith(b"\n"))
+    if count == 1:
+        line = content.strip()
+        if line and not line.removeprefix(BOM).startswith(b"{"):  # a null as the first value ends Arrow's process
+            yield Flawed(first, "is no JSON object", content.rstrip(b"\r\n"))
+            return
+        if not line:
+            return
+    if count == 1 or _one_object_a_line(content, count):
+        found = _parsed(content, schema)
+        if isinstance(found, pa.Table) and found.num_rows == count:
+            yield found.append_column(LINE, pa.array(range(first, first + count), pa.int64()))
+            return
+        if count == 1:
+            reason = found if isinstance(found, str) else "has more than one JSON object"
+            yield Flawed(first, reason, content.rstrip(b"\r\n"))
+            return
+    middle = _middle(content, count // 2)
+    yield from _read(content[:middle], first, schema)
+    yield from _read(content[middle:], first + count // 2, schema)
+
+
+def _one_object_a_line(content: bytes, count: int) -> bool:
+    """Whether every line begins with '{' and ends with '}'. No JSON value can then go over a line's end."""
+    begins = content.startswith(b"{") + content.count(b"\n{")
+    ends = content.count(b"}\n") + content.count(b"}\r\n") + content.endswith(b"}")
+    return begins == count == ends
+
+
+def _parsed(content: bytes, schema: pa.Schema) -> pa.Table | str:
+    """Give the table, or the reason why there is none."""
+    try:
+        found = pyarrow.json.read_json(
+            pa.BufferReader(content),
+            read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(content) + 1),
+            parse_options=pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:  # the latter if the error's text has foreign bytes
+        return f"is no JSON object as expected: {PLACE.sub('', PLACE.sub('', str(error).splitlines()[0]))[:150]}"
+    try:
+        found.validate(full=True)  # Arrow does not look whether texts are UTF-8 when it reads them
+    except pa.ArrowInvalid:
+        return "is not valid UTF-8"
+    return found
+
+
+def _middle(content: bytes, lines: int) -> int:
+    """Where the given number of lines ends; searched for from near there."""
+    place = 0
+    for _ in range(lines):
+        place = content.index(b"\n", place) + 1
+    return place

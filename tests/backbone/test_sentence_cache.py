@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+
+from mmsra_pipeline.backbone.sentence_cache import SentenceCache
+from mmsra_pipeline.backbone.sentences import SentenceEncoder
+
+
+class Counting:
+    """Gives the length of a text as its vector, and notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def encode(self, texts):
+        self.asked += texts
+        return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
+
+
+def never():
+    raise AssertionError("the model was loaded")
+
+
+def test_a_text_is_embedded_once_also_after_a_restart(tmp_path):
+    model = Counting()
+    cache = SentenceCache(tmp_path, lambda: model)
+    assert cache.encode(["mug", "teapot", "mug"]).tolist() == [[3, 1], [6, 1], [3, 1]]
+    assert cache.encode(["ball", "mug"]).tolist() == [[4, 1], [3, 1]]
+    assert model.asked == ["mug", "teapot", "ball"]
+    assert SentenceCache(tmp_path, never).encode(["ball", "teapot"]).tolist() == [[4, 1], [6, 1]]
+
+
+@pytest.mark.weights
+def test_the_cache_gives_what_the_model_gives(tmp_path):
+    texts = ["red, mug", "", "tea, pot"]
+    expected = SentenceEncoder().encode(texts)
+    for _ in range(2):
+        np.testing.assert_allclose(SentenceCache(tmp_path).encode(texts), expected, atol=1e-6)

@@ -1,0 +1,111 @@
+"""The assets of the first stage on the tiny sample store, and what their checks say."""
+
+import dagster as dg
+import pytest
+
+from mmsra_pipeline.columns import Tables
+from mmsra_pipeline.defs.interaction_checks import NAMES, interaction_checks
+from mmsra_pipeline.defs.interactions import interactions, raw_reviews, sequences
+from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.interactions.measures import InteractionMeasures
+from mmsra_pipeline.store import Store
+
+TIMED = InteractionMeasures(
+    interactions=10, repeated_pairs=0, known_items=5, strange_times=0, earliest="2001-02-03", latest="2004-05-06"
+)
+
+
+def results(**changes):
+    fields = {name: getattr(TIMED, name) for name in TIMED.__dataclass_fields__}
+    return {result.check_name: result for result in interaction_checks(InteractionMeasures(**fields | changes))}
+
+
+def failed(**changes) -> set[str]:
+    return {name for name, result in results(**changes).items() if not result.passed}
+
+
+def test_sound_data_pass_all_checks():
+    assert failed() == set()
+    assert tuple(results()) == NAMES
+
+
+def test_repeated_pairs_are_an_error_and_the_others_a_warning():
+    found = results(repeated_pairs=2, known_items=4, strange_times=1)
+    assert {name: str(result.severity.value) for name, result in found.items() if not result.passed} == {
+        "unique_pairs": "ERROR", "known_items": "WARN", "sane_times": "WARN",
+    }  # fmt: skip
+    assert "2 pairs of user and item have more than one row" in found["unique_pairs"].description
+    assert "4 of 10 interactions (40.0%)" in found["known_items"].description
+
+
+def test_half_of_the_items_described_is_enough():
+    assert failed(known_items=5) == set()
+    assert failed(known_items=4) == {"known_items"}
+
+
+def test_the_times_check_says_the_earliest_and_the_latest_date():
+    assert "earliest is of 2001-02-03, the latest of 2004-05-06" in results()["sane_times"].description
+    strange = results(strange_times=3, earliest="1970-01-20")["sane_times"]
+    assert not strange.passed
+    assert "3 of 10 interactions lie before 1995 or after tomorrow" in strange.description
+    assert "seconds or milliseconds" in strange.description
+
+
+def test_data_without_times_pass_with_a_note():
+    found = results(earliest=None, latest=None)["sane_times"]
+    assert found.passed
+    assert "no times" in found.description
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The root, and the result of one run of the three assets."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "datasets").mkdir()
+    (root / "datasets" / "shop.yaml").write_text("format: sample\nsize: tiny\n")
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setenv("MMSRA_ROOT", str(root))
+        instance.add_dynamic_partitions("dataset", ["shop"])
+        yield (
+            root,
+            dg.materialize(
+                [raw_reviews, interactions, sequences],
+                instance=instance,
+                partition_key="shop",
+                resources={"mmsra": Installation()},
+            ),
+        )
+
+
+def metadata(result, asset):
+    [event] = [event for event in result.get_asset_materialization_events() if event.asset_key == dg.AssetKey(asset)]
+    return event.materialization.metadata
+
+
+def test_the_run_reports_checks_funnel_times_and_plot(made):
+    _, result = made
+    passed = {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+    assert {name: passed[name] for name in NAMES} == dict.fromkeys(NAMES, True)
+    shown = metadata(result, Tables.INTERACTIONS)
+    steps = [record.data["step"] for record in shown["funnel"].value.records]
+    assert steps[:3] == ["source", "exact_duplicates", "repeated_pairs"]
+    assert steps[3] == "k_core round 1"
+    assert shown["earliest"].value < shown["latest"].value
+    assert "plot_file" in shown
+
+
+def test_the_counts_of_queries_are_those_of_the_table(made):
+    root, result = made
+    counts = metadata(result, Tables.SEQUENCES)["queries"].value
+    stored = Store(root / "data").read(Tables.SEQUENCES, "shop")
+    assert counts == stored["split"].value_counts().to_dict()
+    assert set(counts) == {"train", "validation", "test", "serve"}
+
+
+def test_the_bounds_of_training_leave_the_held_out_targets_alone(made):
+    root, _ = made
+    store = Store(root / "data")
+    bounds = store.read(Tables.TRAINING_BOUNDS, "shop").set_index("user_id")["bound"]
+    stored = store.read(Tables.SEQUENCES, "shop")
+    held_out = stored[stored["split"].isin(["validation", "test"])]
+    assert (held_out["position"] >= held_out["user_id"].map(bounds).fillna(0)).all()
