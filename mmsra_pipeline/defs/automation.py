@@ -45,8 +45,8 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
             return
         except MmsraError as error:
             raise dg.Failure(str(error), allow_retries=False) from None
-        made = ", ".join(map(str, outcome.materialized))
-        context.log.info(f"materialized: {made}" if made else "nothing was stale")
+        made = ", ".join(map(str, outcome.materialized)) or "nothing"
+        context.log.info(f"materialized: {made}" if outcome.stale or outcome.failures else "nothing was stale")
         if outcome.failures:
             text = "\n".join(f"dataset {failure.partition}: {failure.text}" for failure in outcome.failures)
             raise dg.Failure(text, allow_retries=any(failure.may_pass for failure in outcome.failures))

@@ -39,7 +39,7 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     partitions_def=datasets,
     group_name="interactions",
     kinds={"parquet"},
-    code_version=code_version("raw_reviews", 2),
+    code_version=code_version("raw_reviews", 3),
     check_specs=[
         dg.AssetCheckSpec("few_rejects", asset=Tables.RAW_REVIEWS),
         dg.AssetCheckSpec("whole_sources", asset=Tables.RAW_REVIEWS),

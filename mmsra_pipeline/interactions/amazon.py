@@ -1,6 +1,7 @@
 """Reader of the Amazon reviews of 2014, 2018 and 2023: JSON lines or CSV, and metadata."""
 
 import logging
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from mmsra_pipeline.interactions.amazon_csv import CsvForm, read_csv_reviews
 from mmsra_pipeline.interactions.amazon_meta import MetaForm, read_meta
 from mmsra_pipeline.interactions.json_lines import Flawed, read_json_lines
 from mmsra_pipeline.interactions.lines import LineBlock, prefetched
-from mmsra_pipeline.interactions.raw import LINE, READ_REVIEWS
+from mmsra_pipeline.interactions.raw import LINE, LINE_HASH, READ_REVIEWS, REVIEWS
 from mmsra_pipeline.interactions.rejects import Intake
 from mmsra_pipeline.interactions.source_files import fitting, optional_folder, source_folder, tracked_blocks
 
@@ -141,6 +142,7 @@ def _reviews(found: pa.Table, block: LineBlock, label: str, form: ReviewForm, in
             c.RATING: found.column(form.rating),
             c.REVIEW: _joined(*(pc.fill_null(found.column(name), "") for name in form.texts)),
             LINE: found.column(LINE),
+            LINE_HASH: _line_hashes(found, block),
         }
     )
     infinite = pc.invert(pc.is_finite(table.column(c.RATING))), f"{c.RATING} is not a number"
@@ -153,9 +155,18 @@ def _reviews(found: pa.Table, block: LineBlock, label: str, form: ReviewForm, in
     review = _null_if_empty(sound.column(c.REVIEW))
     return (
         sound.set_column(sound.schema.get_field_index(c.REVIEW), c.REVIEW, review)
-        .select(READ_REVIEWS.names)
-        .cast(READ_REVIEWS)
+        .select([*READ_REVIEWS.names, LINE_HASH])
+        .cast(READ_REVIEWS.append(REVIEWS.field(LINE_HASH)))
     )
+
+
+def _line_hashes(found: pa.Table, block: LineBlock) -> pa.Array:
+    """Checksums of the lines of some rows that lie one behind the other. Beside the columns they tell lines apart."""
+    if not found.num_rows:
+        return pa.array([], pa.int64())
+    start = found.column(LINE)[0].as_py() - block.first
+    lines = block.lines()[start : start + found.num_rows]
+    return pa.array(map(zlib.crc32, lines), pa.int64())
 
 
 def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -26,14 +26,14 @@ create or replace temp table items as
     select item_id, row_number() over (order by item_id) - 1 as item_code
     from (select distinct item_id from raw_reviews);
 """
-# Equal reviews have equal hashes; the text itself is not kept. Without a time the place in the source is the time, so
-# no two rows are the same.
+# Equal reviews have equal hashes; the text itself is not kept. Lines that differ in what is not read are no duplicates.
+# Without a time the place in the source is the time, so no two rows are the same.
 EXACT_DUPLICATES_SQL = """
 create or replace temp table taken as
     select user_code, item_code, timestamp, rating, min(place) as place
     from (
         select user_code, item_code, timestamp::bigint as timestamp, rating::double as rating, "order" as place,
-               hash(review) as review_hash,
+               hash(review, line_hash) as review_hash,
                case when timestamp is null then "order" end as untimed_place
         from raw_reviews join users using (user_id) join items using (item_id)
     )

@@ -11,6 +11,7 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.interactions.rejects import Intake
 
 ORDER = "order"  # place of a review in its source: the tie-break of equal times
+LINE_HASH = "line_hash"  # of a review's line as it stands: reviews that differ in what is not read are no duplicates
 FILE, LINE = "file", "line"
 ITEM_FIELDS = (c.ITEM, c.TITLE, c.DESCRIPTION, c.CATEGORY, c.TAGS, c.IMAGE)
 ITEM_COLUMNS = (*ITEM_FIELDS, c.IMAGE_HASH)
@@ -22,9 +23,10 @@ REVIEWS = pa.schema(
         c.RATING: pa.float64(),  # null if none
         c.REVIEW: pa.string(),  # null if none
         ORDER: pa.int64(),
+        LINE_HASH: pa.int64(),  # null where a line of the source has no more than the columns above
     }
 )
-READ_REVIEWS = REVIEWS.remove(REVIEWS.get_field_index(ORDER))
+READ_REVIEWS = pa.schema([field for field in REVIEWS if field.name not in (ORDER, LINE_HASH)])
 ITEMS = pa.schema({name: pa.string() for name in ITEM_COLUMNS})
 """Entries of category and tags are joined by ', '. ``image`` is a name below the picture folder, or a URL."""
 READ_ITEMS = pa.schema({**{name: pa.string() for name in ITEM_FIELDS}, FILE: pa.string(), LINE: pa.int64()})
@@ -45,7 +47,7 @@ class Reader(Protocol):
         """All source files but the pictures."""
 
     def reviews(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_REVIEWS`` in the order of the source."""
+        """Give tables of ``READ_REVIEWS``, with ``LINE_HASH`` where there is one, in the order of the source."""
 
     def items(self, intake: Intake) -> Iterator[pa.Table]:
         """Give tables of ``READ_ITEMS`` in the order of the source."""
@@ -53,7 +55,9 @@ class Reader(Protocol):
 
 def review_table(rows: pd.DataFrame) -> pd.DataFrame:
     """Bring reviews to the columns and types of ``REVIEWS``; missing optional columns are null."""
-    types = {c.USER: "str", c.ITEM: "str", c.TIME: "Int64", c.RATING: "float64", c.REVIEW: "str", ORDER: "int64"}
+    texts = dict.fromkeys((c.USER, c.ITEM, c.REVIEW), "str")
+    types = {**texts, c.TIME: "Int64", c.RATING: "float64", ORDER: "int64", LINE_HASH: "Int64"}
+    types = {name: types[name] for name in REVIEWS.names}
     return rows.reindex(columns=list(types)).astype(types).reset_index(drop=True)
 
 

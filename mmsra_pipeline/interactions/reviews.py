@@ -16,7 +16,7 @@ from mmsra_pipeline.interactions.amazon import AmazonReader
 from mmsra_pipeline.interactions.lines import prefetched
 from mmsra_pipeline.interactions.microlens import MicrolensReader
 from mmsra_pipeline.interactions.pictures import ItemPictures, hash_image
-from mmsra_pipeline.interactions.raw import ITEMS, ORDER, READ_ITEMS, REVIEWS, Reader
+from mmsra_pipeline.interactions.raw import ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
 from mmsra_pipeline.interactions.rejects import REJECTS, REPEATED, TEXT_CHARS, Intake
 from mmsra_pipeline.interactions.tables import TablesReader
 from mmsra_pipeline.sample_store.shop import write_sample
@@ -97,7 +97,9 @@ def load(
     kept = 0
     for table in prefetched(reader.reviews(intake)):
         order = pa.array(range(kept, kept + table.num_rows), pa.int64())
-        reviews(table.append_column(ORDER, order).cast(REVIEWS))
+        if LINE_HASH not in table.column_names:
+            table = table.append_column(LINE_HASH, pa.nulls(table.num_rows, pa.int64()))
+        reviews(table.append_column(ORDER, order).select(REVIEWS.names).cast(REVIEWS))
         pictures.note_reviewed(table.column(c.ITEM))
         kept += table.num_rows
     if not kept:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 BLOCK = 512  # queries searched together
-PRODUCT_CELLS = 4096 * 1024  # cosines that FAISS holds at once, by itself too
+PRODUCT_CELLS = 4096 * 1024  # cosines that FAISS holds at once: as many as by itself
 PROPOSED = (16, 128, 1024)  # entries proposed per query, more where fewer leave it open: many may be of one user
 FLOAT32_ERROR = 1e-5  # more than float32 can be wrong about a cosine of a few hundred dimensions
 GRID = float(2**26)
@@ -94,14 +94,19 @@ def _matrix_products() -> Iterator[None]:
     fewer queries a product takes more entries, else it is small, and threads that share busy cores wait for each other
     after each.
     """
-    bound, together = faiss.cvar.distance_compute_blas_threshold, faiss.cvar.distance_compute_blas_database_bs
-    faiss.cvar.distance_compute_blas_threshold = 1
-    faiss.cvar.distance_compute_blas_database_bs = max(1, PRODUCT_CELLS // BLOCK)
+    wanted = {
+        "distance_compute_blas_threshold": 1,
+        "distance_compute_blas_query_bs": BLOCK,
+        "distance_compute_blas_database_bs": max(1, PRODUCT_CELLS // BLOCK),
+    }
+    found = {name: getattr(faiss.cvar, name) for name in wanted}
     try:
+        for name, value in wanted.items():
+            setattr(faiss.cvar, name, value)
         yield
     finally:
-        faiss.cvar.distance_compute_blas_threshold = bound
-        faiss.cvar.distance_compute_blas_database_bs = together
+        for name, value in found.items():
+            setattr(faiss.cvar, name, value)
 
 
 def _search(

@@ -17,6 +17,7 @@ from mmsra_pipeline.defs.failures import Failure
 from mmsra_pipeline.defs.instance import RefreshBusyError
 from mmsra_pipeline.defs.jobs import COSTLY
 from mmsra_pipeline.defs.refresh import Made, Outcome
+from mmsra_pipeline.defs.staleness import Stale
 from mmsra_pipeline.errors import NoSpaceError
 
 
@@ -63,7 +64,8 @@ def test_a_night_with_nothing_to_do_leaves_one_line_and_trainings_are_left_out(n
 
 
 def test_what_was_made_is_said(night, instance):
-    night.results = [Outcome(materialized=[Made("item_text", "shop")])]
+    stale = Stale("item_text", "shop", ("source_files has changed",), certain=True)
+    night.results = [Outcome(stale=[stale], materialized=[Made("item_text", "shop")])]
     result = refresh_job(AutomationConfig(retries=0)).execute_in_process(instance=instance)
     assert lines(result, instance) == ["materialized: item_text[shop]"]
 

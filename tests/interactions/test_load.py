@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 from interactions.made_files import MADE, OLD
 
+from mmsra_pipeline.config import InteractionsConfig
 from mmsra_pipeline.datasets import FORMATS, DatasetSpec
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.interactions import lines, rejects
+from mmsra_pipeline.interactions.filtering import build_interactions
 from mmsra_pipeline.interactions.raw import ITEMS, REVIEWS
 from mmsra_pipeline.interactions.rejects import REJECTS, REPEATED
 from mmsra_pipeline.interactions.reviews import load, read_dataset
@@ -189,6 +191,11 @@ def test_amazon_2018_files_load_whole_with_repeated_items_set_apart(tmp_path):
     assert alone.reviews["timestamp"].tolist() == [row["unixReviewTime"] * 1000 for row in rows]
     texts = ["\n".join(filter(None, (row.get("summary"), row.get("reviewText")))) for row in rows]
     assert alone.reviews["review"].fillna("").tolist() == texts
+    loose = InteractionsConfig(user_core=1, item_core=1)
+    with duckdb.connect() as connection:
+        _, funnel = build_interactions(connection, alone.reviews, loose, 0)
+    counts = funnel.set_index("step")["interactions"]
+    assert counts["source"] - counts["exact_duplicates"] == 1_027
 
 
 @needs_real_data

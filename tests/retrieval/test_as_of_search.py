@@ -106,11 +106,11 @@ def test_many_queries_and_entries_of_few_users_equal_brute_force():
 
 
 def test_the_settings_of_faiss_are_left_as_they_were(monkeypatch):
-    monkeypatch.setattr(faiss.cvar, "distance_compute_blas_threshold", 77)
-    monkeypatch.setattr(faiss.cvar, "distance_compute_blas_database_bs", 999)
+    names = [f"distance_compute_blas_{name}" for name in ("threshold", "query_bs", "database_bs")]
+    for place, name in enumerate(names):
+        monkeypatch.setattr(faiss.cvar, name, 500 + place)
     entries, queries = problem(0, coarse=False)
     nearest_users(entries, queries, 3)
     with pytest.raises(ValueError, match="mismatch"):
         nearest_users(entries, Queries(queries.vectors[:, :2], queries.users, queries.visible), 3)
-    assert faiss.cvar.distance_compute_blas_threshold == 77
-    assert faiss.cvar.distance_compute_blas_database_bs == 999
+    assert [getattr(faiss.cvar, name) for name in names] == [500, 501, 502]
