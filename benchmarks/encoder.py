@@ -31,13 +31,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 import duckdb
 import numpy as np
 import pandas as pd
-import torch
 
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SPLIT, TARGET, TEST, USER, VALIDATION
 from mmsra_pipeline.config import EncoderConfig, InteractionsConfig
@@ -89,7 +89,7 @@ def environment(folder: Path) -> Path:
     if not stamp.is_file():
         print(f"installing {RECBOLE[0]} into {folder} ...", flush=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        version = torch.__version__.partition("+")[0]
+        version = metadata.version("torch").partition("+")[0]
         for command in ([sys.executable, "-m", "venv", str(folder)], [*pip, f"torch=={version}"], [*pip, *RECBOLE]):
             if subprocess.run(command, check=False).returncode:
                 raise SystemExit(f"{' '.join(command)} failed, and without RecBole there is nothing to compare with")
@@ -192,6 +192,8 @@ def compare(
     asked: argparse.Namespace, folder: Path, python: Path, interactions: pd.DataFrame, sequences: pd.DataFrame
 ) -> None:
     """Train both in turns, rank with both, print."""
+    import torch  # not before the package, which sets how its threads wait
+
     loss, negatives, their_loss = LOSSES[asked.pair]
     usual = EncoderConfig(loss=loss, negatives=negatives, max_length=asked.length)
     config = usual.model_copy(update={"batch_size": asked.windows, "epochs": asked.epochs, "patience": asked.epochs})

@@ -16,6 +16,7 @@ INTERRUPTED = """
 import signal, sys
 from pathlib import Path
 from mmsra_pipeline.locks import locked
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what is started in the background ignores it
 print("waits", flush=True)
 try:
     with locked(Path(sys.argv[1]), "it"):

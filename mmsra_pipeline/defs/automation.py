@@ -13,7 +13,7 @@ from mmsra_pipeline.defs.due import due_reasons, occasion, pin_what_the_training
 from mmsra_pipeline.defs.instance import RefreshBusyError
 from mmsra_pipeline.defs.jobs import COSTLY, RETRAIN, retrain
 from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.settings import code_version, loaded_config
+from mmsra_pipeline.defs.settings import loaded_config
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.paths import find_paths
 
@@ -110,7 +110,6 @@ def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     if context.repository_def is None:
         return dg.SkipReason("the definitions are not loaded")
     graph, store = context.repository_def.asset_graph, Store(find_paths().data)
-    code = "-".join(code_version(asset, 0) for asset in COSTLY)
     requests = []
     for name in context.instance.get_dynamic_partitions(str(datasets.name)):
         pin_what_the_training_saw(context.instance, store, name)
@@ -118,7 +117,7 @@ def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
         if reasons and not _is_retraining(context.instance, name):
             context.log.info(f"{name}: {'; '.join(reasons)}")
             tags = {"mmsra/why": "; ".join(reasons)}
-            key = occasion(context.instance, name, code)
+            key = occasion(context.instance, graph, name)
             requests.append(dg.RunRequest(run_key=key, partition_key=name, tags=tags))
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no retraining is due")
 

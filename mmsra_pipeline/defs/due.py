@@ -4,18 +4,19 @@ Measured against the tables that were current when the recommender was materiali
 store, so that they are still there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config_operation import AutomationConfig
 from mmsra_pipeline.defs.history import Materialization, changed_settings, latest
 from mmsra_pipeline.defs.jobs import COSTLY
-from mmsra_pipeline.defs.staleness import AssetGraph, with_other_code
+from mmsra_pipeline.defs.staleness import AssetGraph, codes_behind
 
 if TYPE_CHECKING:
     from mmsra_pipeline.store import Store
@@ -85,15 +86,30 @@ def due_reasons(
             f"{changed:.1%} of the items have other keywords than when the recommender was trained "
             f"(automation.keyword_drift is {settings.keyword_drift:.1%})"
         )
-    for asset in with_other_code(instance, graph, dataset, COSTLY):
-        told = ", ".join(changed_settings(instance, asset, dataset)) or "other code"
+    for asset, told in _other_code(instance, graph, dataset):
         reasons.append(f"{asset} was made with other settings or code: {told}")
     return reasons
 
 
-def occasion(instance: dg.DagsterInstance, dataset: str, code: str) -> str:
+def _other_code(instance: dg.DagsterInstance, graph: AssetGraph, dataset: str) -> Iterator[tuple[str, str]]:
+    """Give the trainings, and what they depend on, that other code or settings made for the recommender.
+
+    Of what they depend on, only what has come out different since.
+    """
+    trained = latest(instance, Tables.RECOMMENDER, dataset)
+    for asset, code in codes_behind(graph, COSTLY).items():
+        seen = trained if asset == Tables.RECOMMENDER else latest(instance, asset, dataset, before=trained)
+        now = latest(instance, asset, dataset)
+        if seen is None or now is None or seen.code in (None, code):
+            continue
+        if asset in COSTLY or now.version != seen.version:
+            yield asset, ", ".join(changed_settings(asset, seen)) or "other code"
+
+
+def occasion(instance: dg.DagsterInstance, graph: AssetGraph, dataset: str) -> str:
     """Name what a retraining would be made of. For one occasion it is asked for once, be it that its run fails."""
     made = [latest(instance, asset, dataset) for asset in (Tables.RECOMMENDER, *WATCHED)]
+    code = fingerprint(codes_behind(graph, COSTLY))
     return " ".join([dataset, code, *(str(event.number) if event else "-" for event in made)])
 
 

@@ -14,6 +14,7 @@ SECONDS: Final = "seconds"
 SLICE: Final = "slice"
 SETTINGS: Final = "settings"
 DATA_VERSION: Final = "dagster/data_version"
+CODE_VERSION: Final = "dagster/code_version"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class Materialization:
     """Seconds since 1970 UTC."""
     version: str | None
     """The data version: of the content."""
+    code: str | None
+    """The code version: of code and settings."""
     metadata: Mapping[str, Any]
 
     @property
@@ -63,14 +66,14 @@ def latest(
         run_id=records[0].run_id,
         at=records[0].timestamp,
         version=(event.tags or {}).get(DATA_VERSION),
+        code=(event.tags or {}).get(CODE_VERSION),
         metadata={name: _plain(value) for name, value in event.metadata.items()},
     )
 
 
-def changed_settings(instance: dg.DagsterInstance, asset: str, partition: str) -> list[str]:
-    """Say which settings of an asset differ from those of its last materialization."""
-    last = latest(instance, asset, partition)
-    before = (last.metadata.get(SETTINGS) if last else None) or {}
+def changed_settings(asset: str, made: Materialization | None) -> list[str]:
+    """Say which settings of an asset differ from those that it was made with."""
+    before = (made.metadata.get(SETTINGS) if made else None) or {}
     now = {path: list(value) if isinstance(value, tuple) else value for path, value in settings_of(asset).items()}
     paths = sorted(set(before) | set(now)) if before else []
     changed = [path for path in paths if path not in before or path not in now or before[path] != now[path]]

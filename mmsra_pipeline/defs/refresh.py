@@ -161,7 +161,7 @@ class _Refresh:
             name,
             leave_out=leave_out,
             exists=lambda asset: self._exists(asset, name),
-            changes=lambda asset: changed_settings(self._instance, asset, name),
+            changes=lambda asset: changed_settings(asset, latest(self._instance, asset, name)),
         )
 
     def _left_out(self, name: str) -> list[Stale]:

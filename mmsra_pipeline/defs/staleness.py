@@ -90,13 +90,13 @@ def asset_names(graph: AssetGraph) -> list[str]:
     return [name for name, _ in _in_order(graph)]
 
 
-def with_other_code(
-    instance: dg.DagsterInstance, graph: AssetGraph, partition: str, assets: Collection[str]
-) -> list[str]:
-    """Give those assets whose code or settings are not those that they were made with; none that was never made."""
-    resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
-    causes = {asset: resolver.get_stale_causes(dg.AssetKey(asset), partition) for asset in assets}
-    return [asset for asset in assets if any(cause.category is StaleCauseCategory.CODE for cause in causes[asset])]
+def codes_behind(graph: AssetGraph, assets: Collection[str]) -> dict[str, str | None]:
+    """Give the code versions of assets and of all that we make that they depend on, each after what it depends on."""
+    behind = set(assets)
+    for name, parents in reversed(list(_in_order(graph))):
+        if name in behind:
+            behind.update(parents)
+    return {name: graph.get(dg.AssetKey(name)).code_version for name in asset_names(graph) if name in behind}
 
 
 def next_wave(graph: AssetGraph, stale: Collection[Stale]) -> list[Stale]:

@@ -16,28 +16,18 @@ SETTINGS = AutomationConfig(retrain_share=0.25, keyword_drift=0.5)
 USERS = 8
 
 
-@dg.asset(partitions_def=datasets, code_version="1")
-def recommender() -> None:
-    """A training, as it was when it was materialized."""
+def definitions_of(**codes):
+    """interactions -> recommender, and the other trainings; of code version 1 but for ``codes``."""
+
+    def asset(name, *deps):
+        code = codes.get(name, "1")
+        return dg.asset(name=name, deps=deps, partitions_def=datasets, code_version=code)(lambda: None)
+
+    trainings = [asset(name) for name in ("alignment", "summarizer", "user_encoder")]
+    return dg.Definitions(assets=[asset("interactions"), asset("recommender", "interactions"), *trainings])
 
 
-@dg.asset(name="recommender", partitions_def=datasets, code_version="2")
-def other_recommender() -> None:
-    """A training with other settings."""
-
-
-def others():
-    return [
-        dg.asset(name=name, partitions_def=datasets, code_version="1")(lambda: None)
-        for name in ("alignment", "summarizer", "user_encoder")
-    ]
-
-
-def definitions_of(training):
-    return dg.Definitions(assets=[training, *others()])
-
-
-DEFINITIONS = definitions_of(recommender)
+DEFINITIONS = definitions_of()
 
 
 @pytest.fixture
@@ -53,16 +43,16 @@ class World:
     def __init__(self, instance, store):
         self.instance, self.store = instance, store
 
-    def make(self, table, rows):
+    def make(self, table, rows, code="1"):
         written = self.store.replace(table, "shop", rows)
         metadata = {"slice": dg.MetadataValue.path(written.path), "dagster/row_count": written.rows}
-        tags = {"dagster/data_version": written.version}
+        tags = {"dagster/data_version": written.version, "dagster/code_version": code}
         event = dg.AssetMaterialization(table, partition="shop", metadata=metadata, tags=tags)
         self.instance.report_runless_asset_event(event)
 
-    def take(self, *items):
+    def take(self, *items, code="1"):
         rows = [(f"u{user}", item) for user in range(USERS) for item in items]
-        self.make(Tables.INTERACTIONS, pd.DataFrame(rows, columns=["user_id", "item_id"], dtype="str"))
+        self.make(Tables.INTERACTIONS, pd.DataFrame(rows, columns=["user_id", "item_id"], dtype="str"), code)
 
     def say(self, **keywords):
         self.make(Tables.ITEM_KEYWORDS, pd.DataFrame({"item_id": list(keywords), "keywords": list(keywords.values())}))
@@ -131,10 +121,20 @@ def test_another_training_begins_the_count_anew(trained):
     assert trained.reasons() == []
 
 
-def test_other_settings_are_due_and_named(trained):
-    assert trained.reasons(definitions_of(other_recommender)) == [
-        "recommender was made with other settings or code: other code"
+def test_other_settings_of_a_training_are_due_and_named(trained):
+    assert trained.reasons(definitions_of(summarizer="2")) == [
+        "summarizer was made with other settings or code: other code"
     ]
+    assert trained.reasons(definitions_of(recommender="2"))[0].startswith("recommender was made with other settings")
+
+
+def test_other_settings_before_a_training_are_due_once_they_have_made_a_difference(trained):
+    changed = definitions_of(interactions="2")
+    assert trained.reasons(changed) == []
+    trained.take("a", "b", "c", code="2")
+    assert trained.reasons(changed) == []
+    trained.take("a", "b", code="2")
+    assert trained.reasons(changed) == ["interactions was made with other settings or code: other code"]
 
 
 def test_what_the_training_saw_stays_to_be_measured_against_and_no_older_one(trained):
@@ -179,7 +179,7 @@ def test_the_sensor_asks_for_one_run_and_says_why(ticking):
 def test_the_sensor_waits_for_a_retraining_that_is_under_way(ticking):
     ticking.take("x", "y")
     job = dg.define_asset_job(RETRAIN, partitions_def=datasets)
-    resolved = dg.Definitions(assets=[recommender], jobs=[job]).resolve_job_def(RETRAIN)
+    resolved = dg.Definitions(assets=definitions_of().assets, jobs=[job]).resolve_job_def(RETRAIN)
     run = ticking.instance.create_run_for_job(
         resolved, tags={"dagster/partition": "shop"}, status=dg.DagsterRunStatus.STARTED
     )
