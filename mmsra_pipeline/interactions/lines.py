@@ -48,10 +48,7 @@ class LineBlock:
 
     def lines(self) -> list[bytes]:
         """Give the lines without their ends."""
-        found = self.content.split(b"\n")
-        if found and not found[-1]:
-            found.pop()
-        return [line[:-1] if line.endswith(b"\r") else line for line in found]
+        return self._lines
 
     def line(self, number: int) -> bytes:
         """Give the line of that 1-based number, without its end."""
@@ -59,7 +56,10 @@ class LineBlock:
 
     @cached_property
     def _lines(self) -> list[bytes]:
-        return self.lines()
+        found = self.content.split(b"\n")
+        if found and not found[-1]:
+            found.pop()
+        return [line[:-1] if line.endswith(b"\r") else line for line in found]
 
 
 def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[LineBlock]:

@@ -12,7 +12,7 @@ def accepted(flaws):
 
 
 def test_flawed_rows_are_refused_with_the_first_reason_and_all_are_counted():
-    late = pa.array([False, True, None, True])
+    late = pa.array([None, True, None, True])
     found = accepted([empty(TABLE, "user_id"), (late, "is late")])
     assert found.column("user_id") == ["u"]
     assert found.reasons() == {4: "user_id is empty", 6: "user_id is empty", 9: "is late"}

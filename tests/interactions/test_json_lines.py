@@ -145,7 +145,8 @@ def oracle(lines: list[bytes]) -> tuple[dict[int, dict], set[int]]:
             found.get(name) is None or isinstance(found[name], kind) for name, kind in kinds.items()
         )
         if fits:
-            rows[number] = {name: found.get(name) for name in kinds}
+            stars = found.get("stars")  # float64 holds no whole number beyond 2^53 exactly
+            rows[number] = {"user": found.get("user"), "stars": None if stars is None else float(stars)}
         else:
             flawed.add(number)
     return rows, flawed

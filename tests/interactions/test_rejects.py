@@ -43,6 +43,7 @@ def test_a_block_that_is_no_lines_is_one_row_and_damage_is_remembered(damaged):
         (b"caf\xe9".decode("utf-8", "surrogateescape"), "caf�"),
         ("\ud800", "?"),
         ("x" * 1000, "x" * TEXT_CHARS),
+        (b"x" * 1000, "x" * TEXT_CHARS),
         ("\U0001f600" * 1000, "\U0001f600" * TEXT_CHARS),
         (("\U0001f600" * 1000).encode(), "\U0001f600" * TEXT_CHARS),
         ("", ""),

@@ -6,6 +6,7 @@ from mmsra_pipeline import progress
 from mmsra_pipeline.datasets import DatasetSpec
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.interactions import source_files
+from mmsra_pipeline.interactions.lines import read_blocks
 from mmsra_pipeline.interactions.source_files import fitting, optional_folder, source_folder, tracked_blocks
 
 
@@ -84,6 +85,9 @@ def test_progress_counts_megabytes_of_the_file(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(progress, "EVERY_SECONDS", 0.0)
     monkeypatch.setattr(source_files, "MEGABYTE", 10)
+    monkeypatch.setattr(read_blocks, "__defaults__", (30,))
     (tmp_path / "a.csv").write_text("12345678\n" * 10)
-    assert len(list(tracked_blocks(tmp_path / "a.csv"))) == 1
-    assert "reading a.csv: 9 of 9 MB" in caplog.text
+    assert len(list(tracked_blocks(tmp_path / "a.csv"))) == 3
+    assert [record.message.split(" · ")[0] for record in caplog.records] == [
+        "reading a.csv: 3 of 9 MB", "reading a.csv: 6 of 9 MB", "reading a.csv: 9 of 9 MB",
+    ]  # fmt: skip

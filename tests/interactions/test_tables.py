@@ -59,8 +59,9 @@ def test_kept_and_rejected_rows_make_up_the_source_and_name_their_lines(source):
         "u1,a,100,4\n"
         ",a,100,4\n"  # line 3
         "u1,,100,4\n"
+        ",,,\n"
         "u1,b,soon,4\n"
-        '"u\n2",b,200,4\n'  # lines 6 and 7
+        '"u\n2",b,200,4\n'  # lines 7 and 8
         "u1,b,200,good\n"
         "u1,b,200,1,2\n"
         "\n"
@@ -69,13 +70,15 @@ def test_kept_and_rejected_rows_make_up_the_source_and_name_their_lines(source):
     raw = read(source)
     assert raw.reviews["user_id"].tolist() == ["u1", "u\n2", "u3"]
     assert raw.reviews["order"].tolist() == [0, 1, 2]
-    assert raw.rejects["line"].tolist() == [3, 4, 5, 8, 9]
+    assert raw.rejects["line"].tolist() == [3, 4, 5, 6, 9, 10]
     assert set(raw.rejects["file"]) == {"interactions.csv"}
-    assert raw.rejects["text"].tolist() == [",a,100,4", "u1,,100,4", "u1,b,soon,4", "u1,b,200,good", "u1,b,200,1,2"]
-    starts = ["user_id is empty", "item_id is empty", "timestamp is neither", "rating is not", "has 5 fields"]
-    assert [reason.startswith(start) for reason, start in zip(raw.rejects["reason"], starts)] == [True] * 5
-    assert raw.loaded.rows == 8 + 2
-    assert raw.loaded.bad_share == 5 / 10
+    assert raw.rejects["text"].tolist() == [
+        ",a,100,4", "u1,,100,4", ",,,", "u1,b,soon,4", "u1,b,200,good", "u1,b,200,1,2",
+    ]  # fmt: skip
+    starts = ["user_id", "item_id", "user_id", "timestamp is neither", "rating is not", "has 5 fields"]
+    assert [reason.startswith(start) for reason, start in zip(raw.rejects["reason"], starts)] == [True] * 6
+    assert raw.loaded.rows == 9 + 2
+    assert raw.loaded.bad_share == 6 / 11
 
 
 def test_of_items_with_one_id_the_first_counts(source):

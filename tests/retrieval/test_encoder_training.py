@@ -7,6 +7,7 @@ import torch
 from retrieval.histories import TINY, interactions_of, query, random_encoder, sequences_of
 
 from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.retrieval import encoder_training
 from mmsra_pipeline.retrieval.encoder_training import catalogue_ndcg, positive_weight, sampled_loss, train_encoder
 from mmsra_pipeline.tracking import NullTracker
 
@@ -149,14 +150,26 @@ def test_training_stops_after_patience_epochs_without_a_better_ndcg(tmp_path):
     assert len(curve) == 3  # the first is the best, two more are no better
 
 
-def test_the_best_epoch_is_given_not_the_last(tmp_path):
-    config = TINY.model_copy(update={"learning_rate": 0.3, "epochs": 8, "patience": 8})  # so large that it wanders
-    sequences = cycles()
-    encoder, curve = train_encoder(sequences, config, 0, tmp_path, NullTracker())
-    held_out = sequences[sequences["split"] == "validation"]
-    reached = catalogue_ndcg(encoder, held_out["history"].tolist(), held_out["target"].tolist())
-    assert reached == pytest.approx(curve["ndcg@10"].max())
-    assert curve["ndcg@10"].iloc[-1] < curve["ndcg@10"].max()
+def trained_where_validation_says(values, folder, monkeypatch):
+    """Train as many epochs as ``values`` says what validation reaches."""
+    said = iter(values)
+    monkeypatch.setattr(encoder_training, "catalogue_ndcg", lambda *_: next(said))
+    config = TINY.model_copy(update={"epochs": len(values), "patience": len(values)})
+    encoder, _ = train_encoder(cycles(), config, 0, folder, NullTracker())
+    return encoder.embed([ITEMS[:3]])
+
+
+def test_the_best_epoch_is_given_not_the_last(tmp_path, monkeypatch):
+    best_is_second = trained_where_validation_says([0.1, 0.5, 0.2], tmp_path / "1", monkeypatch)
+    two_epochs = trained_where_validation_says([0.1, 0.5], tmp_path / "2", monkeypatch)
+    best_is_third = trained_where_validation_says([0.1, 0.2, 0.5], tmp_path / "3", monkeypatch)
+    assert (best_is_second == two_epochs).all()
+    assert (best_is_second != best_is_third).any()
+
+
+def test_of_equal_epochs_the_first_is_given(tmp_path, monkeypatch):
+    all_equal = trained_where_validation_says([0.5, 0.5, 0.5], tmp_path / "1", monkeypatch)
+    assert (all_equal == trained_where_validation_says([0.5], tmp_path / "2", monkeypatch)).all()
 
 
 def test_without_validation_rows_all_epochs_run_and_the_ndcg_is_missing(tmp_path, caplog):
