@@ -19,7 +19,8 @@ copy (
            1400000000000 + hash(place) % 1000000000 * 100 as timestamp,
            1.0 + hash(place) % 5 as rating,
            'a review of some length, number ' || place || repeat(' lorem ipsum', 30) as review,
-           place + copy * $rows as "order"
+           place + copy * $rows as "order",
+           null::bigint as line_hash
     from drawn, range(2) as copies(copy)
     where copy = 0 or place % 100 = 0
 ) to $file (format parquet)
