@@ -67,4 +67,4 @@ def _forget_files(paths: Paths, name: str) -> int:
     if source is None:
         return 0
     with FileHashes(paths.file_hashes) as hashes:
-        return 0
+        return hashes.forget(source)
