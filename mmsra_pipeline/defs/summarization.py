@@ -70,14 +70,14 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     partitions_def=datasets,
     group_name="summarization",
     kinds={"pytorch"},
-    code_version=code_version("draft_keywords", 1),
+    code_version=code_version("draft_keywords", 2),
 )
 def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per item of a sample: its keywords as the aligned backbone writes them, before GRPO. For comparison."""
+    from mmsra_pipeline.summarization.generation import draft_sample
+
     stage = mmsra.stage(context)
-    texts = stage.read(Tables.ITEM_TEXT)
-    size = min(stage.config.summarization.draft_items, len(texts))
-    sample = texts.sample(size, random_state=stage.config.seed).sort_index()
+    sample = draft_sample(stage.read(Tables.ITEM_TEXT), stage.config.summarization.draft_items, stage.config.seed)
 
     keywords, computed = _keywords(stage, sample, Tables.ALIGNMENT)
 

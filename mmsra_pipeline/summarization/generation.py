@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.sentences import SentenceEncoder
 from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
@@ -64,6 +65,15 @@ def write_keywords(
         cache.put(dict(zip((keys[row] for row in rows), said, strict=True)))
     completions = [cache.get(key) or "" for key in keys]
     return keyword_table(ids, texts, completions, config, sentences), len(missing)
+
+
+def draft_sample(items: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
+    """Give ``size`` of the rows of ``item_text``, or all if there are fewer, in their order.
+
+    Which ones hangs on a hash of each item's id, so that a new item takes the place of one other at most.
+    """
+    order = items[ITEM].map(lambda item: fingerprint(seed, item))
+    return items.loc[order.sort_values(kind="stable").index[:size]].sort_index()
 
 
 def keyword_table(

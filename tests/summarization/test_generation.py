@@ -1,8 +1,9 @@
+import pandas as pd
 import pytest
 
 from mmsra_pipeline.config import SummarizationConfig
 from mmsra_pipeline.summarization.cache import KeywordCache
-from mmsra_pipeline.summarization.generation import COLUMNS, copy_rate, keyword_table, write_keywords
+from mmsra_pipeline.summarization.generation import COLUMNS, copy_rate, draft_sample, keyword_table, write_keywords
 
 CONFIG = SummarizationConfig(max_new_tokens=24)
 
@@ -66,3 +67,15 @@ def test_the_table_measures_copying_and_information(sentences):
 def test_copying_counts_words_not_letters():
     assert copy_rate(["red mugs"], "a red mug") == 0.5
     assert copy_rate([], "a red mug") == 0.0
+
+
+def test_a_new_item_changes_the_sample_by_one_at_most():
+    items = pd.DataFrame({"item_id": [f"i{number}" for number in range(40)]})
+    before = draft_sample(items, 10, seed=0)
+    assert len(before) == 10
+    assert before.index.is_monotonic_increasing
+    assert draft_sample(items, 10, seed=1)["item_id"].tolist() != before["item_id"].tolist()
+    assert len(draft_sample(items, 99, seed=0)) == 40
+    for number in range(40, 60):
+        more = pd.concat([pd.DataFrame({"item_id": [f"i{number}"]}), items], ignore_index=True)
+        assert len(set(before["item_id"]) - set(draft_sample(more, 10, seed=0)["item_id"])) <= 1
