@@ -12,21 +12,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from endurance.afresh import compared, differences
 from endurance.installation import Done, Installation
 from endurance.saying import say
 from endurance.soundness import held_slots, lost, slice_bytes, temporary_files, torn, versions
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.columns import Tables
-
 NAME = "shop"
+PATIENCE = 1.1  # by which the longest time to a kill grows with each run that made nothing
 REFRESH = ("refresh", "--dataset", NAME, "--json")
-HISTORY = {
-    f"data/{Tables.REFRESH_REPORT}/{NAME}": "tells of each refresh",
-    # Whoever goes on from sums that were kept writes the same sums in another order; the table made of them is compared.
-    f"artifacts/{Tables.COOCCURRENCE_NEIGHBORS}/{NAME}": "tells what was counted when",
-}
-"""What hangs on how a root came to be what it is, and why."""
 
 
 class Chaos:
@@ -36,18 +30,19 @@ class Chaos:
         self.tally: Counter[str] = Counter(kills=0, restarts=0, ends=0, torn=0, lost=0, different=0, failed=0, left=0)
         self._random = random.Random(seed)
         model = tiny_fastvlm(folder / "model")
-        self._reference = self._added(Installation(folder / "reference", model))
-        self._shaken = self._added(Installation(folder / "shaken", model))
+        self._reference = self._added(Installation(folder / "reference", model, folder / "reference-logs"))
+        self._shaken = self._added(Installation(folder / "shaken", model, folder / "shaken-logs"))
         self._expected: dict[str, str] = {}
         self._whole: dict[str, str] = {}
         self._longest = 0.0
+        self._made = 0
 
     def prepare(self) -> None:
         """Make the run that all others are compared with, cold, and measure a warm one."""
         done = self._reference.run(*REFRESH)
         if done.code != 0:
             raise SystemExit(f"the run to compare with failed:\n{done.err[-3000:]}")
-        self._expected = _compared(self._reference.root)
+        self._expected = compared(self._reference.root, NAME)
         self._whole = slice_bytes(self._reference.root)
         say(f"reference: {len(self._expected)} slices and artifacts in {done.seconds:.0f} s")
         warm = self._shaken.start(*REFRESH).end()
@@ -86,16 +81,19 @@ class Chaos:
         self.tally["kills"] += 1
         root = self._shaken.root
         self._note("torn", torn(root, self._whole))
-        made = _compared(root)
-        self._note("different", _differences(made, {place: self._expected.get(place, "") for place in made}))
+        made = compared(root, NAME)
+        self._note("different", differences(made, {place: self._expected.get(place, "") for place in made}))
         say(f"kill {self.tally['kills']} at {instant:.1f} s: {len(made)} of {len(self._expected)} are made")
+        if len(made) <= self._made:  # the machine has become slower: else no run might ever get on
+            self._longest *= PATIENCE
+        self._made = len(made)
 
     def _judge_end(self, done: Done, *, wipe: bool = True) -> None:
         self.tally["ends"] += 1
         root = self._shaken.root
         self._note("failed", [] if done.code == 0 else [f"exit code {done.code}: {done.err[-3000:]}"])
         self._note("torn", torn(root, self._whole))
-        self._note("different", _differences(_compared(root), self._expected))
+        self._note("different", differences(compared(root, NAME), self._expected))
         say(f"end {self.tally['ends']} after {done.seconds:.1f} s")
         if wipe and done.code == 0:
             self._shaken.wipe()
@@ -110,19 +108,6 @@ class Chaos:
         if done.code != 0:
             raise SystemExit(done.err)
         return installation
-
-
-def _compared(root: Path) -> dict[str, str]:
-    return {place: version for place, version in versions(root).items() if place not in HISTORY}
-
-
-def _differences(found: dict[str, str], expected: dict[str, str]) -> list[str]:
-    places = sorted(set(found) | set(expected))
-    return [
-        f"{place} is {found.get(place)}, not {expected.get(place)}"
-        for place in places
-        if found.get(place) != expected.get(place)
-    ]
 
 
 def chaos(folder: Path, kills: int, seed: int) -> Counter[str]:

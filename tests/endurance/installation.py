@@ -98,14 +98,15 @@ class Running:
 class Installation:
     """A root, its settings, and commands in it."""
 
-    def __init__(self, root: Path, model: Path, **settings: Any) -> None:
+    def __init__(self, root: Path, model: Path, logs: Path) -> None:
+        """``logs`` is a folder for what commands say, which a full disk of the root must not stop."""
         self.root = root
-        self.logs = root.with_name(f"{root.name}-logs")
+        self.logs = logs
         self.counts = self.logs / "counts"
         self._numbers = 0
         for folder in (root, self.logs):
             folder.mkdir(parents=True, exist_ok=True)
-        tree = json.loads(json.dumps(SETTINGS | settings))
+        tree = json.loads(json.dumps(SETTINGS))
         tree["backbone"]["model"] = str(model)
         (self.logs / "settings.yaml").write_text(yaml.safe_dump(tree))
         self.changes = {
