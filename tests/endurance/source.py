@@ -96,7 +96,7 @@ class Source:
         like = table[table["image"] != ""].sample(1, random_state=self._random.randrange(2**31)).iloc[0]
         item = f"x{self._now:%y%m%d}"
         title = f"{like['title']} of {self._now:%d %B}"
-        table.loc[len(table)] = like | {"item_id": item, "title": title, "image": f"{item}.png"}
+        table.loc[len(table)] = {**like, "item_id": item, "title": title, "image": f"{item}.png"}
         table.to_csv(self._items, index=False)
         Image.new("RGB", (64, 64), tuple(self._random.randbytes(3))).save(self._picture(f"{item}.png"))
         return 1
