@@ -70,21 +70,22 @@ def held_slots(root: Path) -> list[str]:
 
 
 def _torn_slices(root: Path, known: dict[str, str]) -> Iterator[str]:
-    for pointer in sorted(root.glob("data/*/*/current")):
-        told = json.loads(pointer.read_text())
-        path = pointer.parent / f"{told['version']}.parquet"
-        if not path.is_file():
-            yield f"{pointer} names {path.name}, which is not there"
-        elif pq.read_metadata(path).num_rows != told["rows"]:
-            yield f"{pointer} tells another number of rows than {path.name} has"
+    rows = {}
     for place, found in slice_bytes(root).items():
         try:
-            pq.read_table(root / place, partitioning=None)
+            rows[place] = pq.read_table(root / place, partitioning=None).num_rows
         except (OSError, ValueError) as error:
             yield f"{place} cannot be read: {error}"
         else:
             if found != known.setdefault(place, found):
                 yield f"{place} has other bytes than before"
+    for pointer in sorted(root.glob("data/*/*/current")):
+        told = json.loads(pointer.read_text())
+        place = (pointer.parent / f"{told['version']}.parquet").relative_to(root).as_posix()
+        if not (root / place).is_file():
+            yield f"{pointer} names {place}, which is not there"
+        elif rows.get(place) != told["rows"]:
+            yield f"{pointer} tells another number of rows than {place} has"
 
 
 def _torn_artifacts(artifacts: Path) -> Iterator[str]:
