@@ -91,8 +91,8 @@ class Running:
             self.kill()
             self._process.join()
         seconds = time.monotonic() - self._start
-        texts = [path.read_text(errors="replace") if path.exists() else "" for path in _outputs(self._log)]
-        return Done(self._process.exitcode, *texts, seconds)
+        out, err = (path.read_text(errors="replace") if path.exists() else "" for path in _outputs(self._log))
+        return Done(self._process.exitcode, out, err, seconds)
 
 
 class Installation:

@@ -36,7 +36,7 @@ def read(catalog: Path) -> None:
         names = connection.execute("select view_name from duckdb_views() where not internal").fetchall()
         sys.stdout.write("open\n")
         sys.stdout.flush()
-        threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+        threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
         rounds = 0
         while not rounds or not ended.is_set():
             for (name,) in names:
@@ -44,6 +44,11 @@ def read(catalog: Path) -> None:
             rounds += 1
             time.sleep(PAUSE)
     sys.stdout.write(json.dumps(rounds))
+
+
+def _await_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
 
 
 if __name__ == "__main__":

@@ -87,7 +87,9 @@ class Source:
         table = self._table()
         for row in self._random.sample(range(len(table)), count):
             field = self._random.choice(["title", "description"])
-            table.loc[row, field] += f" Edition of {self._now:%d %B %Y}, number {row}."
+            said = table[field].tolist()
+            said[row] += f" Edition of {self._now:%d %B %Y}, number {row}."
+            table[field] = said
         table.to_csv(self._items, index=False)
         return count
 
@@ -96,7 +98,8 @@ class Source:
         like = table[table["image"] != ""].sample(1, random_state=self._random.randrange(2**31)).iloc[0]
         item = f"x{self._now:%y%m%d}"
         title = f"{like['title']} of {self._now:%d %B}"
-        table.loc[len(table)] = {**like, "item_id": item, "title": title, "image": f"{item}.png"}
+        new = like.to_dict() | {"item_id": item, "title": title, "image": f"{item}.png"}
+        table = pd.concat([table, pd.DataFrame([new])], ignore_index=True)
         table.to_csv(self._items, index=False)
         Image.new("RGB", (64, 64), tuple(self._random.randbytes(3))).save(self._picture(f"{item}.png"))
         return 1
