@@ -11,12 +11,16 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlparse
 
 from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.files import temporary_folder
+from mmsra_pipeline.locks import locked
 
 EXPERIMENT = "mmsra"
 DAGSTER_RUN = "dagster_run_id"
 LEVEL, RUN = "mmsra_level", "dagster run"
 PARENT = "mlflow.parentRunId"
 DELETED_AT_ONCE = 100
+SQLITE = "sqlite:///"
+DATABASE_LOCK = ".mlflow.lock"
 
 
 class Tracker(Protocol):
@@ -75,6 +79,8 @@ def mlflow_run(uri: str, name: str, tags: Mapping[str, str], artifacts: Path) ->
     """
     import mlflow  # 4 s: only when a run is really opened
 
+    with locked(artifacts / DATABASE_LOCK, "MLflow's database"):
+        _make_database(uri)
     client = mlflow.MlflowClient(tracking_uri=uri)
     experiment_id = _experiment(client, artifacts)
     parent = _parent(client, experiment_id, tags) if tags.get(DAGSTER_RUN) else None
@@ -156,6 +162,23 @@ def delete_runs(uri: str, run_ids: Sequence[str]) -> None:
 
 def _local(uri: str) -> Path | None:
     return Path(unquote(urlparse(uri).path)).parent if uri.startswith("file:") else None
+
+
+def _make_database(uri: str) -> None:
+    """Make the SQLite file of a store that is not there yet, all of it or nothing.
+
+    MLflow makes its tables in some fifty steps and cannot go on from the middle of them: a kill there would make every
+    later training fail.
+    """
+    import mlflow
+
+    path = Path(uri.removeprefix(SQLITE))
+    if not uri.startswith(SQLITE) or "?" in uri or path.exists():
+        return
+    with temporary_folder(path.parent) as folder:
+        building = folder / path.name
+        mlflow.MlflowClient(tracking_uri=f"{SQLITE}{building}").search_experiments(max_results=1)
+        building.replace(path)
 
 
 def _experiment(client: Any, artifacts: Path) -> str:

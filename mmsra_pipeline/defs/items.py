@@ -53,7 +53,7 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     partitions_def=datasets,
     group_name="items",
     kinds={"parquet", "jpeg"},
-    code_version=code_version("item_images", 2),
+    code_version=code_version("item_images", 3),
     check_specs=[
         dg.AssetCheckSpec("most_items_have_a_picture", asset=Tables.ITEM_IMAGES),
         dg.AssetCheckSpec("near_duplicate_pictures", asset=Tables.ITEM_IMAGES),
