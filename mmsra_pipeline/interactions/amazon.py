@@ -172,7 +172,11 @@ def _line_hashes(found: pa.Table, block: LineBlock) -> pa.Array:
 def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:
     """Join those that are not empty. Arrow's own way to skip nulls drops the rows in which all are null."""
     both = pc.binary_join_element_wise(headline, text, "\n")
-    return pc.if_else(pc.equal(headline, ""), text, pc.if_else(pc.equal(text, ""), headline, both))
+    for one, other in ((text, headline), (headline, text)):
+        empty = pc.equal(one, "")
+        if pc.any(empty).as_py():  # seldom, and choosing costs more than joining
+            both = pc.if_else(empty, other, both)
+    return both
 
 
 def _null_if_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
