@@ -48,11 +48,12 @@ def score_candidates(
     known = {(query.user, query.position): query for query in queries_of(queries)}
     _check_known(wanted, known)
     progress = Progress("scoring", sum(len(items) for items in wanted.values()), "candidates")
-    for key, items in wanted.items():
-        left = [item for item in items if (*key, item) not in kept.scores]
-        if left:
-            kept.add(known[key], left, _scores(backbone, known[key], left, context, autocast))
-        progress.advance(len(items))
+    with backbone.many_scores(autocast=autocast):
+        for key, items in wanted.items():
+            left = [item for item in items if (*key, item) not in kept.scores]
+            if left:
+                kept.add(known[key], left, _scores(backbone, known[key], left, context, autocast))
+            progress.advance(len(items))
     keys = zip(candidates[USER], candidates[POSITION], candidates[ITEM])
     values = [kept.scores[str(user), int(position), str(item)] for user, position, item in keys]
     return pd.Series(values, index=candidates.index, dtype="float64", name="p")
