@@ -1,13 +1,13 @@
 """Reader of the Amazon reviews of 2014, 2018 and 2023: JSON lines or CSV, and metadata."""
 
 import logging
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from zlib_ng import zlib_ng
 
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.datasets import AmazonOptions, DatasetSpec, amazon_options
@@ -166,7 +166,7 @@ def _line_hashes(found: pa.Table, block: LineBlock) -> pa.Array:
         return pa.array([], pa.int64())
     start = found.column(LINE)[0].as_py() - block.first
     lines = block.lines()[start : start + found.num_rows]
-    return pa.array(map(zlib.crc32, lines), pa.int64())
+    return pa.array(map(zlib_ng.crc32, lines), pa.int64())
 
 
 def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:
