@@ -86,7 +86,7 @@ def _rejects(paths: Paths, name: str) -> Iterator[Finding]:
 def _without(paths: Paths, name: str) -> Iterator[Finding]:
     from mmsra_pipeline.store import Store
 
-    store = Store(paths.data)
+    store = Store.of(paths)
     for table, flaw, said in (
         (Tables.ITEM_TEXT, "text = ''", "have no text"),
         (Tables.ITEM_IMAGES, "status <> 'ok'", "have no usable picture"),
@@ -196,7 +196,7 @@ def _weights(paths: Paths) -> Iterator[Finding]:
             yield Finding("missing", source.package, str(error))
         else:
             yield Finding("ok", source.package, f"weights as pinned; licence: {source.licence}")
-    built = Artifacts(paths.artifacts).has("backbone", "embedded")
+    built = Artifacts.of(paths).has("backbone", "embedded")
     yield Finding("ok", "backbone", "built" if built else "not built yet; the first refresh builds it")
 
 

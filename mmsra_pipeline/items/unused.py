@@ -11,11 +11,12 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.items.fetching import JOURNAL
 from mmsra_pipeline.items.picture_store import KIND, SUFFIX
+from mmsra_pipeline.remote import Entry
 
 BLOB = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 
 
-def unused_pictures(artifacts: Artifacts, slices: Iterable[Path]) -> Iterator[Path]:
+def unused_pictures(artifacts: Artifacts, slices: Iterable[Path]) -> Iterator[Entry]:
     """Give the files of stored pictures that neither ``slices`` nor the journal of fetched pictures names.
 
     Args:
@@ -26,10 +27,10 @@ def unused_pictures(artifacts: Artifacts, slices: Iterable[Path]) -> Iterator[Pa
     return _others(artifacts, used)
 
 
-def _others(artifacts: Artifacts, used: Collection[str]) -> Iterator[Path]:
-    for path in sorted((artifacts.root / KIND / "blobs").glob(f"*/*{SUFFIX}")):
-        if BLOB.fullmatch(path.name) and path.stem not in used:
-            yield path
+def _others(artifacts: Artifacts, used: Collection[str]) -> Iterator[Entry]:
+    for entry in artifacts.blobs(KIND):
+        if BLOB.fullmatch(entry.path.name) and entry.path.stem not in used:
+            yield entry
 
 
 def _named_by(slices: Iterable[Path]) -> set[str]:
