@@ -92,6 +92,7 @@ def _system(address: Address, answer_seconds: float, tries: int) -> Any:
         connect_timeout=CONNECT_SECONDS,
         request_timeout=answer_seconds,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=tries),
+        allow_delayed_open=True,  # a small object is then put by one request, not by three
         background_writes=False,  # else the parts of a large file wait in memory for their turn
     )
 
