@@ -31,8 +31,9 @@ class Artifacts:
     """Reads and publishes what lies below ``root``."""
 
     def __init__(self, root: Path, *, remote: Remote = NOTHING) -> None:
+        """Take a folder, and the object store that it mirrors if it does."""
         self.root = root
-        self._remote = remote
+        self.remote = remote
         self._stored: dict[str, set[Path]] = {}
         self._lock = threading.Lock()
 
@@ -53,8 +54,8 @@ class Artifacts:
                 building.rename(place)
                 sync_folder(home)
             os.utime(place)
-            self._remote.push(place)
-            self._remote.write(home / "current", json.dumps({"version": version}).encode())
+            self.remote.push(place)
+            self.remote.write(home / "current", json.dumps({"version": version}).encode())
         self._drop_old_versions(home, version)
 
     def current(self, kind: str, dataset: str) -> Path:
@@ -65,10 +66,10 @@ class Artifacts:
         """
         for _ in range(TRIES):
             place = self._pointed(self.root / clean_name(kind) / clean_name(dataset))
-            if place is not None and self._remote.fetch(place):
+            if place is not None and self.remote.fetch(place):
                 return place
         raise MissingInputError(
-            f"artifact {kind!r} of {dataset!r} is not in {self._remote.address(self.root)}. "
+            f"artifact {kind!r} of {dataset!r} is not in {self.remote.address(self.root)}. "
             f"Run `mmsra refresh --dataset {dataset}`, or materialize the asset of that name in the Dagster UI."
         )
 
@@ -98,20 +99,20 @@ class Artifacts:
         path = self.blob_path(kind, name, suffix)
         if not self.has_blob(kind, name, suffix):
             write_atomically(path, content)
-            self._remote.push(path)
-            if self._remote.is_store:
+            self.remote.push(path)
+            if self.remote.is_store:
                 self._blobs(kind).add(path)
         return name
 
     def has_blob(self, kind: str, name: str, suffix: str) -> bool:
         """Whether the blob of that hash is stored. An object store is asked once for all blobs of a kind."""
         path = self.blob_path(kind, name, suffix)
-        return path in self._blobs(kind) if self._remote.is_store else path.is_file()
+        return path in self._blobs(kind) if self.remote.is_store else path.is_file()
 
     def blob(self, kind: str, name: str, suffix: str) -> Path | None:
         """Give the file of the blob of that hash; None if it is not stored."""
         path = self.blob_path(kind, name, suffix)
-        return path if self._remote.fetch(path) and path.is_file() else None
+        return path if self.remote.fetch(path) and path.is_file() else None
 
     def blob_path(self, kind: str, name: str, suffix: str) -> Path:
         """Where the blob of that hash lies, or would lie."""
@@ -119,10 +120,10 @@ class Artifacts:
 
     def blobs(self, kind: str) -> list[Entry]:
         """Give all blobs of a kind, by path."""
-        return self._remote.find(self.root / clean_name(kind) / "blobs", "*/*")
+        return self.remote.find(self.root / clean_name(kind) / "blobs", "*/*")
 
     def _pointed(self, home: Path) -> Path | None:
-        content = self._remote.read(home / "current")
+        content = self.remote.read(home / "current")
         return None if content is None else home / str(json.loads(content)["version"])
 
     def _blobs(self, kind: str) -> set[Path]:
@@ -132,7 +133,7 @@ class Artifacts:
             return self._stored[kind]
 
     def _drop_old_versions(self, home: Path, current: str) -> None:
-        if self._remote.is_store:
+        if self.remote.is_store:
             self._drop_old_objects(home, current)
             return
         versions = [path for path in home.iterdir() if path.is_dir() and path.name[0] != "."]
@@ -142,12 +143,12 @@ class Artifacts:
                 shutil.rmtree(path)
 
     def _drop_old_objects(self, home: Path, current: str) -> None:
-        old = by_version(self._remote.listing(home), home)[KEPT_VERSIONS:]
+        old = by_version(self.remote.listing(home), home)[KEPT_VERSIONS:]
         old = [entry for entry in old if entry.path.name != current and entry.changed < time.time() - YOUNG_SECONDS]
         pointed = self._pointed(home) if old else None  # another machine may have published meanwhile
         for entry in old:
             if entry.path != pointed:
-                self._remote.delete(entry.path)
+                self.remote.delete(entry.path)
                 remove(entry.path)
 
 

@@ -38,7 +38,7 @@ def examine() -> list[Finding]:
     """Look at versions, device, disk, memory, settings, weights, the instance and the data sets."""
     paths = find_paths()
     looks: list[Callable[[Paths], Iterator[Finding]]] = [
-        _versions, _device, _disk, _memory, _settings, _weights, _instance, _datasets,
+        _versions, _device, _root, _disk, _memory, _settings, _weights, _instance, _datasets,
     ]  # fmt: skip
     return [finding for look in looks for finding in look(paths)]
 
@@ -157,6 +157,18 @@ def _device(_paths: Paths) -> Iterator[Finding]:
         yield Finding("ok", "device", f"{name}, {memory:.0f} GB; {cores} CPU cores")
     else:
         yield Finding("ok", "device", f"CPU, {cores} cores, {torch.get_num_threads()} threads; no CUDA device")
+
+
+def _root(paths: Paths) -> Iterator[Finding]:
+    where = paths.remote.address(paths.root)
+    yield Finding("ok", "root", f"{where}, mirrored in {paths.root}" if paths.remote.is_store else where)
+    if paths.remote.is_store and "DAGSTER_HOME" not in os.environ:
+        yield Finding(
+            "note",
+            "dagster",
+            f"what was computed when is known in {paths.dagster_home} alone, a folder of the mirror",
+            "Set DAGSTER_HOME to a folder that is kept; for several machines one with Postgres storage.",
+        )
 
 
 def _disk(paths: Paths) -> Iterator[Finding]:

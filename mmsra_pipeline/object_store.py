@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 from pyarrow import fs
 
 from mmsra_pipeline.errors import StorageError
-from mmsra_pipeline.files import remove, temporary, temporary_folder, write_atomically
+from mmsra_pipeline.files import remove, sync_file, temporary, temporary_folder, write_atomically
 from mmsra_pipeline.remote import Entry, Remote
 
 AT_ONCE: Final = 8  # requests; latency, not bandwidth, is what many small objects cost
@@ -152,6 +152,7 @@ class ObjectStore(Remote):
                 fs.copy_files(
                     self._key(path), str(beside), source_filesystem=self._system, destination_filesystem=self._here
                 )
+            sync_file(beside)
             beside.replace(place)
         except FileNotFoundError:
             return False

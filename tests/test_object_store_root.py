@@ -6,6 +6,7 @@ import time
 import pytest
 from s3_server import ask
 
+from mmsra_pipeline.doctor import examine
 from mmsra_pipeline.errors import ConfigError, StorageError
 from mmsra_pipeline.paths import find_paths
 
@@ -137,3 +138,12 @@ def test_a_mirror_is_never_that_of_another_root(root, monkeypatch, tmp_path, buc
     find_paths()
     monkeypatch.setenv("MMSRA_ROOT", f"s3://{bucket}/other")
     assert f"mirrors s3://{bucket}/a/b at http" in refusal()
+
+
+def test_the_doctor_says_where_the_root_is_and_what_the_mirror_alone_knows(root, bucket, monkeypatch):
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    found = {(finding.state, finding.subject): finding.found for finding in examine()}
+    assert found["ok", "root"] == f"s3://{bucket}/a/b, mirrored in {find_paths().root}"
+    assert "known in" in found["note", "dagster"]
+    monkeypatch.setenv("DAGSTER_HOME", "/kept")
+    assert ("note", "dagster") not in {(finding.state, finding.subject) for finding in examine()}

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.artifacts import Artifacts
+from mmsra_pipeline.items.fetch_journal import bring_journal
 from mmsra_pipeline.items.fetching import JOURNAL
 from mmsra_pipeline.items.picture_store import KIND, SUFFIX
 from mmsra_pipeline.remote import Entry
@@ -23,6 +24,7 @@ def unused_pictures(artifacts: Artifacts, slices: Iterable[Path]) -> Iterator[En
         artifacts: keep the pictures and the journal.
         slices: all versions of ``item_images``, of all data sets, that are kept.
     """
+    bring_journal(artifacts.root / KIND / JOURNAL, artifacts.remote)
     used = _named_by(slices) | _journalled(artifacts.root / KIND / JOURNAL)
     return _others(artifacts, used)
 

@@ -5,6 +5,7 @@ in the process of the tests. The tests go on from each other, in the order of th
 """
 
 import json
+import shutil
 import urllib.request
 
 import dagster as dg
@@ -14,7 +15,10 @@ from defs.shell import ALL, Shell, names
 from s3_server import KEYS, make_bucket
 from tiny import tiny_fastvlm
 
+from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.defs.history import latest
+from mmsra_pipeline.paths import find_paths
+from mmsra_pipeline.store import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
 
@@ -123,8 +127,15 @@ def test_what_is_old_goes_and_all_can_still_be_read_from_a_new_mirror(one, two, 
     assert any(name.startswith("artifacts/recommender/shop/") for name in gone)
     three = Machine(one.root, "three", s3_url)
     assert three.refresh("--dataset", "shop")["stale"] == []
-    for table in sorted(ALL):
-        three.say("show", table, "--dataset", "shop")
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in three.environment.items():
+            patched.setenv(name, value)
+        shutil.rmtree(three.mirror)
+        paths = find_paths()
+        for table in sorted(ALL):
+            Store.of(paths).read(table, "shop")
+        for kind in ("alignment", "summarizer", "user_encoder", "cooccurrence_neighbors", "recommender"):
+            assert any(Artifacts.of(paths).current(kind, "shop").iterdir())
 
 
 def test_a_dataset_that_one_removed_is_gone_for_the_other(one, two, s3_url):
