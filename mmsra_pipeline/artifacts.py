@@ -66,7 +66,9 @@ class Artifacts:
         """
         for _ in range(TRIES):
             place = self._pointed(self.root / clean_name(kind) / clean_name(dataset))
-            if place is not None and self.remote.fetch(place):
+            if place is None:
+                break
+            if self.remote.fetch(place):
                 return place
         raise MissingInputError(
             f"artifact {kind!r} of {dataset!r} is not in {self.remote.address(self.root)}. "

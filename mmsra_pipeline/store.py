@@ -111,7 +111,9 @@ class Store:
         """
         for _ in range(TRIES):
             found = self._pointer(table, dataset)
-            if found is not None and self._bring(found.path):
+            if found is None:
+                break
+            if self._bring(found.path):
                 return found
         raise MissingInputError(
             f"table {table!r} has no rows of dataset {dataset!r} in {self._remote.address(self.root)}. "
@@ -206,7 +208,7 @@ class Store:
     def _here(self, table: str) -> dict[str, Path]:
         """Give the files of the current slices, by dataset, as far as this machine knows and has them."""
         pointers = sorted((self.root / table).glob("*/current"))
-        slices = [_slice(pointer, pointer.read_bytes()) for pointer in pointers]
+        slices = [_slice(pointer, content) for pointer in pointers if (content := NOTHING.read(pointer)) is not None]
         return {part.dataset: part.path for part in slices if part.path.is_file() or not self._remote.is_store}
 
     def _bring(self, path: Path) -> bool:
