@@ -14,7 +14,7 @@ from mmsra_pipeline.defs.instance import RefreshBusyError
 from mmsra_pipeline.defs.jobs import COSTLY, RETRAIN, retrain
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.settings import loaded_config
-from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.errors import MmsraError, StorageError
 from mmsra_pipeline.paths import find_paths
 
 QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
@@ -44,7 +44,7 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
             context.log.info(f"skipped: {busy}")
             return
         except MmsraError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise dg.Failure(str(error), allow_retries=isinstance(error, StorageError)) from None
         made = ", ".join(map(str, outcome.materialized)) or "nothing"
         context.log.info(f"materialized: {made}" if outcome.stale or outcome.failures else "nothing was stale")
         if outcome.failures:
@@ -109,7 +109,7 @@ def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
 
     if context.repository_def is None:
         return dg.SkipReason("the definitions are not loaded")
-    graph, store = context.repository_def.asset_graph, Store(find_paths().data)
+    graph, store = context.repository_def.asset_graph, Store.of(find_paths())
     requests = []
     for name in context.instance.get_dynamic_partitions(str(datasets.name)):
         pin_what_the_training_saw(context.instance, store, name)
@@ -142,6 +142,11 @@ def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | Non
     return None
 
 
+def _root() -> str:
+    paths = find_paths()
+    return paths.remote.address(paths.root)
+
+
 def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
     """Give what is told of a run that failed."""
     from mmsra_pipeline.defs.failures import describe
@@ -155,5 +160,5 @@ def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
         "dataset": run.tags.get("dagster/partition"),
         "run_id": run.run_id,
         "errors": told or [context.failure_event.message],
-        "root": str(find_paths().root),
+        "root": _root(),
     }

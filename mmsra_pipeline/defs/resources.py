@@ -79,14 +79,14 @@ class Stage:
         """The tables of the installation."""
         from mmsra_pipeline.store import Store
 
-        return Store(self.paths.data)
+        return Store.of(self.paths)
 
     @property
     def artifacts(self) -> "Artifacts":
         """The artifacts of the installation."""
         from mmsra_pipeline.artifacts import Artifacts
 
-        return Artifacts(self.paths.artifacts)
+        return Artifacts.of(self.paths)
 
     @property
     def spec(self) -> DatasetSpec:

@@ -159,7 +159,7 @@ def _keywords(stage: Stage, items: "pd.DataFrame", *adapters: str) -> "tuple[pd.
     from mmsra_pipeline.summarization.generation import write_keywords
 
     backbone = load_backbone(stage.config.backbone, stage.artifacts, stage.adapters(*adapters))
-    cache = KeywordCache(stage.paths.artifacts / "keyword_cache")
+    cache = KeywordCache(stage.paths.artifacts / "keyword_cache", stage.paths.remote)
     return write_keywords(
         backbone, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, backbone.fingerprint
     )

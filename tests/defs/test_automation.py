@@ -18,7 +18,7 @@ from mmsra_pipeline.defs.instance import RefreshBusyError
 from mmsra_pipeline.defs.jobs import COSTLY
 from mmsra_pipeline.defs.refresh import Made, Outcome
 from mmsra_pipeline.defs.staleness import Stale
-from mmsra_pipeline.errors import NoSpaceError
+from mmsra_pipeline.errors import NoSpaceError, StorageError
 
 
 class Night:
@@ -85,8 +85,9 @@ def test_what_may_pass_is_tried_again_and_no_more_often_than_set(night):
     assert len(night.results) == 1
 
 
-def test_an_error_that_nobody_foresaw_is_tried_again(night):
-    assert night.run(OSError("database is locked"), Outcome(), retries=1).success
+@pytest.mark.parametrize("error", [OSError("database is locked"), StorageError("the store does not answer")])
+def test_an_error_that_nobody_foresaw_or_that_passes_is_tried_again(error, night):
+    assert night.run(error, Outcome(), retries=1).success
 
 
 @pytest.mark.parametrize(
