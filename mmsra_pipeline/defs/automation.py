@@ -64,13 +64,20 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
 
 
 def refresh_schedule(settings: AutomationConfig, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Give the schedule of the job."""
+    """Give the schedule of the job. A night that is not over when the next one comes is not started again."""
+
+    def tonight(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        wanted = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
+        before = context.instance.get_runs(wanted, limit=1)
+        return dg.SkipReason(f"{job.name} of run {before[0].run_id} has not ended yet") if before else dg.RunRequest()
+
     on, off = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
     return dg.ScheduleDefinition(
         name="catalog_refresh",
         job=job,
         cron_schedule=settings.cron,
         execution_timezone=settings.timezone,
+        execution_fn=tonight,
         default_status=on if settings.enabled else off,
         description="Every night: bring data, pictures, keywords, neighbors and recommendations up to date.",
     )

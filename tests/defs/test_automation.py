@@ -111,6 +111,21 @@ def test_the_schedule_takes_hour_zone_and_switch_from_the_settings():
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
+def test_a_night_that_is_not_over_is_not_started_again(instance):
+    job = refresh_job(AutomationConfig())
+    schedule = refresh_schedule(AutomationConfig(), job)
+
+    def tick():
+        return schedule.evaluate_tick(dg.build_schedule_context(instance=instance))
+
+    assert len(tick().run_requests) == 1
+    running = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert tick().run_requests == []
+    assert tick().skip_message == f"catalog_refresh of run {running.run_id} has not ended yet"
+    instance.report_run_failed(running)
+    assert len(tick().run_requests) == 1
+
+
 def test_one_switch_turns_all_on(tmp_path):
     settings = tmp_path / "settings.yaml"
     settings.write_text("automation: {enabled: true}\n")
