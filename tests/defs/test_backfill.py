@@ -1,5 +1,7 @@
 """A backfill of three new data sets at once, one of them broken, asked for as the browser asks for it."""
 
+import itertools
+
 import pytest
 from defs.served import Served, table_source, wait_for
 from defs.tiny_settings import SETTINGS
@@ -63,7 +65,7 @@ def test_of_three_new_datasets_two_end_well_and_the_broken_one_says_what_is_wron
 
     # One at a time, and the failure held up nobody.
     spans = sorted((run["startTime"], run["endTime"]) for run in runs.values())
-    assert all(ended <= began for (_, ended), (began, _) in zip(spans, spans[1:]))
+    assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(spans))
     assert runs["broken"]["endTime"] < spans[-1][0]
     trained = sorted(
         (step["startTime"], step["endTime"])
@@ -72,4 +74,4 @@ def test_of_three_new_datasets_two_end_well_and_the_broken_one_says_what_is_wron
         if step["stepKey"] in COSTLY and step["endTime"]
     )
     assert len(trained) == 2 * len(set(COSTLY) & set(assets))
-    assert all(ended <= began for (_, ended), (began, _) in zip(trained, trained[1:]))
+    assert all(ended <= began for (_, ended), (began, _) in itertools.pairwise(trained))
