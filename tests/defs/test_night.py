@@ -32,7 +32,7 @@ def next_night(served, seen) -> tuple[str, list[str]]:
     return run["status"], served.log_lines(run["runId"])
 
 
-def test_the_first_night_computes_the_next_finds_nothing_and_one_after_new_data_computes_again(served, capsys):
+def test_the_first_night_computes_the_next_finds_nothing_and_one_after_new_data_computes_again(served, record_property):
     seen = set()
     status, lines = next_night(served, seen)
     first, store = lines, Store(served.root / "data")
@@ -54,8 +54,7 @@ def test_the_first_night_computes_the_next_finds_nothing_and_one_after_new_data_
     assert third[0] == "SUCCESS"
     assert "raw_reviews[shop]" in third[1][-1]
 
+    for number, lines in enumerate((first, second[1], third[1]), start=1):
+        record_property(f"night {number}", lines[-1])
     ticks = served.ticks("catalog_refresh")
     assert {tick["status"] for tick in ticks} <= {"SUCCESS", "SKIPPED", "STARTED"}
-    with capsys.disabled():
-        print(f"\nfirst night:  {first[-1]}\nsecond night: {second[1][-1]}\nthird night:  {third[1][-1]}")
-        print(*sorted({f"tick skipped: {tick['skipReason']}" for tick in ticks if tick["skipReason"]}), sep="\n")
