@@ -1,4 +1,4 @@
-"""Takes the pictures of the README: the graph, an asset with its plot, and a finished run, as the Dagster UI shows them.
+"""Takes the pictures of the README in the Dagster UI: the graph, an asset with its plot, and a finished run.
 
     pip install -e ".[docs]"
     python tools/screenshots.py [--root ROOT] [--dataset sample] [--browser /usr/bin/chromium] [--out docs/images]
