@@ -50,7 +50,10 @@ fuzz: $(STAMP) ## 10,000 damaged files for each reader (about half an hour)
 	@MMSRA_FUZZ=10000 $(BIN)/pytest -q tests/interactions/test_fuzz_readers.py
 
 slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
-	@$(BIN)/pytest -q -m "slow and not gpu"
+	@$(BIN)/pytest -q -m "slow and not gpu and not live"
+
+live: $(STAMP) ## In `dagster dev`: three nights, a minute each, and a backfill of everything for three data sets
+	@$(BIN)/pytest -q -m live
 
 gpu: $(STAMP) ## Checks that need a CUDA device
 	@$(BIN)/pytest -q -m gpu

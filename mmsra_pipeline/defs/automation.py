@@ -5,6 +5,7 @@ look at what is there.
 """
 
 import dagster as dg
+from pydantic import Field
 
 from mmsra_pipeline.config_operation import AutomationConfig
 from mmsra_pipeline.datasets import list_datasets
@@ -21,6 +22,16 @@ QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.Dagste
 UNFINISHED = [*QUEUED, dg.DagsterRunStatus.STARTED]
 
 
+class RefreshOptions(dg.Config):  # type: ignore[misc]  # Dagster's class is of type Any here
+    """What one run of `catalog_refresh` does, as the launchpad shows it. Settings of stages are in the config file."""
+
+    dataset: str = Field("", description="Only this data set. Empty: all that the datasets folder describes.")
+    trainings: bool = Field(
+        False, description="Also renew the trained adapters that are stale, as `mmsra refresh` does. Can take hours."
+    )
+    dry_run: bool = Field(False, description="Compute nothing; the log says what is stale, and why.")
+
+
 def sensor_status(settings: AutomationConfig) -> dg.DefaultSensorStatus:
     """Give how a sensor begins, until somebody starts or stops it in the UI."""
     return dg.DefaultSensorStatus.RUNNING if settings.enabled else dg.DefaultSensorStatus.STOPPED
@@ -34,25 +45,35 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
             max_retries=settings.retries, delay=settings.retry_seconds, backoff=dg.Backoff.EXPONENTIAL
         )
     )
-    def refresh_cheap_part(context: dg.OpExecutionContext) -> None:
-        """Materialize what is stale of all data sets, but for trainings, with the adapters there are."""
+    def refresh_cheap_part(context: dg.OpExecutionContext, config: RefreshOptions) -> None:
+        """Materialize what is stale; unless the launchpad says otherwise of all data sets, but for trainings."""
         from mmsra_pipeline.defs.refresh import refresh
 
         try:
-            outcome = refresh(context.instance, find_paths(), leave_out=frozenset(COSTLY))
+            outcome = refresh(
+                context.instance,
+                find_paths(),
+                dataset=config.dataset or None,
+                dry_run=config.dry_run,
+                leave_out=frozenset() if config.trainings else frozenset(COSTLY),
+            )
         except RefreshBusyError as busy:
             context.log.info(f"skipped: {busy}")
             return
         except MmsraError as error:
             raise dg.Failure(str(error), allow_retries=isinstance(error, StorageError)) from None
         made = ", ".join(map(str, outcome.materialized)) or "nothing"
-        context.log.info(f"materialized: {made}" if outcome.stale or outcome.failures else "nothing was stale")
+        told = f"materialized: {made}" if outcome.stale or outcome.failures else "nothing was stale"
+        if config.dry_run and outcome.stale:
+            told = "\n".join(f"stale: {entry}: {'; '.join(entry.reasons)}" for entry in outcome.stale)
+        context.log.info(told)
         if outcome.failures:
             text = "\n".join(f"dataset {failure.partition}: {failure.text}" for failure in outcome.failures)
             raise dg.Failure(text, allow_retries=any(failure.may_pass for failure in outcome.failures))
 
     @dg.job(
-        description="Observe the sources and materialize what is stale, but for trainings. Those: `retrain`.",
+        description="Observe the sources and materialize what is stale, but for trainings. Those: `retrain`, or the "
+        "option `trainings` of a run.",
         executor_def=dg.in_process_executor,
         tags={"dagster/max_retries": str(settings.retries)},  # of runs whose process died; the op retries the others
     )
@@ -64,13 +85,20 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
 
 
 def refresh_schedule(settings: AutomationConfig, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Give the schedule of the job."""
+    """Give the schedule of the job. A night that is not over when the next one comes is not started again."""
+
+    def tonight(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        wanted = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
+        before = context.instance.get_runs(wanted, limit=1)
+        return dg.SkipReason(f"{job.name} of run {before[0].run_id} has not ended yet") if before else dg.RunRequest()
+
     on, off = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
     return dg.ScheduleDefinition(
         name="catalog_refresh",
         job=job,
         cron_schedule=settings.cron,
         execution_timezone=settings.timezone,
+        execution_fn=tonight,
         default_status=on if settings.enabled else off,
         description="Every night: bring data, pictures, keywords, neighbors and recommendations up to date.",
     )
@@ -160,5 +188,6 @@ def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
         "dataset": run.tags.get("dagster/partition"),
         "run_id": run.run_id,
         "errors": told or [context.failure_event.message],
+        "owner": loaded_config().automation.owner,
         "root": _root(),
     }

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SAMPLE_ROWS = 5
 CELL_CHARS = 100
+DIGITS = 6
 logger = logging.getLogger(__name__)
 
 
@@ -170,8 +171,8 @@ def _cell(value: Any) -> str | int | float | bool | None:
         found = str(value)
     if isinstance(found, list):
         found = ", ".join(str(entry) for entry in found)
-    if isinstance(found, float) and found != found:
-        return None
+    if isinstance(found, float):
+        return None if found != found else float(f"{found:.{DIGITS}g}")
     return found[:CELL_CHARS] if isinstance(found, str) else found
 
 
