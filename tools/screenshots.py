@@ -90,8 +90,8 @@ def graph(page: Page, address: str) -> None:
     """All assets in their groups."""
     page.goto(f"{address}/asset-groups")
     expect(page.get_by_text("6_evaluation").first).to_be_visible(timeout=PATIENCE)
-    page.get_by_role("button", name="config", exact=True).click(timeout=PATIENCE)
-    page.get_by_text("Expand all groups").click(timeout=PATIENCE)
+    page.get_by_role("button", name="settings", exact=True).click(timeout=PATIENCE)
+    page.get_by_role("menuitem", name="Expand all groups").click(timeout=PATIENCE)
     expect(page.get_by_text("first_stage_recall").first).to_be_visible(timeout=PATIENCE)
 
 

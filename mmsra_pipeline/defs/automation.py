@@ -22,7 +22,7 @@ QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.Dagste
 UNFINISHED = [*QUEUED, dg.DagsterRunStatus.STARTED]
 
 
-class RefreshOptions(dg.Config):  # type: ignore[misc]  # Dagster's class is of type Any here
+class RefreshOptions(dg.Config):
     """What one run of `catalog_refresh` does, as the launchpad shows it. Settings of stages are in the config file."""
 
     dataset: str = Field("", description="Only this data set. Empty: all that the datasets folder describes.")
