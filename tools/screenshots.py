@@ -103,8 +103,6 @@ def run(page: Page, address: str, run_id: str) -> None:
     """A finished run: how long each step took."""
     page.goto(f"{address}/runs/{run_id}")
     expect(page.get_by_text("RUN_SUCCESS").first).to_be_visible(timeout=PATIENCE)
-    page.get_by_role("button", name="unfold_more", exact=True).first.click(timeout=PATIENCE)  # the steps get all room
-    expect(page.get_by_text("recommender").first).to_be_visible(timeout=PATIENCE)
 
 
 def save(page: Page, file: Path, root: str) -> None:
