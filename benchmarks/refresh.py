@@ -65,6 +65,8 @@ WHOLE = {
     "sequences": "every user is cut into queries again",
     "sft_dataset": "prompts are drawn from all users and show keywords, texts and counts",
     "similar_users": "every query is searched for again",
+    "draft_keywords": "a fixed sample, from the cache; the model is loaded",
+    "first_stage_recall": "of all queries of the test split",
     "rankings": "every list is scored again: a prompt may show anything that changed",
     "recommendations": "every list is scored again: a prompt may show anything that changed",
     "metrics": "of all rankings",
