@@ -67,8 +67,8 @@ WHOLE = {
     "similar_users": "every query is searched for again",
     "draft_keywords": "a fixed sample, from the cache; the model is loaded",
     "first_stage_recall": "of all queries of the test split",
-    "rankings": "every list is scored again: a prompt may show anything that changed",
-    "recommendations": "every list is scored again: a prompt may show anything that changed",
+    "rankings": "every prompt is made anew; lists are scored again of which one changed",
+    "recommendations": "the new item is a candidate of everybody, so every list is scored again",
     "metrics": "of all rankings",
 }
 

@@ -29,6 +29,11 @@ class Paths:
         return self.root / "artifacts"
 
     @property
+    def scores(self) -> Path:
+        """Scores of candidates that later runs may take over; it may be deleted at any time."""
+        return self.artifacts / "scores"
+
+    @property
     def datasets(self) -> Path:
         """One YAML a dataset; each becomes a partition."""
         return self.root / "datasets"

@@ -16,7 +16,7 @@ from mmsra_pipeline.remote import NOTHING, Entry
 from mmsra_pipeline.store import Store
 
 HOUR = 3600.0
-OWN = frozenset({"work", "sources", "images", "mlflow"})
+OWN = frozenset({"work", "sources", "images", "mlflow", "scores"})
 """Kinds of artifacts whose folders are no versions."""
 COPY = "copy of what the object store does not have any more"
 

@@ -53,7 +53,7 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mater
 
     baselines = baseline_scores(candidates, queries, training, index, encoder, config.seed)
     autocast = config.recommendation.scoring_autocast
-    p = score_candidates(backbone, queries, candidates, prompts, stage.workdir(), autocast=autocast)
+    p = score_candidates(backbone, queries, candidates, prompts, stage.score_file(), autocast=autocast)
     ours = candidates.assign(row=OURS, p=p, **{SCORE: p})
 
     stage.write(Tables.RANKINGS, pd.concat([baselines, ours], ignore_index=True))

@@ -139,7 +139,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
         context_of_prompts,
         texts,
         stage.config.recommendations.top_n,
-        stage.workdir(),
+        stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,
     )
 

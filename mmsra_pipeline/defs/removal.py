@@ -53,7 +53,10 @@ def _places(paths: Paths, name: str) -> list[Path]:
     """What a data set has among the artifacts; of the stages alone, so that no name reaches another's."""
     work = paths.artifacts / "work"
     return [
-        *(paths.artifacts / kind / name for kind in (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots")),
+        *(
+            paths.artifacts / kind / name
+            for kind in (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots", paths.scores.name)
+        ),
         *sorted(work.glob(f"*/{name}")),
         *(work / f".{asset}.{name}.lock" for asset in COSTLY),
     ]

@@ -200,6 +200,10 @@ class Stage:
         """Give a folder for resumable work on what was read so far."""
         return self.artifacts.workdir(self.asset, self.dataset, self.fingerprint())
 
+    def score_file(self) -> Path:
+        """Give the file for scores of this asset, of which later runs take over what did not change."""
+        return self.paths.scores / self.dataset / f"{self.asset}.jsonl"
+
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """Wait until no other process trains: a run of the UI and a refresh would share the device.
