@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 export GOMP_SPINCOUNT ?= 1000
 export PYTHONWARNINGS := ignore
 
-.PHONY: help setup demo test check fast fuzz slow gpu ui bench clean
+.PHONY: help setup demo test check fast fuzz soak chaos slow gpu ui bench clean
 
 help: ## What there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -48,6 +48,12 @@ fast: $(STAMP) ## Tests that take no more than seconds each
 
 fuzz: $(STAMP) ## 10,000 damaged files for each reader (about half an hour)
 	@MMSRA_FUZZ=10000 $(BIN)/pytest -q tests/interactions/test_fuzz_readers.py
+
+soak: $(STAMP) ## 30 nights with kills, full disks, two at once, then compared with a run from nothing (N=30)
+	@PYTHONPATH=tests:. $(BIN)/python -m endurance.soak --nights $(or $(N),30)
+
+chaos: $(STAMP) ## Kills at random instants over full runs of the tiny store (N=200)
+	@PYTHONPATH=tests:. $(BIN)/python -m endurance.chaos --kills $(or $(N),200)
 
 slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
 	@$(BIN)/pytest -q -m "slow and not gpu and not live"

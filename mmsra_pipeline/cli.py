@@ -34,15 +34,18 @@ def main() -> None:
 def refresh(
     dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set; else all.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is stale, and why.")] = False,
+    nightly: Annotated[bool, typer.Option("--nightly", help="Leave trainings out, as the schedule does.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Materialize what is stale, through Dagster, and say why."""
     from mmsra_pipeline.defs.instance import open_instance
+    from mmsra_pipeline.defs.jobs import COSTLY
     from mmsra_pipeline.defs.refresh import refresh as refresh_stale
 
     paths = find_paths()
     with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
-        outcome = refresh_stale(instance, paths, dataset=dataset, dry_run=dry_run)
+        left_out = COSTLY if nightly else ()
+        outcome = refresh_stale(instance, paths, dataset=dataset, dry_run=dry_run, leave_out=left_out)
     if as_json:
         stale = [{"asset": s.asset, "partition": s.partition, "reasons": list(s.reasons)} for s in outcome.stale]
         made = [{"asset": m.asset, "partition": m.partition} for m in outcome.materialized]

@@ -228,6 +228,14 @@ def test_dataset_remove_drops_what_is_its_own_and_says_what(mmsra, shop, paths):
     assert artifacts.has("backbone", "shop")
 
 
+def test_a_nightly_refresh_leaves_out_trainings_and_what_cannot_be_made_without_them(mmsra, shop):
+    code, out, _ = mmsra("refresh", "--dataset", "shop", "--nightly", "--dry-run", "--json")
+    assert code == 0
+    assert {entry["asset"] for entry in json.loads(out)["stale"]} == {
+        "raw_reviews", "interactions", "sequences", "item_text", "item_images", "cooccurrence_neighbors",
+    }  # fmt: skip
+
+
 def test_refresh_as_json_prints_the_json_and_nothing_else_on_stdout(mmsra, shop):
     code, out, _ = mmsra("refresh", "--dataset", "shop", "--dry-run", "--json")
     found = json.loads(out)

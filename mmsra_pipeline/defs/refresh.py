@@ -22,7 +22,7 @@ from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.refresh_report import Account, report_refresh
 from mmsra_pipeline.defs.settings import loaded_config
 from mmsra_pipeline.defs.staleness import Stale, asset_names, next_wave, stale_assets
-from mmsra_pipeline.disk import check_free
+from mmsra_pipeline.disk import check_free, told_plainly
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.file_hashes import FileHashes
 from mmsra_pipeline.leftovers import sweep_all
@@ -77,25 +77,26 @@ def refresh(
     Raises:
         ConfigError: if ``dataset`` is not described.
         RefreshBusyError: if another refresh is at work.
-        NoSpaceError: if there is too little free space to begin.
+        NoSpaceError: if there is too little free space to begin, or none to go on.
     """
     if definitions is None:
         from mmsra_pipeline.definitions import defs
 
         definitions = defs()
     names = [load_dataset(paths.datasets, dataset).name] if dataset else list_datasets(paths.datasets)
-    add_partitions(instance, names)
-    worker = _Refresh(instance, paths, definitions, leave_out)
     outcome = Outcome()
-    if dry_run:
-        for name in names:
-            worker.examine(name, outcome)
-        return outcome
-    with only_refresh(instance, paths):
-        sweep_all(paths)
-        check_free(paths.root, loaded_config().retention.min_free_gb, "a refresh")
-        for name in names:
-            worker.bring_up_to_date(worker.examine(name, outcome), outcome)
+    with told_plainly(paths.root, "the refresh"):
+        add_partitions(instance, names)
+        worker = _Refresh(instance, paths, definitions, leave_out)
+        if dry_run:
+            for name in names:
+                worker.examine(name, outcome)
+            return outcome
+        with only_refresh(instance, paths):
+            sweep_all(paths)
+            check_free(paths.root, loaded_config().retention.min_free_gb, "a refresh")
+            for name in names:
+                worker.bring_up_to_date(worker.examine(name, outcome), outcome)
     return outcome
 
 

@@ -1,5 +1,6 @@
 """Tunes the summarizer by GRPO (sec. 3.3). The only module that knows TRL's trainer and its reward protocol."""
 
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,22 @@ class RewardTerm:
         return [float(value) for value in values]
 
 
+class _PlannedTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is not typed here
+    """A GRPOTrainer to which all steps are one epoch.
+
+    TRL forgets the order of items with the process that drew it, and does one step more where it goes on from the
+    checkpoint of the last one. Over one planned epoch a tuning that goes on does the steps that were left, no others.
+    """
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """Give the rows of all steps, in the order in which TRL goes over them epoch after epoch."""
+        epoch = super()._get_train_sampler(dataset)
+        if not len(epoch):  # fewer items than one step takes: TRL says so
+            return epoch
+        rows = itertools.chain.from_iterable(iter(epoch) for _ in itertools.count())
+        return list(itertools.islice(rows, self.args.max_steps * self.args.generation_batch_size))
+
+
 def tune_summarizer(
     backbone: Backbone,
     items: pd.DataFrame,
@@ -81,7 +98,8 @@ def tune_summarizer(
     workdir: Path,
     tracker: Tracker,
 ) -> GrpoResult:
-    """Tune an adapter that writes keywords of a higher reward. A stopped tuning goes on from its last checkpoint.
+    """Tune an adapter that writes keywords of a higher reward. A stopped tuning goes on from its last checkpoint
+    and ends with the weights that it would have had without the stop.
 
     Args:
         backbone: the aligned model; is given the adapter.
@@ -107,7 +125,7 @@ def tune_summarizer(
     scorer = SummaryScorer(backbone, model, sentences, config, shown)
     terms = _terms(grpo, scorer)
     logged = LOGGED | {f"rewards/{name}/mean": name for name in terms}
-    trainer = GRPOTrainer(
+    trainer = _PlannedTrainer(
         model=model,
         processing_class=backbone.processor,
         reward_funcs=[RewardTerm(name, term, config) for name, (term, _) in terms.items()],

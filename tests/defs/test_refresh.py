@@ -1,5 +1,6 @@
 """Refreshing through a real instance and store, with two small assets in place of the real ones."""
 
+import resource
 import subprocess
 import time
 
@@ -51,6 +52,22 @@ def test_an_output_that_changed_is_followed_in_a_second_run(instance, paths, sho
     shop.write_text("user_id,item_id\nu1,i1\nu2,i2\n")
     assert refresh(instance, paths, definitions=definitions).materialized == BOTH
     assert len(instance.get_runs()) == 3
+
+
+def test_a_refresh_that_finds_the_disk_full_says_so_and_the_next_one_does_what_is_left(
+    instance, paths, shop, definitions
+):
+    refresh(instance, paths, definitions=definitions)
+    shop.write_text("user_id,item_id\nu1,i1\nu2,i2\n")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))  # Dagster's databases are larger
+    try:
+        with pytest.raises(NoSpaceError, match=r"the disk or quota of .* is full"):
+            refresh(instance, paths, definitions=definitions)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert refresh(instance, paths, definitions=definitions).materialized == BOTH
+    assert [run for run in instance.get_runs() if not run.is_finished] == []
 
 
 def test_a_table_that_was_deleted_is_made_again_and_stops_there(instance, paths, shop, definitions):
