@@ -73,5 +73,5 @@ bench: $(STAMP) ## Ratios against named alternatives
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## Remove what the pipeline made, not the environment
-	rm -rf data artifacts mlflow.db mlruns
+	rm -rf data artifacts mlflow.db .mlflow.db.lock mlruns
 	find dagster_home -mindepth 1 ! -name dagster.yaml -delete
