@@ -56,7 +56,10 @@ chaos: $(STAMP) ## Kills at random instants over full runs of the tiny store (N=
 	@PYTHONPATH=tests:. $(BIN)/python -m endurance.chaos --kills $(or $(N),200)
 
 slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
-	@$(BIN)/pytest -q -m "slow and not gpu"
+	@$(BIN)/pytest -q -m "slow and not gpu and not live"
+
+live: $(STAMP) ## In `dagster dev`: three nights, a minute each, and a backfill of everything for three data sets
+	@$(BIN)/pytest -q -m live
 
 gpu: $(STAMP) ## Checks that need a CUDA device
 	@$(BIN)/pytest -q -m gpu
@@ -70,5 +73,5 @@ bench: $(STAMP) ## Ratios against named alternatives
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## Remove what the pipeline made, not the environment
-	rm -rf data artifacts mlflow.db mlruns
+	rm -rf data artifacts mlflow.db .mlflow.db.lock mlruns
 	find dagster_home -mindepth 1 ! -name dagster.yaml -delete

@@ -65,8 +65,10 @@ WHOLE = {
     "sequences": "every user is cut into queries again",
     "sft_dataset": "prompts are drawn from all users and show keywords, texts and counts",
     "similar_users": "every query is searched for again",
-    "rankings": "every list is scored again: a prompt may show anything that changed",
-    "recommendations": "every list is scored again: a prompt may show anything that changed",
+    "draft_keywords": "a fixed sample, from the cache; the model is loaded",
+    "first_stage_recall": "of all queries of the test split",
+    "rankings": "every prompt is made anew; lists are scored again of which one changed",
+    "recommendations": "the new item is a candidate of everybody, so every list is scored again",
     "metrics": "of all rankings",
 }
 

@@ -165,7 +165,7 @@ def dataset_add(
 
     paths = find_paths()
     spec = DatasetSpec(name=name, format=kind, path=path, options=_options(option or []))  # type: ignore[arg-type]  # checked when written
-    file = write_dataset(paths.datasets, spec)
+    file = write_dataset(paths.datasets, spec, paths.remote)
     with open_instance(paths) as instance:
         add_partitions(instance, [name])
     typer.echo(f"{file} written. Next: mmsra refresh --dataset {name}")
@@ -175,16 +175,16 @@ def dataset_add(
 def dataset_list() -> None:
     """List the data sets and how far each is made."""
     from mmsra_pipeline.datasets import list_datasets, load_dataset
+    from mmsra_pipeline.store import Store
 
-    paths = find_paths()
-    rows = []
+    paths, rows = find_paths(), []
     for name in list_datasets(paths.datasets):
         try:
             spec = load_dataset(paths.datasets, name)
-            rows.append([name, spec.format, str(spec.path or ""), str(len(list(paths.data.glob(f"*/{name}/current"))))])
+            rows.append([name, spec.format, str(spec.path or ""), str(len(Store.of(paths).tables(name)))])
         except MmsraError as error:
             rows.append([name, "broken", str(error), ""])
-    print_rows(f"Data sets in {paths.datasets}", ["name", "format", "path", "tables"], rows)
+    print_rows(f"Data sets in {paths.remote.address(paths.datasets)}", ["name", "format", "path", "tables"], rows)
 
 
 @dataset_commands.command("remove")
@@ -206,7 +206,7 @@ def backbone_build() -> None:
     from mmsra_pipeline.backbone.embedded import backbone_info, embedded_folder
     from mmsra_pipeline.config_files import load_config
 
-    artifacts = Artifacts(find_paths().artifacts)
+    artifacts = Artifacts.of(find_paths())
     with log_to_stderr():
         embedded_folder(artifacts, load_config().backbone.image_side)
     print_json(backbone_info(artifacts))
@@ -218,7 +218,7 @@ def backbone_show() -> None:
     from mmsra_pipeline.artifacts import Artifacts
     from mmsra_pipeline.backbone.embedded import KIND, NAME, backbone_info
 
-    artifacts = Artifacts(find_paths().artifacts)
+    artifacts = Artifacts.of(find_paths())
     if not artifacts.has(KIND, NAME):
         raise DataError("the embedded backbone is not built yet. Run `mmsra backbone build`.")
     print_json(backbone_info(artifacts))

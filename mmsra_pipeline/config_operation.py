@@ -39,6 +39,8 @@ class AutomationConfig(Section):
     keyword_drift: Annotated[float, Field(gt=0, le=1)] = 0.2
     """A retraining is due when this share of the items have other keywords than when the recommender was trained."""
     alert: AlertConfig = AlertConfig()
+    owner: Annotated[str, Field(pattern=r"^(team:[\w.-]+|[^\s@:]+@[^\s@]+)$")] = "team:recommendations"
+    """Of the assets, as the UI and alerts name it: a team (team:NAME) or an e-mail address."""
 
     @field_validator("timezone")
     @classmethod

@@ -12,7 +12,8 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, ValidationError
 from mmsra_pipeline.config import Section
 from mmsra_pipeline.config_files import describe_validation, read_yaml
 from mmsra_pipeline.errors import ConfigError
-from mmsra_pipeline.files import clean_name, write_atomically
+from mmsra_pipeline.files import clean_name
+from mmsra_pipeline.remote import NOTHING, Remote
 
 Format = Literal["sample", "tables", "microlens", "amazon-2014", "amazon-2018", "amazon-2023"]
 FORMATS: tuple[str, ...] = get_args(Format)
@@ -133,7 +134,7 @@ def load_dataset(folder: Path, name: str) -> DatasetSpec:
     return spec
 
 
-def write_dataset(folder: Path, spec: DatasetSpec) -> Path:
+def write_dataset(folder: Path, spec: DatasetSpec, remote: Remote = NOTHING) -> Path:
     """Describe a new data set in ``folder`` and give the file.
 
     Raises:
@@ -153,11 +154,11 @@ def write_dataset(folder: Path, spec: DatasetSpec) -> Path:
             raise ConfigError(f"dataset {spec.name!r}: path: {source} is not a folder. Correct the path.")
         settings["path"] = _portable(source, folder.resolve())
     text = yaml.safe_dump(settings | spec.options, sort_keys=False, allow_unicode=True)
-    write_atomically(file, text.encode())
+    remote.write(file, text.encode())
     return file
 
 
-def remove_dataset(folder: Path, name: str) -> Path:
+def remove_dataset(folder: Path, name: str, remote: Remote = NOTHING) -> Path:
     """Drop the description of a data set and give the file that was. Source files and made tables stay.
 
     Raises:
@@ -166,6 +167,7 @@ def remove_dataset(folder: Path, name: str) -> Path:
     file = folder / f"{clean_name(name)}.yaml"
     if not file.is_file():
         raise ConfigError(_unknown(folder, name))
+    remote.delete(file)
     file.unlink()
     return file
 

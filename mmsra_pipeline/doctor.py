@@ -38,7 +38,7 @@ def examine() -> list[Finding]:
     """Look at versions, device, disk, memory, settings, weights, the instance and the data sets."""
     paths = find_paths()
     looks: list[Callable[[Paths], Iterator[Finding]]] = [
-        _versions, _device, _disk, _memory, _settings, _weights, _instance, _datasets,
+        _versions, _device, _root, _disk, _memory, _settings, _weights, _instance, _datasets,
     ]  # fmt: skip
     return [finding for look in looks for finding in look(paths)]
 
@@ -86,7 +86,7 @@ def _rejects(paths: Paths, name: str) -> Iterator[Finding]:
 def _without(paths: Paths, name: str) -> Iterator[Finding]:
     from mmsra_pipeline.store import Store
 
-    store = Store(paths.data)
+    store = Store.of(paths)
     for table, flaw, said in (
         (Tables.ITEM_TEXT, "text = ''", "have no text"),
         (Tables.ITEM_IMAGES, "status <> 'ok'", "have no usable picture"),
@@ -159,6 +159,18 @@ def _device(_paths: Paths) -> Iterator[Finding]:
         yield Finding("ok", "device", f"CPU, {cores} cores, {torch.get_num_threads()} threads; no CUDA device")
 
 
+def _root(paths: Paths) -> Iterator[Finding]:
+    where = paths.remote.address(paths.root)
+    yield Finding("ok", "root", f"{where}, mirrored in {paths.root}" if paths.remote.is_store else where)
+    if paths.remote.is_store and "DAGSTER_HOME" not in os.environ:
+        yield Finding(
+            "note",
+            "dagster",
+            f"what was computed when is known in {paths.dagster_home} alone, a folder of the mirror",
+            "Set DAGSTER_HOME to a folder that is kept; for several machines one with Postgres storage.",
+        )
+
+
 def _disk(paths: Paths) -> Iterator[Finding]:
     free = shutil.disk_usage(paths.root).free / 2**30
     mend = f"Free {FREE_DISK_GB} GB, or set MMSRA_ROOT to a folder on a larger disk." if free < FREE_DISK_GB else ""
@@ -196,7 +208,7 @@ def _weights(paths: Paths) -> Iterator[Finding]:
             yield Finding("missing", source.package, str(error))
         else:
             yield Finding("ok", source.package, f"weights as pinned; licence: {source.licence}")
-    built = Artifacts(paths.artifacts).has("backbone", "embedded")
+    built = Artifacts.of(paths).has("backbone", "embedded")
     yield Finding("ok", "backbone", "built" if built else "not built yet; the first refresh builds it")
 
 

@@ -13,6 +13,10 @@ class DataError(MmsraError):
     """Input data cannot be used as they are."""
 
 
+class StorageError(MmsraError):
+    """The object store of the root did not answer, or refused; it may do so the next time."""
+
+
 class NoSpaceError(MmsraError):
     """There is too little free space to begin."""
 

@@ -81,6 +81,12 @@ def _this_process(pid: int) -> str:
     return f"{pid}-{secrets.token_hex(4)}"
 
 
+def sync_file(file: Path) -> None:
+    """Make what was written to a file by others survive a loss of power."""
+    with file.open("rb") as handle:
+        os.fsync(handle.fileno())
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in ``folder`` survive a loss of power."""
     handle = os.open(folder, os.O_RDONLY)

@@ -1,19 +1,22 @@
-"""Where things lie below the project's root."""
+"""Where things lie below the project's root: a local folder, or an object store with a folder that mirrors it here."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.remote import NOTHING, Remote
 
 ROOT_VARIABLE = "MMSRA_ROOT"
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The folders of one installation. Nothing is written outside ``root``."""
+    """The folders of one installation. Nothing is written outside ``root``, but for the object store behind it."""
 
     root: Path
+    remote: Remote = NOTHING
+    """What stands behind ``root``, if that mirrors an object store."""
 
     @property
     def data(self) -> Path:
@@ -24,6 +27,11 @@ class Paths:
     def artifacts(self) -> Path:
         """Images, adapters, checkpoints, the backbone."""
         return self.root / "artifacts"
+
+    @property
+    def scores(self) -> Path:
+        """Scores of candidates that later runs may take over; it may be deleted at any time."""
+        return self.artifacts / "scores"
 
     @property
     def datasets(self) -> Path:
@@ -49,13 +57,20 @@ class Paths:
 def find_paths() -> Paths:
     """Give the root: ``$MMSRA_ROOT``, else the nearest folder upwards that has a workspace.yaml.
 
+    Of a root in an object store the descriptions of data sets are brought here; the rest comes when it is wanted.
+
     Raises:
-        ConfigError: if neither leads to a folder.
+        ConfigError: if neither leads to a folder, or the object store that it names cannot be used.
+        StorageError: if the object store does not answer.
     """
     named = os.environ.get(ROOT_VARIABLE)
     if named:
         if "://" in named:
-            raise ConfigError(f"{ROOT_VARIABLE}={named}: object stores are not supported yet. Name a local folder.")
+            from mmsra_pipeline.object_store_root import open_root
+
+            paths = Paths(*open_root(named, ROOT_VARIABLE))
+            paths.remote.mirror(paths.datasets)
+            return paths
         root = Path(named).expanduser().resolve()
         root.mkdir(parents=True, exist_ok=True)
         return Paths(root)

@@ -55,12 +55,12 @@ def stored(paths: Paths, table: str, dataset: str) -> Any:
     if table not in known:
         raise ConfigError(f"table {table!r} does not exist. Choose one of: {', '.join(known)}.")
     load_dataset(paths.datasets, dataset)
-    return Store(paths.data).read(table, dataset)
+    return Store.of(paths).read(table, dataset)
 
 
 def stored_or_none(paths: Paths, table: str, dataset: str) -> Any | None:
     """Give the rows of a table of a data set; None if it was not made yet. As ``stored`` otherwise."""
-    return stored(paths, table, dataset) if Store(paths.data).has(table, dataset) else None
+    return stored(paths, table, dataset) if Store.of(paths).has(table, dataset) else None
 
 
 def reject_counts(paths: Paths, dataset: str) -> Any:
@@ -69,7 +69,7 @@ def reject_counts(paths: Paths, dataset: str) -> Any:
     Raises:
         MissingInputError: if the data set was not read yet.
     """
-    store = Store(paths.data)
+    store = Store.of(paths)
     rejects = store.current(Tables.REJECTS, dataset).path
     with store.duckdb() as connection:
         return connection.execute(

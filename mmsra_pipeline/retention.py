@@ -7,7 +7,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,8 @@ class Removable:
     path: Path
     why: str
     bytes: int
+    stored: bool = False
+    """Whether the object store behind the folder has it, and loses it too."""
 
 
 def removable_files(paths: Paths, config: RetentionConfig, *, used_configs: Collection[str]) -> list[Removable]:
@@ -43,16 +45,31 @@ def removable_files(paths: Paths, config: RetentionConfig, *, used_configs: Coll
         config: the rules.
         used_configs: names of stored configurations that materializations point to.
     """
+    if paths.remote.is_store:
+        return _of_a_mirror(paths, config, used_configs)
     found = [
         *_temporary(paths),
-        *((path, "old version of a table") for path in _old_slices(Store(paths.data), config.versions)),
-        *((path, "old version of an artifact") for path in _old_artifacts(Artifacts(paths.artifacts), config.versions)),
+        *((path, "old version of a table") for path in _old_slices(Store.of(paths), config.versions)),
+        *((path, "old version of an artifact") for path in _old_artifacts(Artifacts.of(paths), config.versions)),
         *_work(paths, config),
         *((path, "plot of no table") for path in _plots(paths)),
         *((path, "configuration of no materialization") for path in _configs(paths, used_configs)),
     ]
+    return _aged(found, config)
+
+
+def _aged(found: Iterable[tuple[Path, str]], config: RetentionConfig) -> list[Removable]:
     aged = [(path, why) for path, why in found if why == LEFT or not within_grace(path, config)]
     return [Removable(path, why, size(path)) for path, why in aged]
+
+
+def _of_a_mirror(paths: Paths, config: RetentionConfig, used_configs: Collection[str]) -> list[Removable]:
+    """What is of this machine alone, by the clock here; and what the object store has."""
+    from mmsra_pipeline.retention_store import old_objects
+
+    own = _aged([*_temporary(paths), *_work(paths, config)], config)
+    old = old_objects(paths, config, used_configs)
+    return own + [Removable(one.entry.path, one.why, one.entry.bytes, stored=not one.only_here) for one in old]
 
 
 def within_grace(path: Path, config: RetentionConfig) -> bool:
@@ -90,8 +107,8 @@ def _temporary(paths: Paths) -> Iterator[tuple[Path, str]]:
 def _old_slices(store: Store, kept: int) -> Iterator[Path]:
     for pointer in sorted(store.root.glob("*/*/current")):
         table, dataset = pointer.parent.parent.name, pointer.parent.name
-        needed = {store.current(table, dataset).version, *store.pinned(table, dataset)}
-        old = [path for path in store.versions(table, dataset) if path.stem not in needed]
+        needed = store.needed(table, dataset)
+        old = [entry.path for entry in store.versions(table, dataset) if entry.path.stem not in needed]
         yield from old[kept:]
 
 
@@ -106,7 +123,7 @@ def _old_artifacts(artifacts: Artifacts, kept: int) -> Iterator[Path]:
 def _work(paths: Paths, config: RetentionConfig) -> Iterator[tuple[Path, str]]:
     """Folders of work that has ended, or that nobody went on with."""
     abandoned = time.time() - config.work_days * DAY
-    store = Store(paths.data)
+    store = Store.of(paths)
     for folder in sorted((paths.artifacts / WORK).glob("*/*/*")):
         asset, dataset = folder.parent.parent.name, folder.parent.name
         if not folder.is_dir() or is_locked(paths.artifacts / WORK / f".{asset}.{dataset}.lock"):
@@ -119,7 +136,7 @@ def _work(paths: Paths, config: RetentionConfig) -> Iterator[tuple[Path, str]]:
 
 
 def _plots(paths: Paths) -> Iterator[Path]:
-    store = Store(paths.data)
+    store = Store.of(paths)
     for path in sorted((paths.artifacts / "plots").glob("*/*.png")):
         if not store.has(path.stem, path.parent.name):
             yield path

@@ -11,16 +11,13 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlparse
 
 from mmsra_pipeline.errors import MmsraError
-from mmsra_pipeline.files import temporary_folder
-from mmsra_pipeline.locks import locked
+from mmsra_pipeline.mlflow_database import make_database
 
 EXPERIMENT = "mmsra"
 DAGSTER_RUN = "dagster_run_id"
 LEVEL, RUN = "mmsra_level", "dagster run"
 PARENT = "mlflow.parentRunId"
 DELETED_AT_ONCE = 100
-SQLITE = "sqlite:///"
-DATABASE_LOCK = ".mlflow.lock"
 
 
 class Tracker(Protocol):
@@ -77,11 +74,7 @@ def mlflow_run(uri: str, name: str, tags: Mapping[str, str], artifacts: Path) ->
 
     All that share the tag ``DAGSTER_RUN`` are nested in one run, which stands for that run of Dagster.
     """
-    import mlflow  # 4 s: only when a run is really opened
-
-    with locked(artifacts / DATABASE_LOCK, "MLflow's database"):
-        _make_database(uri)
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    client = _client(uri)
     experiment_id = _experiment(client, artifacts)
     parent = _parent(client, experiment_id, tags) if tags.get(DAGSTER_RUN) else None
     nested = {PARENT: parent.info.run_id} if parent else {}
@@ -104,10 +97,9 @@ def annotate(
     uri: str, run_id: str, *, metrics: Mapping[str, float], tags: Mapping[str, str], files: Iterable[Path]
 ) -> None:
     """Add what is known only once an MLflow run has ended: measures, tags, files."""
-    import mlflow
     from mlflow.entities import RunTag
 
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    client = _client(uri)
     MlflowTracker(client, run_id).log_metrics(metrics, step=0)
     client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     for file in files:
@@ -129,9 +121,7 @@ def runs_before(uri: str, moment: float) -> list[OldRun]:
 
     A run whose process was killed never ends here.
     """
-    import mlflow
-
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    client = _client(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return []
@@ -147,9 +137,7 @@ def runs_before(uri: str, moment: float) -> list[OldRun]:
 
 def delete_runs(uri: str, run_ids: Sequence[str]) -> None:
     """Remove runs for good, with their files."""
-    import mlflow
-
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    client = _client(uri)
     for run_id in run_ids:
         client.delete_run(run_id)  # only marks it
     for start in range(0, len(run_ids), DELETED_AT_ONCE):
@@ -160,25 +148,15 @@ def delete_runs(uri: str, run_ids: Sequence[str]) -> None:
             raise MmsraError(f"`mlflow gc` failed: {done.stderr.decode(errors='replace').strip()[-500:]}")
 
 
+def _client(uri: str) -> Any:
+    import mlflow  # 4 s: only when it is really asked
+
+    make_database(uri)
+    return mlflow.MlflowClient(tracking_uri=uri)
+
+
 def _local(uri: str) -> Path | None:
     return Path(unquote(urlparse(uri).path)).parent if uri.startswith("file:") else None
-
-
-def _make_database(uri: str) -> None:
-    """Make the SQLite file of a store that is not there yet, all of it or nothing.
-
-    MLflow makes its tables in some fifty steps and cannot go on from the middle of them: a kill there would make every
-    later training fail.
-    """
-    import mlflow
-
-    path = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or "?" in uri or path.exists():
-        return
-    with temporary_folder(path.parent) as folder:
-        building = folder / path.name
-        mlflow.MlflowClient(tracking_uri=f"{SQLITE}{building}").search_experiments(max_results=1)
-        building.replace(path)
 
 
 def _experiment(client: Any, artifacts: Path) -> str:

@@ -6,6 +6,7 @@ import pytest
 from mmsra_pipeline.definitions import defs
 from mmsra_pipeline.defs.jobs import COSTLY
 from mmsra_pipeline.defs.settings import READS
+from mmsra_pipeline.defs.shown import STAGES, UPKEEP
 
 UPSTREAM = {
     "raw_reviews": {"source_files"},
@@ -62,9 +63,17 @@ def test_every_asset_is_partitioned_by_dataset_and_says_what_a_row_is(graph):
     for name, node in made(graph).items():
         assert node.partitions_def == dg.DynamicPartitionsDefinition(name="dataset"), name
         assert node.description, name
-        assert node.group_name != "default", name
+        assert node.owners == ["team:recommendations"], name
         assert node.kinds, name
         assert node.code_version, name
+
+
+def test_groups_sorted_by_name_are_in_the_order_of_the_flow(graph):
+    groups = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    assert [name.partition("_")[2] for name in sorted(groups)] == [*STAGES, UPKEEP]
+    for name, node in made(graph).items():
+        for parent in UPSTREAM[name]:
+            assert graph.get(dg.AssetKey(parent)).group_name <= node.group_name, (name, parent)
 
 
 def test_the_sources_are_observed_and_never_materialized(graph):

@@ -5,6 +5,7 @@ look at what is there.
 """
 
 import dagster as dg
+from pydantic import Field
 
 from mmsra_pipeline.config_operation import AutomationConfig
 from mmsra_pipeline.datasets import list_datasets
@@ -14,11 +15,21 @@ from mmsra_pipeline.defs.instance import RefreshBusyError
 from mmsra_pipeline.defs.jobs import COSTLY, RETRAIN, retrain
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.settings import loaded_config
-from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.errors import MmsraError, StorageError
 from mmsra_pipeline.paths import find_paths
 
 QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 UNFINISHED = [*QUEUED, dg.DagsterRunStatus.STARTED]
+
+
+class RefreshOptions(dg.Config):
+    """What one run of `catalog_refresh` does, as the launchpad shows it. Settings of stages are in the config file."""
+
+    dataset: str = Field("", description="Only this data set. Empty: all that the datasets folder describes.")
+    trainings: bool = Field(
+        False, description="Also renew the trained adapters that are stale, as `mmsra refresh` does. Can take hours."
+    )
+    dry_run: bool = Field(False, description="Compute nothing; the log says what is stale, and why.")
 
 
 def sensor_status(settings: AutomationConfig) -> dg.DefaultSensorStatus:
@@ -34,25 +45,35 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
             max_retries=settings.retries, delay=settings.retry_seconds, backoff=dg.Backoff.EXPONENTIAL
         )
     )
-    def refresh_cheap_part(context: dg.OpExecutionContext) -> None:
-        """Materialize what is stale of all data sets, but for trainings, with the adapters there are."""
+    def refresh_cheap_part(context: dg.OpExecutionContext, config: RefreshOptions) -> None:
+        """Materialize what is stale; unless the launchpad says otherwise of all data sets, but for trainings."""
         from mmsra_pipeline.defs.refresh import refresh
 
         try:
-            outcome = refresh(context.instance, find_paths(), leave_out=frozenset(COSTLY))
+            outcome = refresh(
+                context.instance,
+                find_paths(),
+                dataset=config.dataset or None,
+                dry_run=config.dry_run,
+                leave_out=frozenset() if config.trainings else frozenset(COSTLY),
+            )
         except RefreshBusyError as busy:
             context.log.info(f"skipped: {busy}")
             return
         except MmsraError as error:
-            raise dg.Failure(str(error), allow_retries=False) from None
+            raise dg.Failure(str(error), allow_retries=isinstance(error, StorageError)) from None
         made = ", ".join(map(str, outcome.materialized)) or "nothing"
-        context.log.info(f"materialized: {made}" if outcome.stale or outcome.failures else "nothing was stale")
+        told = f"materialized: {made}" if outcome.stale or outcome.failures else "nothing was stale"
+        if config.dry_run and outcome.stale:
+            told = "\n".join(f"stale: {entry}: {'; '.join(entry.reasons)}" for entry in outcome.stale)
+        context.log.info(told)
         if outcome.failures:
             text = "\n".join(f"dataset {failure.partition}: {failure.text}" for failure in outcome.failures)
             raise dg.Failure(text, allow_retries=any(failure.may_pass for failure in outcome.failures))
 
     @dg.job(
-        description="Observe the sources and materialize what is stale, but for trainings. Those: `retrain`.",
+        description="Observe the sources and materialize what is stale, but for trainings. Those: `retrain`, or the "
+        "option `trainings` of a run.",
         executor_def=dg.in_process_executor,
         tags={"dagster/max_retries": str(settings.retries)},  # of runs whose process died; the op retries the others
     )
@@ -64,13 +85,20 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
 
 
 def refresh_schedule(settings: AutomationConfig, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Give the schedule of the job."""
+    """Give the schedule of the job. A night that is not over when the next one comes is not started again."""
+
+    def tonight(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        wanted = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
+        before = context.instance.get_runs(wanted, limit=1)
+        return dg.SkipReason(f"{job.name} of run {before[0].run_id} has not ended yet") if before else dg.RunRequest()
+
     on, off = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
     return dg.ScheduleDefinition(
         name="catalog_refresh",
         job=job,
         cron_schedule=settings.cron,
         execution_timezone=settings.timezone,
+        execution_fn=tonight,
         default_status=on if settings.enabled else off,
         description="Every night: bring data, pictures, keywords, neighbors and recommendations up to date.",
     )
@@ -109,7 +137,7 @@ def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
 
     if context.repository_def is None:
         return dg.SkipReason("the definitions are not loaded")
-    graph, store = context.repository_def.asset_graph, Store(find_paths().data)
+    graph, store = context.repository_def.asset_graph, Store.of(find_paths())
     requests = []
     for name in context.instance.get_dynamic_partitions(str(datasets.name)):
         pin_what_the_training_saw(context.instance, store, name)
@@ -142,6 +170,11 @@ def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | Non
     return None
 
 
+def _root() -> str:
+    paths = find_paths()
+    return paths.remote.address(paths.root)
+
+
 def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
     """Give what is told of a run that failed."""
     from mmsra_pipeline.defs.failures import describe
@@ -155,5 +188,6 @@ def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
         "dataset": run.tags.get("dagster/partition"),
         "run_id": run.run_id,
         "errors": told or [context.failure_event.message],
-        "root": str(find_paths().root),
+        "owner": loaded_config().automation.owner,
+        "root": _root(),
     }

@@ -37,8 +37,10 @@ class Watched:
         """Give what ``measure`` gives of both slices; None if what the training saw is not there any more."""
         if self.then is None or self.now is None or self.then.slice == self.now.slice:
             return 0.0
-        files = {path.stem: path for path in store.versions(self.table, dataset)}
-        then, now = files.get(self.then.slice or ""), files.get(self.now.slice or "")
+        then, now = (
+            store.version(self.table, dataset, moment.slice) if moment.slice else None
+            for moment in (self.then, self.now)
+        )
         if then is None or now is None:
             return None
         with store.duckdb() as connection:

@@ -16,6 +16,7 @@ from mmsra_pipeline.defs.recommendation import (
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, sample_table
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.settings import code_version
+from mmsra_pipeline.defs.shown import GROUPS, OWNERS
 
 OURS = "mmsrarec"
 
@@ -23,7 +24,8 @@ OURS = "mmsrarec"
 @dg.asset(
     deps=[Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.USER_ENCODER, *PROMPT_TABLES],
     partitions_def=datasets,
-    group_name="evaluation",
+    group_name=GROUPS["evaluation"],
+    owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("rankings", 3),
 )
@@ -51,7 +53,7 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mater
 
     baselines = baseline_scores(candidates, queries, training, index, encoder, config.seed)
     autocast = config.recommendation.scoring_autocast
-    p = score_candidates(backbone, queries, candidates, prompts, stage.workdir(), autocast=autocast)
+    p = score_candidates(backbone, queries, candidates, prompts, stage.score_file(), autocast=autocast)
     ours = candidates.assign(row=OURS, p=p, **{SCORE: p})
 
     stage.write(Tables.RANKINGS, pd.concat([baselines, ours], ignore_index=True))
@@ -62,7 +64,8 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mater
 @dg.asset(
     deps=[Tables.USER_ENCODER, Tables.INTERACTIONS, Tables.SEQUENCES, Tables.ITEM_TEXT, Tables.ITEM_KEYWORDS],
     partitions_def=datasets,
-    group_name="evaluation",
+    group_name=GROUPS["evaluation"],
+    owners=OWNERS,
     kinds={"pandas"},
     code_version=code_version("first_stage_recall", 1),
 )
@@ -88,7 +91,8 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 @dg.asset(
     deps=[Tables.RANKINGS],
     partitions_def=datasets,
-    group_name="evaluation",
+    group_name=GROUPS["evaluation"],
+    owners=OWNERS,
     kinds={"pandas"},
     code_version=code_version("metrics", 1),
     check_specs=[dg.AssetCheckSpec("metrics_are_numbers", asset=Tables.METRICS, blocking=True)],

@@ -96,8 +96,9 @@ def only_refresh(instance: dg.DagsterInstance, paths: Paths) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            where = paths.remote.address(paths.root)
             raise RefreshBusyError(
-                f"another refresh is at work in {paths.root}. Wait until it has ended (the Dagster UI shows its runs), "
+                f"another refresh is at work in {where}. Wait until it has ended (the Dagster UI shows its runs), "
                 "or stop it."
             ) from None
         # Whoever holds the lock is the only refresh, so a run of another one that is still in progress has no process.

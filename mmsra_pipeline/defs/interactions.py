@@ -12,13 +12,18 @@ from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, sample_table
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.settings import code_version
+from mmsra_pipeline.defs.shown import GROUPS, OWNERS
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.paths import find_paths
 
 logger = logging.getLogger(__name__)
 
 
-@dg.observable_source_asset(partitions_def=datasets, group_name="interactions")
+@dg.observable_source_asset(
+    partitions_def=datasets,
+    group_name=GROUPS["interactions"],
+    tags={"dagster/kind/file": ""},
+)
 def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     """The source files of a data set, observed by the hash of their content: reviews, metadata and pictures."""
     from mmsra_pipeline.interactions.sources import source_version
@@ -37,7 +42,8 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
 @dg.asset(
     deps=[source_files],
     partitions_def=datasets,
-    group_name="interactions",
+    group_name=GROUPS["interactions"],
+    owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("raw_reviews", 3),
     check_specs=[
@@ -89,7 +95,8 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
 @dg.asset(
     deps=[Tables.RAW_REVIEWS],
     partitions_def=datasets,
-    group_name="interactions",
+    group_name=GROUPS["interactions"],
+    owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("interactions", 2),
     check_specs=SPECS,
@@ -123,7 +130,8 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
 @dg.asset(
     deps=[Tables.INTERACTIONS],
     partitions_def=datasets,
-    group_name="interactions",
+    group_name=GROUPS["interactions"],
+    owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("sequences", 2),
 )

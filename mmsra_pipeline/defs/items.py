@@ -9,6 +9,7 @@ from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, sample_table
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.settings import code_version
+from mmsra_pipeline.defs.shown import GROUPS, OWNERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,8 @@ FEW = 0.1
 @dg.asset(
     deps=[Tables.RAW_REVIEWS, Tables.INTERACTIONS],
     partitions_def=datasets,
-    group_name="items",
+    group_name=GROUPS["items"],
+    owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("item_text", 2),
     check_specs=[
@@ -51,7 +53,8 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
 @dg.asset(
     deps=[Tables.RAW_REVIEWS, Tables.ITEM_TEXT],
     partitions_def=datasets,
-    group_name="items",
+    group_name=GROUPS["items"],
+    owners=OWNERS,
     kinds={"parquet", "jpeg"},
     code_version=code_version("item_images", 3),
     check_specs=[

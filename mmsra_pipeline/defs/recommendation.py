@@ -10,6 +10,7 @@ from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, switched_off
 from mmsra_pipeline.defs.resources import Installation, Stage
 from mmsra_pipeline.defs.settings import code_version
+from mmsra_pipeline.defs.shown import GROUPS, OWNERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,8 @@ PROMPT_TABLES = [
         Tables.COOCCURRENCE_NEIGHBORS,
     ],
     partitions_def=datasets,
-    group_name="recommendation",
+    group_name=GROUPS["recommendation"],
+    owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("sft_dataset", 2),
     check_specs=[dg.AssetCheckSpec("no_held_out_query", asset=Tables.SFT_DATASET, blocking=True)],
@@ -76,7 +78,8 @@ def sft_dataset(
 @dg.asset(
     deps=[Tables.SFT_DATASET, Tables.ALIGNMENT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
-    group_name="recommendation",
+    group_name=GROUPS["recommendation"],
+    owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("recommender", 1),
 )
@@ -111,7 +114,8 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
 @dg.asset(
     deps=[Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.USER_ENCODER, *PROMPT_TABLES],
     partitions_def=datasets,
-    group_name="recommendation",
+    group_name=GROUPS["recommendation"],
+    owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("recommendations", 4),
 )
@@ -135,7 +139,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
         context_of_prompts,
         texts,
         stage.config.recommendations.top_n,
-        stage.workdir(),
+        stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,
     )
 

@@ -135,7 +135,7 @@ class _Refresh:
         """Compute wave after wave, until nothing is stale or one fails, and report it."""
         from mmsra_pipeline.store import Store
 
-        name, stale, store = account.dataset, list(account.stale.values()), Store(self._paths.data)
+        name, stale, store = account.dataset, list(account.stale.values()), Store.of(self._paths)
         pin_what_the_training_saw(self._instance, store, name)
         while not account.failed and (wave := next_wave(self._graph, stale)):
             logger.info("%s: materializing %s", name, ", ".join(entry.asset for entry in wave))
@@ -176,7 +176,7 @@ class _Refresh:
         from mmsra_pipeline.artifacts import Artifacts
         from mmsra_pipeline.store import Store
 
-        store, artifacts = Store(self._paths.data), Artifacts(self._paths.artifacts)
+        store, artifacts = Store.of(self._paths), Artifacts.of(self._paths)
         if not store.has(asset, partition):
             return False
         return asset not in COSTLY or artifacts.has(asset, partition) or store.current(asset, partition).rows == 0

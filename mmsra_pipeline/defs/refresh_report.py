@@ -12,6 +12,7 @@ from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.defs.history import ROWS, Materialization, latest
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import sample_table
+from mmsra_pipeline.defs.shown import GROUPS, OWNERS, UPKEEP
 from mmsra_pipeline.defs.staleness import Stale
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ ALL: Final = "(all)"
 refresh_report = dg.AssetSpec(
     Tables.REFRESH_REPORT,
     partitions_def=datasets,
-    group_name="upkeep",
+    group_name=GROUPS[UPKEEP],
+    owners=OWNERS,
     kinds={"parquet"},
     description="One row per refresh and asset: why it was computed or not, how long that took, and what not computing "
     "it saved (the seconds it took last). A refresh that finds nothing to do leaves one row. Newest first. "

@@ -30,21 +30,22 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
     if not file.is_file():
         load_dataset(paths.datasets, name)
     with only_refresh(instance, paths):
-        tables = Store(paths.data).remove(name)
-        places = [place for place in _places(paths, name) if place.exists()]
+        tables = Store.of(paths).remove(name)
+        places = [place for place in _places(paths, name) if place.exists() or paths.remote.listing(place)]
         for place in places:
+            paths.remote.delete(place)
             remove_path(place)
         forgotten = _forget_files(paths, name)
         known = instance.has_dynamic_partition(str(datasets.name), name)
         if known:
             instance.delete_dynamic_partition(str(datasets.name), name)
-        remove_dataset(paths.datasets, name)
+        remove_dataset(paths.datasets, name, paths.remote)
     return [
         f"tables: {', '.join(tables) or 'none'}",
-        f"artifacts: {', '.join(map(str, places)) or 'none'}",
+        f"artifacts: {', '.join(map(paths.remote.address, places)) or 'none'}",
         f"remembered source files: {forgotten}",
         f"partition: {name if known else 'none'}",
-        f"description: {file}",
+        f"description: {paths.remote.address(file)}",
     ]
 
 
@@ -52,7 +53,10 @@ def _places(paths: Paths, name: str) -> list[Path]:
     """What a data set has among the artifacts; of the stages alone, so that no name reaches another's."""
     work = paths.artifacts / "work"
     return [
-        *(paths.artifacts / kind / name for kind in (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots")),
+        *(
+            paths.artifacts / kind / name
+            for kind in (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots", paths.scores.name)
+        ),
         *sorted(work.glob(f"*/{name}")),
         *(work / f".{asset}.{name}.lock" for asset in COSTLY),
     ]

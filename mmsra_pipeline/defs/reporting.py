@@ -15,13 +15,13 @@ from mmsra_pipeline.defs.history import ROWS, SECONDS, SETTINGS, SLICE
 from mmsra_pipeline.defs.resources import Stage, full_settings
 from mmsra_pipeline.defs.settings import settings_of
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.files import write_atomically
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SAMPLE_ROWS = 5
 CELL_CHARS = 100
+DIGITS = 6
 logger = logging.getLogger(__name__)
 
 
@@ -96,12 +96,15 @@ def _tables(stage: Stage) -> dict[str, Any]:
         own = number == 0
         shown[ROWS if own else f"{written.table} rows"] = written.rows
         shown["sample" if own else f"{written.table} sample"] = sample_table(rows)
-        shown[SLICE if own else f"{written.table} slice"] = dg.MetadataValue.path(written.path)
+        where = stage.paths.remote.address(written.path)
+        shown[SLICE if own else f"{written.table} slice"] = dg.MetadataValue.path(where)
     return shown
 
 
 def _artifacts(stage: Stage) -> dict[str, Any]:
-    shown: dict[str, Any] = {"artifact": dg.MetadataValue.path(stage.published)} if stage.published else {}
+    shown: dict[str, Any] = {}
+    if stage.published:
+        shown["artifact"] = dg.MetadataValue.path(stage.paths.remote.address(stage.published))
     if stage.mlflow_run_id:
         shown["mlflow_run"] = _mlflow_link(stage.paths.mlflow_uri, stage.mlflow_run_id)
     return shown
@@ -116,8 +119,8 @@ def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, 
             stage.paths.mlflow_uri,
             stage.mlflow_run_id,
             metrics={name: float(value) for name, value in metadata.items() if isinstance(value, float)},
-            tags={"artifact": str(stage.published)} if stage.published else {},
-            files=[Path(shown["plot_file"].value)] if "plot_file" in shown else [],
+            tags={"artifact": stage.paths.remote.address(stage.published)} if stage.published else {},
+            files=[_plot_file(stage)] if "plot_file" in shown else [],
         )
 
 
@@ -134,21 +137,25 @@ def _stored_config(stage: Stage) -> dg.MetadataValue:
     """Keep the whole resolved configuration once, and point to it."""
     settings = full_settings()
     path = stage.paths.artifacts / "configs" / f"{fingerprint(settings)}.json"
-    if not path.is_file():
-        write_atomically(path, json.dumps(settings, indent=2).encode())
-    return dg.MetadataValue.path(path)
+    if not path.is_file() or stage.paths.remote.is_store:
+        stage.paths.remote.write(path, json.dumps(settings, indent=2).encode())
+    return dg.MetadataValue.path(stage.paths.remote.address(path))
 
 
 def _plot(stage: Stage, plot: bytes | None) -> dict[str, Any]:
     if plot is None:
         return {}
-    path = stage.paths.artifacts / "plots" / stage.dataset / f"{stage.asset}.png"
-    write_atomically(path, plot)
+    path = _plot_file(stage)
+    stage.paths.remote.write(path, plot)
     picture = base64.b64encode(plot).decode()
     return {
         "plot": dg.MetadataValue.md(f"![{stage.asset}](data:image/png;base64,{picture})"),
-        "plot_file": dg.MetadataValue.path(path),
+        "plot_file": dg.MetadataValue.path(stage.paths.remote.address(path)),
     }
+
+
+def _plot_file(stage: Stage) -> Path:
+    return stage.paths.artifacts / "plots" / stage.dataset / f"{stage.asset}.png"
 
 
 def _json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,8 +171,8 @@ def _cell(value: Any) -> str | int | float | bool | None:
         found = str(value)
     if isinstance(found, list):
         found = ", ".join(str(entry) for entry in found)
-    if isinstance(found, float) and found != found:
-        return None
+    if isinstance(found, float):
+        return None if found != found else float(f"{found:.{DIGITS}g}")
     return found[:CELL_CHARS] if isinstance(found, str) else found
 
 

@@ -79,14 +79,14 @@ class Stage:
         """The tables of the installation."""
         from mmsra_pipeline.store import Store
 
-        return Store(self.paths.data)
+        return Store.of(self.paths)
 
     @property
     def artifacts(self) -> "Artifacts":
         """The artifacts of the installation."""
         from mmsra_pipeline.artifacts import Artifacts
 
-        return Artifacts(self.paths.artifacts)
+        return Artifacts.of(self.paths)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -199,6 +199,10 @@ class Stage:
     def workdir(self) -> Path:
         """Give a folder for resumable work on what was read so far."""
         return self.artifacts.workdir(self.asset, self.dataset, self.fingerprint())
+
+    def score_file(self) -> Path:
+        """Give the file for scores of this asset, of which later runs take over what did not change."""
+        return self.paths.scores / self.dataset / f"{self.asset}.jsonl"
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -10,12 +10,14 @@ from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.settings import code_version
+from mmsra_pipeline.defs.shown import GROUPS, OWNERS
 
 
 @dg.asset(
     deps=[Tables.SEQUENCES],
     partitions_def=datasets,
-    group_name="retrieval",
+    group_name=GROUPS["retrieval"],
+    owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("user_encoder", 1),
 )
@@ -39,7 +41,8 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
 @dg.asset(
     deps=[Tables.USER_ENCODER, Tables.SEQUENCES],
     partitions_def=datasets,
-    group_name="retrieval",
+    group_name=GROUPS["retrieval"],
+    owners=OWNERS,
     kinds={"faiss"},
     code_version=code_version("similar_users", 1),
     check_specs=[dg.AssetCheckSpec("nothing_from_the_future", asset=Tables.SIMILAR_USERS, blocking=True)],
@@ -73,7 +76,8 @@ def similar_users(
 @dg.asset(
     deps=[Tables.INTERACTIONS, Tables.SEQUENCES],
     partitions_def=datasets,
-    group_name="retrieval",
+    group_name=GROUPS["retrieval"],
+    owners=OWNERS,
     kinds={"duckdb"},
     code_version=code_version("cooccurrence_neighbors", 2),
 )

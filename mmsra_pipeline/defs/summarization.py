@@ -9,6 +9,7 @@ from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, sample_table, switched_off
 from mmsra_pipeline.defs.resources import Installation, Stage
 from mmsra_pipeline.defs.settings import code_version
+from mmsra_pipeline.defs.shown import GROUPS, OWNERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +20,8 @@ FORMAT_RATE = 0.95
 @dg.asset(
     deps=[Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
-    group_name="summarization",
+    group_name=GROUPS["summarization"],
+    owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("alignment", 1),
 )
@@ -68,7 +70,8 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
 @dg.asset(
     deps=[Tables.ALIGNMENT, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
-    group_name="summarization",
+    group_name=GROUPS["summarization"],
+    owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("draft_keywords", 2),
 )
@@ -88,7 +91,8 @@ def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg
 @dg.asset(
     deps=[Tables.ALIGNMENT, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
-    group_name="summarization",
+    group_name=GROUPS["summarization"],
+    owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("summarizer", 1),
 )
@@ -132,7 +136,8 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
 @dg.asset(
     deps=[Tables.SUMMARIZER, Tables.ALIGNMENT, Tables.DRAFT_KEYWORDS, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
-    group_name="summarization",
+    group_name=GROUPS["summarization"],
+    owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("item_keywords", 1),
     check_specs=[dg.AssetCheckSpec("keywords_have_their_form", asset=Tables.ITEM_KEYWORDS)],
@@ -159,7 +164,7 @@ def _keywords(stage: Stage, items: "pd.DataFrame", *adapters: str) -> "tuple[pd.
     from mmsra_pipeline.summarization.generation import write_keywords
 
     backbone = load_backbone(stage.config.backbone, stage.artifacts, stage.adapters(*adapters))
-    cache = KeywordCache(stage.paths.artifacts / "keyword_cache")
+    cache = KeywordCache(stage.paths.artifacts / "keyword_cache", stage.paths.remote)
     return write_keywords(
         backbone, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, backbone.fingerprint
     )

@@ -1,6 +1,7 @@
 """Removes what an installation does not need any more: files, runs of Dagster, runs of MLflow."""
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -84,9 +85,11 @@ def collect(
             first = f"run {running[0].run_id} of job {running[0].job_name}"
             raise MmsraError(f"{first} is at work. Wait until it has ended, or cancel it in the Dagster UI.")
         for name in _partitions(instance):
-            pin_what_the_training_saw(instance, Store(paths.data), name)
+            pin_what_the_training_saw(instance, Store.of(paths), name)
         found = _found(instance, paths, graph, config)
         for entry in found.files:
+            if entry.stored:
+                paths.remote.delete(entry.path)
             remove(entry.path)
         _remove_runs(instance, paths, found.runs)
         with FileHashes(paths.file_hashes) as hashes:
@@ -122,11 +125,16 @@ def _partitions(instance: dg.DagsterInstance) -> list[str]:
 def _pictures(paths: Paths, config: RetentionConfig, going: set[Path]) -> "list[Removable]":
     from mmsra_pipeline.artifacts import Artifacts
     from mmsra_pipeline.items.unused import unused_pictures
-    from mmsra_pipeline.retention import Removable, size, within_grace
+    from mmsra_pipeline.retention import HOUR, Removable
 
-    slices = [path for path in (paths.data / Tables.ITEM_IMAGES).glob("*/*.parquet") if path not in going]
-    unused = unused_pictures(Artifacts(paths.artifacts), slices)
-    return [Removable(path, "picture of no table", size(path)) for path in unused if not within_grace(path, config)]
+    kept = [entry.path for entry in paths.remote.find(paths.data / Tables.ITEM_IMAGES, "*/*.parquet")]
+    slices = [path for path in kept if path not in going and paths.remote.fetch(path)]
+    before = time.time() - config.grace_hours * HOUR
+    return [
+        Removable(entry.path, "picture of no table", entry.bytes, stored=paths.remote.is_store)
+        for entry in unused_pictures(Artifacts.of(paths), slices)
+        if entry.changed < before
+    ]
 
 
 def _dagster_runs(instance: dg.DagsterInstance, kept: set[str], before: datetime) -> Iterator[RemovableRun]:

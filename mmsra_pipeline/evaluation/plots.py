@@ -12,7 +12,7 @@ def metrics_png(metrics: pd.DataFrame) -> bytes:
     from matplotlib.figure import Figure
 
     protocols, names = list(metrics[PROTOCOL].unique()), list(metrics["metric"].unique())
-    figure = Figure(figsize=(2.4 * len(names), HEIGHT * len(protocols)), layout="constrained")
+    figure = Figure(figsize=(2.1 * len(names), HEIGHT * len(protocols)), layout="constrained")
     grid = figure.subplots(len(protocols), len(names), squeeze=False)
     for panels, protocol in zip(grid, protocols, strict=True):
         for panel, name in zip(panels, names, strict=True):

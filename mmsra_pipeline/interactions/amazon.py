@@ -1,13 +1,13 @@
 """Reader of the Amazon reviews of 2014, 2018 and 2023: JSON lines or CSV, and metadata."""
 
 import logging
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from zlib_ng import zlib_ng
 
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.datasets import AmazonOptions, DatasetSpec, amazon_options
@@ -166,13 +166,17 @@ def _line_hashes(found: pa.Table, block: LineBlock) -> pa.Array:
         return pa.array([], pa.int64())
     start = found.column(LINE)[0].as_py() - block.first
     lines = block.lines()[start : start + found.num_rows]
-    return pa.array(map(zlib.crc32, lines), pa.int64())
+    return pa.array(map(zlib_ng.crc32, lines), pa.int64())
 
 
 def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:
     """Join those that are not empty. Arrow's own way to skip nulls drops the rows in which all are null."""
     both = pc.binary_join_element_wise(headline, text, "\n")
-    return pc.if_else(pc.equal(headline, ""), text, pc.if_else(pc.equal(text, ""), headline, both))
+    for one, other in ((text, headline), (headline, text)):
+        empty = pc.equal(one, "")
+        if pc.any(empty).as_py():  # seldom, and choosing costs more than joining
+            both = pc.if_else(empty, other, both)
+    return both
 
 
 def _null_if_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:

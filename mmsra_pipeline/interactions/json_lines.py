@@ -8,12 +8,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.json
 
 from mmsra_pipeline.interactions.lines import BOM, LineBlock
 from mmsra_pipeline.interactions.raw import LINE
 
+NEWLINE, RETURN, OPEN, CLOSE = b"\n\r{}"
 PLACE = re.compile(r" in row \d+\.?$|^JSON parse error: ")
 
 
@@ -35,7 +37,8 @@ def read_json_lines(block: LineBlock, schema: pa.Schema) -> Iterator[pa.Table | 
 
 
 def _read(content: bytes, first: int, schema: pa.Schema) -> Iterator[pa.Table | Flawed]:
-    count = content.count(b"\n") + (not content.endswith(b"\n"))
+    ends = np.flatnonzero(np.frombuffer(content, np.uint8) == NEWLINE)
+    count = len(ends) + (not content.endswith(b"\n"))
     if count == 1:
         line = content.strip()
         if line and not line.removeprefix(BOM).startswith(b"{"):  # a null as the first value ends Arrow's process
@@ -43,25 +46,32 @@ def _read(content: bytes, first: int, schema: pa.Schema) -> Iterator[pa.Table | 
             return
         if not line:
             return
-    if count == 1 or _one_object_a_line(content, count):
+    if count == 1 or _one_object_a_line(content, ends):
         found = _parsed(content, schema)
         if isinstance(found, pa.Table) and found.num_rows == count:
-            yield found.append_column(LINE, pa.array(range(first, first + count), pa.int64()))
+            yield found.append_column(LINE, pa.array(np.arange(first, first + count, dtype=np.int64)))
             return
         if count == 1:
             reason = found if isinstance(found, str) else "has more than one JSON object"
             yield Flawed(first, reason, content.rstrip(b"\r\n"))
             return
-    middle = _middle(content, count // 2)
+    middle = int(ends[count // 2 - 1]) + 1
     yield from _read(content[:middle], first, schema)
     yield from _read(content[middle:], first + count // 2, schema)
 
 
-def _one_object_a_line(content: bytes, count: int) -> bool:
-    """Whether every line begins with '{' and ends with '}'. No JSON value can then go over a line's end."""
-    begins = content.startswith(b"{") + content.count(b"\n{")
-    ends = content.count(b"}\n") + content.count(b"}\r\n") + content.endswith(b"}")
-    return begins == count == ends
+def _one_object_a_line(content: bytes, ends: np.ndarray) -> bool:
+    """Whether every line begins with '{' and ends with '}'. No JSON value can then go over a line's end.
+
+    ``ends`` has the places of the line ends. Looking at those bytes alone takes a tenth of searching for pairs of them.
+    """
+    if not (content.startswith(b"{") and content.endswith((b"}", b"}\n", b"}\r\n"))):
+        return False
+    chars = np.frombuffer(content, np.uint8)
+    begins = chars[ends[ends < len(chars) - 1] + 1]
+    last = chars[ends - 1]  # no line end stands at 0, where a brace does
+    last = np.where(last == RETURN, chars[ends - 2], last)
+    return bool((begins == OPEN).all() and (last == CLOSE).all())
 
 
 def _parsed(content: bytes, schema: pa.Schema) -> pa.Table | str:
@@ -79,11 +89,3 @@ def _parsed(content: bytes, schema: pa.Schema) -> pa.Table | str:
     except pa.ArrowInvalid:
         return "is not valid UTF-8"
     return found
-
-
-def _middle(content: bytes, lines: int) -> int:
-    """Where the given number of lines ends; searched for from near there."""
-    place = 0
-    for _ in range(lines):
-        place = content.index(b"\n", place) + 1
-    return place

@@ -7,7 +7,6 @@ run side by side.
 import contextlib
 import queue
 import threading
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pyarrow as pa
+from zlib_ng import zlib_ng
 
 from mmsra_pipeline.errors import DataError, MissingInputError
 
@@ -27,6 +27,7 @@ LINE_BYTES = 16 << 20  # a longer line is no row of any format; without a bound 
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
+GZIP_ERROR: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says that this is an instance
 T = TypeVar("T")
 
 
@@ -59,6 +60,8 @@ class LineBlock:
         found = self.content.split(b"\n")
         if found and not found[-1]:
             found.pop()
+        if b"\r" not in self.content:
+            return found
         return [line[:-1] if line.endswith(b"\r") else line for line in found]
 
 
@@ -155,7 +158,7 @@ def _chunks(handle: FileIO, size: int) -> Iterator[bytes | str]:
     codec = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
     try:
         yield from _gathered(_inflated(handle, size) if codec == "gzip" else _streamed(handle, codec, size), size)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, GZIP_ERROR) as error:
         if codec is None:
             raise
         reason = str(error).splitlines()[0][:100]
@@ -176,7 +179,7 @@ def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
             if held > size // 2:
                 yield b"".join(waiting)  # of a single piece no copy is made
                 waiting, held = [], 0
-    except (OSError, EOFError, zlib.error):
+    except (OSError, EOFError, GZIP_ERROR):
         if waiting:
             yield b"".join(waiting)
         raise
@@ -197,15 +200,15 @@ def _streamed(handle: FileIO, codec: str | None, size: int) -> Iterator[bytes]:
 
 def _inflated(handle: FileIO, size: int) -> Iterator[bytes]:
     """Give every byte of a gzip file up to where it is damaged. It may consist of several members, and end in zeros."""
-    member, waiting = zlib.decompressobj(zlib.MAX_WBITS | 16), b""
+    member, waiting = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16), b""
     while True:
         waiting = waiting or handle.read(PIECE_BYTES)
         if not waiting:
             break
-        before = member.copy()
+        before = member.copy()  # type: ignore[attr-defined]  # its stub does not know it
         try:
             piece = member.decompress(waiting, size)
-        except zlib.error:
+        except GZIP_ERROR:
             yield from _bytewise(before, waiting)
             raise
         waiting = member.unconsumed_tail
@@ -217,15 +220,15 @@ def _inflated(handle: FileIO, size: int) -> Iterator[bytes]:
                 waiting = more.lstrip(b"\0")
             if not waiting:
                 return
-            member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            member = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16)
     while piece := member.flush():
         yield piece
     if not member.eof:
         raise EOFError("it ends before its end mark")
 
 
-def _bytewise(member: "zlib._Decompress", compressed: bytes) -> Iterator[bytes]:
+def _bytewise(member: "zlib_ng._Decompress", compressed: bytes) -> Iterator[bytes]:
     """Give what can be read before the damage: of the call in which it is met zlib gives nothing."""
-    with contextlib.suppress(zlib.error):
+    with contextlib.suppress(GZIP_ERROR):
         for at in range(len(compressed)):
             yield member.decompress(compressed[at : at + 1])

@@ -23,6 +23,7 @@ from mmsra_pipeline.sample_store.shop import write_sample
 
 Sink = Callable[[pa.Table], None]
 ROWS_AT_ONCE = 50_000
+AHEAD = 16  # tables of some MB: a group of rows is written in one go, and reading goes on meanwhile
 logger = logging.getLogger(__name__)
 
 KEPT_ITEMS = """
@@ -95,7 +96,7 @@ def load(
     intake = Intake(lambda table: _insert(refusing, "refused", table))
     pictures = ItemPictures(reader.image_root)
     kept = 0
-    for table in prefetched(reader.reviews(intake)):
+    for table in prefetched(reader.reviews(intake), AHEAD):
         order = pa.array(range(kept, kept + table.num_rows), pa.int64())
         if LINE_HASH not in table.column_names:
             table = table.append_column(LINE_HASH, pa.nulls(table.num_rows, pa.int64()))

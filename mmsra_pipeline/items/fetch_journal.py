@@ -1,5 +1,9 @@
-"""What is known of each picture's URL: kept picture by picture, so that a kill costs only those on their way."""
+"""What is known of each picture's URL: kept picture by picture, so that a kill costs only those on their way.
 
+Where the root mirrors an object store, machines share a copy there, which is brought before a run and put after it.
+"""
+
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Sequence
@@ -7,8 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.files import temporary
 from mmsra_pipeline.items.downloads import Validators
 from mmsra_pipeline.items.picture_store import Picture
+from mmsra_pipeline.remote import Remote
 
 VERSION = 1  # of the columns; a journal of another version begins anew
 WAIT_SECONDS = 60  # for another process that writes
@@ -21,6 +27,12 @@ create table pictures (
     tries integer not null, final_url text, etag text, last_modified text
 ) without rowid;
 pragma user_version = {VERSION};
+"""
+SHARED = "fetch_journal.shared.sqlite"
+MERGE = """
+insert or replace into pictures
+select theirs.* from other.pictures as theirs left join pictures as ours using (url)
+where ours.url is null or ours.checked_at < theirs.checked_at
 """
 WRITE = f"insert or replace into pictures ({', '.join(COLUMNS)}) values ({', '.join('?' * len(COLUMNS))})"
 
@@ -83,6 +95,19 @@ class FetchJournal:
         with self._lock:
             self._connection.execute(WRITE, row)
 
+    def merge(self, other: Path) -> None:
+        """Take over what another journal knows of URLs, as far as it asked later."""
+        with self._lock:
+            self._connection.execute("attach ? as other", (str(other),))
+            if self._connection.execute("pragma other.user_version").fetchone() == (VERSION,):
+                self._connection.execute(MERGE)
+            self._connection.execute("detach other")
+
+    def copy(self, place: Path) -> None:
+        """Write a whole and compact copy to a file that is not there yet."""
+        with self._lock:
+            self._connection.execute("vacuum into ?", (str(place),))
+
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
@@ -95,6 +120,39 @@ class FetchJournal:
             for statement in filter(str.strip, CREATE.split(";")):
                 self._connection.execute(statement)
         self._connection.execute("commit")
+
+
+def bring_journal(path: Path, remote: Remote) -> None:
+    """Let the journal at ``path`` know what other machines shared; nothing to do without an object store.
+
+    Raises:
+        DataError: if the journal cannot be read.
+        StorageError: if the object store does not answer.
+    """
+    shared = path.with_name(SHARED)
+    if remote.is_store and remote.read(shared) is not None:
+        with contextlib.closing(FetchJournal(path)) as journal:
+            journal.merge(shared)
+
+
+def share_journal(path: Path, remote: Remote) -> None:
+    """Put a copy of the journal at ``path``, and of what others shared meanwhile, where they find it.
+
+    Of two machines that do so at the same moment the later one wins; the other shares its part the next time.
+
+    Raises:
+        StorageError: if the object store does not answer.
+    """
+    if not remote.is_store:
+        return
+    bring_journal(path, remote)
+    beside = temporary(path.parent)
+    with contextlib.closing(FetchJournal(path)) as journal:
+        try:
+            journal.copy(beside)
+            remote.write(path.with_name(SHARED), beside.read_bytes())
+        finally:
+            beside.unlink(missing_ok=True)
 
 
 def _entry(row: tuple) -> Entry:

@@ -14,7 +14,7 @@ from mmsra_pipeline.config import FetchConfig, ItemsConfig
 from mmsra_pipeline.items.addresses import RefusedAddressError, Resolver, look_up, parse_url, public_addresses
 from mmsra_pipeline.items.connections import deadline
 from mmsra_pipeline.items.downloads import Download, Downloader
-from mmsra_pipeline.items.fetch_journal import Entry, FetchJournal
+from mmsra_pipeline.items.fetch_journal import Entry, FetchJournal, bring_journal, share_journal
 from mmsra_pipeline.items.host_queue import HostQueue
 from mmsra_pipeline.items.http_client import LastingError, PassingError
 from mmsra_pipeline.items.picture_store import (
@@ -67,6 +67,8 @@ def fetch_pictures(
     settings = config.fetch
     distinct = list(dict.fromkeys(urls))
     path = artifacts.root / KIND / JOURNAL
+    if distinct:
+        bring_journal(path, artifacts.remote)
     if not distinct or not (settings.enabled or path.is_file()):
         return dict.fromkeys(distinct, Picture(None, MISSING, OFF))
     journal = FetchJournal(path)
@@ -78,9 +80,11 @@ def fetch_pictures(
         fresh = {url: entry.picture for url, entry in valid.items() if _is_fresh(entry, settings)}
         jobs = [_job(url, valid.get(url)) for url in distinct if url not in fresh]
         logger.info("pictures by URL: %d known, %d to ask for", len(fresh), len(jobs))
-        return fresh | _Fetcher(journal, artifacts, config, resolve or _resolver(settings)).run(jobs)
+        found = fresh | _Fetcher(journal, artifacts, config, resolve or _resolver(settings)).run(jobs)
     finally:
         journal.close()
+    share_journal(path, artifacts.remote)
+    return found
 
 
 def _resolver(settings: FetchConfig) -> Resolver:

@@ -111,9 +111,10 @@ def load_image(artifacts: Artifacts, image_sha256: str) -> Image.Image:
     Raises:
         MissingInputError: if it is not stored.
     """
-    path = artifacts.blob_path(KIND, image_sha256, SUFFIX)
-    if not path.is_file():
-        raise MissingInputError(f"picture {image_sha256} is not in {path.parent}. Materialize item_images again.")
+    path = artifacts.blob(KIND, image_sha256, SUFFIX)
+    if path is None:
+        place = artifacts.blob_path(KIND, image_sha256, SUFFIX).parent
+        raise MissingInputError(f"picture {image_sha256} is not in {place}. Materialize item_images again.")
     with Image.open(io.BytesIO(path.read_bytes())) as image:
         return image.convert("RGB")
 

@@ -53,4 +53,4 @@ def form(config: ItemsConfig) -> tuple[int, ...]:
 
 def is_stored(picture: Picture, artifacts: Artifacts) -> bool:
     """Whether the JPEG of a picture is still there."""
-    return picture.image_sha256 is not None and artifacts.blob_path(KIND, picture.image_sha256, SUFFIX).is_file()
+    return picture.image_sha256 is not None and artifacts.has_blob(KIND, picture.image_sha256, SUFFIX)

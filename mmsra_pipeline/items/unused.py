@@ -9,27 +9,30 @@ import pyarrow.parquet as pq
 
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.artifacts import Artifacts
+from mmsra_pipeline.items.fetch_journal import bring_journal
 from mmsra_pipeline.items.fetching import JOURNAL
 from mmsra_pipeline.items.picture_store import KIND, SUFFIX
+from mmsra_pipeline.remote import Entry
 
 BLOB = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 
 
-def unused_pictures(artifacts: Artifacts, slices: Iterable[Path]) -> Iterator[Path]:
+def unused_pictures(artifacts: Artifacts, slices: Iterable[Path]) -> Iterator[Entry]:
     """Give the files of stored pictures that neither ``slices`` nor the journal of fetched pictures names.
 
     Args:
         artifacts: keep the pictures and the journal.
         slices: all versions of ``item_images``, of all data sets, that are kept.
     """
+    bring_journal(artifacts.root / KIND / JOURNAL, artifacts.remote)
     used = _named_by(slices) | _journalled(artifacts.root / KIND / JOURNAL)
     return _others(artifacts, used)
 
 
-def _others(artifacts: Artifacts, used: Collection[str]) -> Iterator[Path]:
-    for path in sorted((artifacts.root / KIND / "blobs").glob(f"*/*{SUFFIX}")):
-        if BLOB.fullmatch(path.name) and path.stem not in used:
-            yield path
+def _others(artifacts: Artifacts, used: Collection[str]) -> Iterator[Entry]:
+    for entry in artifacts.blobs(KIND):
+        if BLOB.fullmatch(entry.path.name) and entry.path.stem not in used:
+            yield entry
 
 
 def _named_by(slices: Iterable[Path]) -> set[str]:

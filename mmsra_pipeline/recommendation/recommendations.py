@@ -20,7 +20,7 @@ def recommend(
     context: PromptContext,
     item_text: pd.DataFrame,
     top_n: int,
-    workdir: Path | None = None,
+    kept: Path | None = None,
     *,
     autocast: bool,
 ) -> pd.DataFrame:
@@ -35,11 +35,11 @@ def recommend(
         context: what prompts show, with images.
         item_text: titles.
         top_n: length of a list; shorter where there are fewer candidates.
-        workdir: see :func:`score_candidates`.
+        kept: see :func:`score_candidates`.
         autocast: see ``Backbone.first_token_scores``.
     """
     scored = candidates.rename(columns={RANK: "first_stage_rank"})
-    scored = scored.assign(p=score_candidates(backbone, queries, candidates, context, workdir, autocast=autocast))
+    scored = scored.assign(p=score_candidates(backbone, queries, candidates, context, kept, autocast=autocast))
     scored = scored.sort_values([USER, "p", "first_stage_rank", ITEM], ascending=[True, False, True, True])
     scored[RANK] = scored.groupby(USER).cumcount() + 1
     best = scored[scored[RANK] <= top_n].reset_index(drop=True)

@@ -1,6 +1,5 @@
 """p(Yes) of candidates: the score by which they are ranked (sec. 3.5)."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -12,9 +11,9 @@ from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.progress import Progress
 from mmsra_pipeline.recommendation import prompts
 from mmsra_pipeline.recommendation.context import PromptContext, Query, queries_of
+from mmsra_pipeline.recommendation.score_cache import ScoreCache, list_key
 
 logger = logging.getLogger(__name__)
-Key = tuple[str, int, str]
 
 
 def score_candidates(
@@ -22,7 +21,7 @@ def score_candidates(
     queries: pd.DataFrame,
     candidates: pd.DataFrame,
     context: PromptContext,
-    workdir: Path | None = None,
+    kept: Path | None = None,
     *,
     autocast: bool,
 ) -> pd.Series:
@@ -36,25 +35,39 @@ def score_candidates(
         queries: rows of ``sequences``.
         candidates: columns user_id, position, item_id; every (user_id, position) must be one of ``queries``.
         context: what prompts show, with images.
-        workdir: where scores are kept as they come, so that a scoring that was stopped goes on. It must belong to
-            these inputs alone.
+        kept: file in which scores are kept as they come. A scoring that was stopped goes on; of a later one the lists
+            are taken over whose prompts, pictures and weights are the same.
         autocast: see ``Backbone.first_token_scores``.
 
     Raises:
         DataError: if candidates name a query that is not there.
     """
-    kept = _ScoreFile(workdir / "scores.jsonl" if workdir else None)
+    cache = ScoreCache(kept)
     wanted = _items_by_query(candidates)
     known = {(query.user, query.position): query for query in queries_of(queries)}
     _check_known(wanted, known)
     progress = Progress("scoring", sum(len(items) for items in wanted.values()), "candidates")
-    for key, items in wanted.items():
-        left = [item for item in items if (*key, item) not in kept.scores]
-        if left:
-            kept.add(known[key], left, _scores(backbone, known[key], left, context, autocast))
-        progress.advance(len(items))
-    keys = zip(candidates[USER], candidates[POSITION], candidates[ITEM])
-    values = [kept.scores[str(user), int(position), str(item)] for user, position, item in keys]
+    scores: dict[tuple[str, int, str], float] = {}
+    keys, taken_over = [], 0
+    with backbone.many_scores(autocast=autocast):
+        for (user, position), items in wanted.items():
+            asked = [prompts.yes_no_prompt(context, known[user, position], item) for item in items]
+            keys.append(list_key(asked, context.images, backbone, autocast=autocast))
+            found = cache.get(keys[-1])
+            if found is None:
+                shown = [prompts.render(parts, context.images) for parts in asked]
+                p = backbone.first_token_scores(shown, words=(prompts.YES, prompts.NO), autocast=autocast)
+                found = [float(value) for value in p]
+                cache.add(keys[-1], found)
+            else:
+                taken_over += len(items)
+            scores |= {(user, position, item): p for item, p in zip(items, found, strict=True)}
+            progress.advance(len(items))
+    cache.keep(keys)
+    if taken_over:
+        logger.info("scoring: %d of %d candidates were scored before", taken_over, len(scores))
+    rows = zip(candidates[USER], candidates[POSITION], candidates[ITEM])
+    values = [scores[str(user), int(position), str(item)] for user, position, item in rows]
     return pd.Series(values, index=candidates.index, dtype="float64", name="p")
 
 
@@ -72,32 +85,3 @@ def _check_known(wanted: dict[tuple[str, int], list[str]], known: dict[tuple[str
             f"{len(missing)} of {len(wanted)} lists of candidates have no query (first: {USER}={missing[0][0]!r}, "
             f"{POSITION}={missing[0][1]}). Candidates and sequences are of different runs: materialize both again."
         )
-
-
-def _scores(backbone: Backbone, query: Query, items: list[str], context: PromptContext, autocast: bool) -> list[float]:
-    asked = [prompts.render(prompts.yes_no_prompt(context, query, item), context.images) for item in items]
-    found = backbone.first_token_scores(asked, words=(prompts.YES, prompts.NO), autocast=autocast)
-    return [float(p) for p in found]
-
-
-class _ScoreFile:
-    """Scores by (user, position, item), added to a file a query at a time where there is one."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self.scores: dict[Key, float] = {}
-        if path and path.exists():
-            whole, _, torn = path.read_text(encoding="utf-8").rpartition("\n")
-            if torn:  # a kill tore the last line
-                path.write_text(whole + "\n" if whole else "", encoding="utf-8")
-            for line in whole.splitlines():
-                user, position, item, p = json.loads(line)
-                self.scores[user, position, item] = p
-            logger.info("scoring: %d scores of a stopped run are taken over", len(self.scores))
-
-    def add(self, query: Query, items: list[str], scores: list[float]) -> None:
-        rows = [(query.user, query.position, item, p) for item, p in zip(items, scores)]
-        self.scores |= {(user, position, item): p for user, position, item, p in rows}
-        if self._path:
-            with self._path.open("a", encoding="utf-8") as handle:
-                handle.write("".join(json.dumps(row) + "\n" for row in rows))

@@ -1,7 +1,8 @@
 """Keywords that were written once are not written again: a cache by all that they depend on.
 
 One file a batch of completions, put in place as a whole, so that a killed run keeps every batch that it finished.
-Many small files are folded into one when the cache is opened.
+Many small files are folded into one when the cache is opened. Where the root mirrors an object store each batch goes
+there as well, and opening the cache brings what other machines wrote: a lost entry would cost a generation.
 """
 
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.files import write_atomically
+from mmsra_pipeline.remote import NOTHING, Remote
 
 FOLD_ABOVE = 50  # files
 
@@ -17,8 +19,11 @@ FOLD_ABOVE = 50  # files
 class KeywordCache:
     """Completions by key. Of a summarizer that is no longer used, entries stay: settings may be changed back."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, remote: Remote = NOTHING) -> None:
+        """Read what was kept in ``folder``, and in the store behind it."""
         self._folder = folder
+        self._remote = remote
+        remote.exchange(folder)
         self._entries: dict[str, str] = {}
         files = sorted(folder.glob("*.json")) if folder.is_dir() else []
         for file in files:
@@ -28,6 +33,7 @@ class KeywordCache:
             kept = self._path(self._entries)
             for file in files:
                 if file != kept:
+                    remote.delete(file)
                     file.unlink(missing_ok=True)
 
     def get(self, key: str) -> str | None:
@@ -44,7 +50,9 @@ class KeywordCache:
 
     def _write(self, entries: dict[str, str]) -> None:
         if entries:
-            write_atomically(self._path(entries), json.dumps(entries, ensure_ascii=False).encode())
+            path = self._path(entries)
+            write_atomically(path, json.dumps(entries, ensure_ascii=False).encode())
+            self._remote.push(path)
 
     def _path(self, entries: Mapping[str, str]) -> Path:
         return self._folder / f"{fingerprint(sorted(entries.items()))}.json"

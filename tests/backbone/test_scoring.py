@@ -171,3 +171,20 @@ def test_bfloat16_arithmetic_moves_p_a_little(backbone, pictures):
     rounded = backbone.first_token_scores(prompts, autocast=True)
     assert not np.array_equal(rounded, exact)
     np.testing.assert_allclose(rounded, exact, atol=0.03)
+
+
+def test_rounded_weights_give_the_same_scores_and_are_put_back(backbone, pictures):
+    prompts = candidates(pictures)
+    alone = backbone.first_token_scores(prompts, autocast=True)
+    before = dict(backbone.model.named_parameters())
+    with backbone.many_scores(autocast=True):
+        inside = {name: weight.dtype for name, weight in backbone.model.named_parameters()}
+        many = backbone.first_token_scores(prompts, autocast=True)
+    with pytest.raises(KeyError), backbone.many_scores(autocast=True):
+        raise KeyError
+    assert many.tolist() == alone.tolist()
+    assert torch.bfloat16 in inside.values()
+    after = dict(backbone.model.named_parameters())
+    assert all(after[name] is weight for name, weight in before.items())
+    with backbone.many_scores(autocast=False):
+        assert all(weight is before[name] for name, weight in backbone.model.named_parameters())

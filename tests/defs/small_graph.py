@@ -8,7 +8,7 @@ import pandas as pd
 from mmsra_pipeline.datasets import DatasetSpec, write_dataset
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.refresh import Made
-from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.errors import DataError, StorageError
 from mmsra_pipeline.paths import Paths, find_paths
 from mmsra_pipeline.store import Store
 
@@ -54,6 +54,8 @@ def raw_reviews(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     lines = source.read_text().splitlines()
     if "broken" in lines[-1]:
         raise DataError("interactions.csv, line 2: column item_id is missing. Add it.")
+    if "away" in lines[-1]:
+        raise StorageError("the store does not answer")
     if "bug" in lines[-1]:
         raise KeyError("bug")
     return written("raw_reviews", context.partition_key, pd.DataFrame({"lines": [len(lines)]}))

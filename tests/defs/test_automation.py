@@ -18,18 +18,19 @@ from mmsra_pipeline.defs.instance import RefreshBusyError
 from mmsra_pipeline.defs.jobs import COSTLY
 from mmsra_pipeline.defs.refresh import Made, Outcome
 from mmsra_pipeline.defs.staleness import Stale
-from mmsra_pipeline.errors import NoSpaceError
+from mmsra_pipeline.errors import NoSpaceError, StorageError
 
 
 class Night:
     """Runs the nightly job with a refresh that gives, or raises, what the test says, each time the next."""
 
     def __init__(self, monkeypatch, paths):
-        self.left_out, self.results = [], []
+        self.left_out, self.results, self.asked = [], [], []
         monkeypatch.setattr("mmsra_pipeline.defs.refresh.refresh", self.refresh)
 
-    def refresh(self, instance, paths, *, leave_out):
+    def refresh(self, instance, paths, *, dataset, dry_run, leave_out):
         self.left_out.append(leave_out)
+        self.asked.append((dataset, dry_run))
         result = self.results.pop(0)
         if isinstance(result, Exception):
             raise result
@@ -63,6 +64,22 @@ def test_a_night_with_nothing_to_do_leaves_one_line_and_trainings_are_left_out(n
     assert night.left_out == [frozenset(COSTLY)]
 
 
+def test_a_run_from_the_launchpad_chooses_data_set_trainings_and_dry_run(night, instance):
+    job = refresh_job(AutomationConfig(retries=0))
+    night.results = [Outcome(stale=[Stale("recommender", "shop", ("sft_dataset has changed",), certain=True)])]
+    chosen = {"dataset": "shop", "trainings": True, "dry_run": True}
+    options = {"ops": {"refresh_cheap_part": {"config": chosen}}}
+    result = job.execute_in_process(instance=instance, run_config=options)
+    assert (night.left_out, night.asked) == ([frozenset()], [("shop", True)])
+    assert lines(result, instance) == ["stale: recommender[shop]: sft_dataset has changed"]
+
+
+def test_the_launchpad_refuses_an_option_that_there_is_not(night, instance):
+    options = {"ops": {"refresh_cheap_part": {"config": {"preset": "paper"}}}}
+    with pytest.raises(dg.DagsterInvalidConfigError, match='unexpected config entry "preset"'):
+        refresh_job(AutomationConfig()).execute_in_process(instance=instance, run_config=options)
+
+
 def test_what_was_made_is_said(night, instance):
     stale = Stale("item_text", "shop", ("source_files has changed",), certain=True)
     night.results = [Outcome(stale=[stale], materialized=[Made("item_text", "shop")])]
@@ -85,8 +102,9 @@ def test_what_may_pass_is_tried_again_and_no_more_often_than_set(night):
     assert len(night.results) == 1
 
 
-def test_an_error_that_nobody_foresaw_is_tried_again(night):
-    assert night.run(OSError("database is locked"), Outcome(), retries=1).success
+@pytest.mark.parametrize("error", [OSError("database is locked"), StorageError("the store does not answer")])
+def test_an_error_that_nobody_foresaw_or_that_passes_is_tried_again(error, night):
+    assert night.run(error, Outcome(), retries=1).success
 
 
 @pytest.mark.parametrize(
@@ -111,6 +129,21 @@ def test_the_schedule_takes_hour_zone_and_switch_from_the_settings():
     assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
 
 
+def test_a_night_that_is_not_over_is_not_started_again(instance):
+    job = refresh_job(AutomationConfig())
+    schedule = refresh_schedule(AutomationConfig(), job)
+
+    def tick():
+        return schedule.evaluate_tick(dg.build_schedule_context(instance=instance))
+
+    assert len(tick().run_requests) == 1
+    running = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    assert tick().run_requests == []
+    assert tick().skip_message == f"catalog_refresh of run {running.run_id} has not ended yet"
+    instance.report_run_failed(running)
+    assert len(tick().run_requests) == 1
+
+
 def test_one_switch_turns_all_on(tmp_path):
     settings = tmp_path / "settings.yaml"
     settings.write_text("automation: {enabled: true}\n")
@@ -128,7 +161,8 @@ def test_one_switch_turns_all_on(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"timezone": "Mars/Olympus"}, {"cron": "every night"}, {"alert": {"webhook": "ftp://somewhere"}}]
+    "wrong",
+    [{"timezone": "Mars/Olympus"}, {"cron": "every night"}, {"alert": {"webhook": "ftp://somewhere"}}, {"owner": "us"}],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong):
     with pytest.raises(ValueError, match="automation"):
@@ -180,6 +214,7 @@ def test_a_failed_run_is_told_with_its_reason(told, instance, paths):
     del message["errors"]
     assert message == {
         "what": "run failed", "job": "broken", "dataset": "shop", "run_id": run_id, "root": str(paths.root),
+        "owner": "team:recommendations",
     }  # fmt: skip
 
 

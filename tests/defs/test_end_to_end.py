@@ -4,93 +4,20 @@ The tests go on from each other, in the order of the file: a first refresh takes
 """
 
 import json
-import os
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import dagster as dg
 import duckdb
 import pytest
-import yaml
+from defs.shell import ALL, Shell, names
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.defs.settings import READS
 from mmsra_pipeline.store import Store
 
-pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
-
-ALL = set(READS)
-SETTINGS = {
-    "preset": "sample",
-    "backbone": {"image_side": 32, "device": "cpu"},
-    "alignment": {"steps": 2, "batch_size": 2, "measured_pictures": 4},
-    "grpo": {"steps": 1, "items_per_step": 1, "group_size": 2},
-    "summarization": {"draft_items": 4, "max_new_tokens": 8},
-    "retrieval": {"encoder": {"dim": 8, "heads": 1, "epochs": 2}, "first_stage": {"candidates": 4}},
-    "recommendation": {"examples": 8, "batch_size": 4, "checkpoint_every": 1, "prompt": {"history_length": 2}},
-    "evaluation": {"users": 4, "negatives": 5, "bootstrap": 20},
-    "recommendations": {"users": 3, "top_n": 2},
-}
 TABLE = "user_id,item_id,timestamp\n"
-
-
-class Shell:
-    """Runs the command line in a root of its own."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.config = root / "settings.yaml"
-        self.environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
-        self.environment |= {
-            "MMSRA_ROOT": str(root),
-            "MMSRA_CONFIG": str(self.config),
-            "OMP_NUM_THREADS": "2",
-            "PYTHONUNBUFFERED": "1",
-        }
-
-    def settings(self, **changes):
-        tree = json.loads(json.dumps(SETTINGS))
-        tree["backbone"]["model"] = str(self.root / "tiny")
-        for path, value in changes.items():
-            *outer, last = path.split("__")
-            inner = tree
-            for name in outer:
-                inner = inner.setdefault(name, {})
-            inner[last] = value
-        self.config.write_text(yaml.safe_dump(tree))
-
-    def start(self, *words: str) -> subprocess.Popen:
-        command = [sys.executable, "-c", "from mmsra_pipeline.cli import main; main()", *words]
-        return subprocess.Popen(
-            command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.root
-        )
-
-    def run(self, *words: str) -> tuple[int, str, str]:
-        process = self.start(*words)
-        out, err = process.communicate(timeout=600)
-        return process.returncode, out, err
-
-    def refresh(self, *words: str) -> dict:
-        code, out, err = self.run("refresh", "--json", *words)
-        assert code == 0, err
-        return json.loads(out)
-
-    def add_tables(self, name: str, interactions: str, items: str = "item_id,title\ni1,Mug\n") -> Path:
-        folder = self.root / "sources" / name
-        folder.mkdir(parents=True)
-        (folder / "interactions.csv").write_text(interactions)
-        (folder / "items.csv").write_text(items)
-        code, _, err = self.run("dataset", "add", name, "--format", "tables", "--path", str(folder))
-        assert code == 0, err
-        return folder
-
-    def add_second(self) -> None:
-        options = ["--option", "size=tiny", "--option", "seed=1"]
-        code, _, err = self.run("dataset", "add", "second", "--format", "sample", *options)
-        assert code == 0, err
+pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +28,6 @@ def shell(tmp_path_factory):
     code, _, err = shell.run("dataset", "add", "shop", "--format", "sample", "--option", "size=tiny")
     assert code == 0, err
     return shell
-
-
-def names(entries) -> list[str]:
-    return [entry["asset"] for entry in entries]
 
 
 def runs(shell: Shell, **tags: str) -> list[dg.DagsterRun]:

@@ -101,6 +101,12 @@ def test_an_unforeseen_error_names_itself_its_place_and_the_run(instance, paths,
     assert f"log of run {instance.get_runs()[0].run_id}" in failure.text
 
 
+def test_a_store_that_does_not_answer_may_do_so_the_next_time(instance, paths, definitions):
+    add_shop(paths, "shop", "user_id\naway\n")
+    [failure] = refresh(instance, paths, definitions=definitions).failures
+    assert (failure.text, failure.may_pass) == ("raw_reviews: the store does not answer", True)
+
+
 def test_what_failed_is_tried_again_and_what_was_made_stays(instance, paths, shop, definitions):
     shop.write_text("broken")
     assert refresh(instance, paths, definitions=definitions).failures

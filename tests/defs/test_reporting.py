@@ -108,3 +108,8 @@ def test_a_sample_shows_lists_as_text_and_missing_numbers_as_nothing():
     rows = pd.DataFrame({"words": [np.array(["red", "mug"])], "score": [float("nan")], "user_id": ["x" * 300]})
     [record] = sample_table(rows).records
     assert record.data == {"words": "red, mug", "score": None, "user_id": "x" * 100}
+
+
+def test_a_sample_shows_six_digits_of_a_number():
+    [record] = sample_table(pd.DataFrame({"share": [0.1 + 0.2], "large": [1234567.89], "count": [12345678]})).records
+    assert record.data == {"share": 0.3, "large": 1234570.0, "count": 12345678}

@@ -25,7 +25,7 @@ def test_a_picture_goes_if_neither_a_slice_nor_the_journal_names_it(artifacts, s
     journal.close()
     (artifacts.root / "images" / "blobs" / "ab").mkdir(exist_ok=True)
     (artifacts.root / "images" / "blobs" / "ab" / "notes.jpg").write_text("no blob of ours")
-    found = list(unused_pictures(artifacts, slices))
+    found = [entry.path for entry in unused_pictures(artifacts, slices)]
     assert found == [artifacts.blob_path("images", stored["unused"], ".jpg")]
     assert len(list(unused_pictures(artifacts, slices[:1]))) == 2
 

@@ -1,6 +1,5 @@
-import json
+from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
 from recommendation.shop import context, images, sequences
@@ -57,17 +56,46 @@ def test_an_item_in_two_lists_is_scored_once(tmp_path, artifacts, monkeypatch):
 
 
 def test_a_scoring_that_was_stopped_goes_on(tmp_path, artifacts, monkeypatch):
-    backbone, shop = tiny_backbone(tmp_path), context(pictures=images(artifacts))
-    whole = score_candidates(backbone, queries(), candidates(), shop, tmp_path, autocast=False)
-    file = tmp_path / "scores.jsonl"
-    lines = file.read_text().splitlines()
-    assert json.loads(lines[0])[:3] == ["u1", 4, "bag"]
-    file.write_text("\n".join(lines[:3]) + "\n" + lines[3][:7])  # u2's line is torn
+    backbone, shop, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "kept" / "s.jsonl"
+    whole = score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+    first, second = file.read_text().splitlines()
+    file.write_text(f"{first}\n{second[:7]}")  # u2's line is torn
     asked = counted(backbone, monkeypatch)
-    again = score_candidates(backbone, queries(), candidates(), shop, tmp_path, autocast=False)
+    again = score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
     assert asked == [1]
-    np.testing.assert_allclose(again, whole)
-    assert [json.loads(line)[2] for line in file.read_text().splitlines()] == ["bag", "chair", "new", "ball"]
+    assert again.tolist() == whole.tolist()
+    assert file.read_text().splitlines() == [first, second]
+
+
+def test_only_lists_whose_prompts_changed_are_scored_again(tmp_path, artifacts, monkeypatch):
+    backbone, shop, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+    asked = counted(backbone, monkeypatch)
+    changed = replace(shop, text={**shop.text, "ball": "a ball of glass"})  # a candidate of u2 alone
+    found = score_candidates(backbone, queries(), candidates(), changed, file, autocast=False)
+    assert asked == [1]
+    assert found.tolist() == score_candidates(backbone, queries(), candidates(), changed, autocast=False).tolist()
+    assert len(file.read_text().splitlines()) == 2  # what nobody asks for any more is forgotten
+
+
+def test_other_pictures_weights_and_arithmetic_are_scored_again(tmp_path, artifacts, monkeypatch):
+    backbone, pictures, file = tiny_backbone(tmp_path), images(artifacts), tmp_path / "s.jsonl"
+    shop = context(pictures=pictures)
+    score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+    asked = counted(backbone, monkeypatch)
+    score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+    assert asked == []
+    score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    assert asked == [3, 1]
+    monkeypatch.setattr(backbone, "fingerprint", "others")
+    score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    assert asked == [3, 1] * 2
+    monkeypatch.setattr(pictures, "image_hash", lambda item: "another" if item == "bag" else "as before")
+    score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    pictures.image_hash = lambda item: "as before"
+    asked.clear()
+    score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    assert asked == [3]  # u1's list has the bag
 
 
 def test_candidates_without_a_query_are_refused(tmp_path):

@@ -1,0 +1,13 @@
+"""How the UI groups the assets, and whom it names as their owner."""
+
+from typing import Final
+
+from mmsra_pipeline.defs.settings import loaded_config
+
+STAGES: Final = ("interactions", "items", "summarization", "retrieval", "recommendation", "evaluation")
+"""In the order of the flow."""
+UPKEEP: Final = "upkeep"
+"""What tells how the installation ran; the data flow through the stages does not touch it."""
+GROUPS: Final = {stage: f"{number}_{stage}" for number, stage in enumerate((*STAGES, UPKEEP), start=1)}
+"""The group of a stage's assets. The number is there because the UI sorts groups by name."""
+OWNERS: Final = [loaded_config().automation.owner]
