@@ -18,6 +18,7 @@ DAGSTER_RUN = "dagster_run_id"
 LEVEL, RUN = "mmsra_level", "dagster run"
 PARENT = "mlflow.parentRunId"
 DELETED_AT_ONCE = 100
+SQLITE = "sqlite:///"
 
 
 class Tracker(Protocol):

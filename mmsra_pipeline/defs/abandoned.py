@@ -26,6 +26,9 @@ def end_abandoned(instance: dg.DagsterInstance, *, no_refresh: bool = False) -> 
         no_refresh: whether it is known that no refresh is at work, so that a run of one has no process.
     """
     at_work = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))
+    if no_refresh:  # a kill between the making of a run and its begin
+        made = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED], tags={REFRESH_TAG: "true"})
+        at_work = [*at_work, *instance.get_runs(made)]
     local = _runs_are_local(instance)
     gone = [
         run

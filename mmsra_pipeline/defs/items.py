@@ -56,7 +56,7 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     group_name=GROUPS["items"],
     owners=OWNERS,
     kinds={"parquet", "jpeg"},
-    code_version=code_version("item_images", 2),
+    code_version=code_version("item_images", 3),
     check_specs=[
         dg.AssetCheckSpec("most_items_have_a_picture", asset=Tables.ITEM_IMAGES),
         dg.AssetCheckSpec("near_duplicate_pictures", asset=Tables.ITEM_IMAGES),

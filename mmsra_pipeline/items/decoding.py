@@ -1,6 +1,7 @@
 """Bytes of unknown origin to a small RGB picture, or the reason why not."""
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -26,6 +27,7 @@ TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 WIDE_MODES = {"I", "F", "I;16", "I;16L", "I;16B"}
+OBJECT = re.compile(r" ?<[^<>]* at 0x[0-9a-f]+>")  # its address differs from run to run
 # What Pillow's decoders raise on broken files.
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error, zlib.error, IndexError, KeyError, TypeError,
           OverflowError, ZeroDivisionError, MemoryError, Image.DecompressionBombError)  # fmt: skip
@@ -58,7 +60,7 @@ def decode_image(content: bytes, *, max_side: int, max_pixels: int) -> Image.Ima
                     image.draft(image.mode, (2 * max_side, 2 * max_side))  # decodes at a fraction of the size
                 return _upright_rgb(image, max_side)
     except BROKEN as error:
-        detail = str(error).splitlines()[0][:120] if str(error) else ""
+        detail = OBJECT.sub("", str(error)).splitlines()[0][:120] if str(error) else ""
         raise UnreadableImageError(f"not readable as a picture: {type(error).__name__} {detail}".strip()) from None
 
 

@@ -186,7 +186,7 @@ class _Fetcher:
             assert job.kept is not None  # only a stored picture is asked about
             return job.kept
         with self._decoders:
-            return store_picture(download.content, job.url, self._artifacts, self._config)
+            return store_picture(download.content, self._artifacts, self._config)
 
     def _made(self, job: _Job, picture: Picture, download: Download | None = None) -> Entry:
         key = _settings_key(picture.status, self._config)

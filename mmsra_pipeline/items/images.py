@@ -149,7 +149,7 @@ def _picture(image: object, root: Path | None, artifacts: Artifacts, config: Ite
         return Picture(None, MISSING, f"{image[:100]!r} is not in the picture folder")
     if (size := path.stat().st_size) > MAX_BYTES:
         return Picture(None, BROKEN, f"{image[:100]!r}: the file has {size} bytes, more than {MAX_BYTES}")
-    return store_picture(path.read_bytes(), image, artifacts, config)
+    return store_picture(path.read_bytes(), artifacts, config)
 
 
 def _reusable(previous: pd.DataFrame | None, artifacts: Artifacts) -> dict[str, Picture]:

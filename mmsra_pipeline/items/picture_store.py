@@ -11,7 +11,7 @@ from mmsra_pipeline.items.decoding import UnreadableImageError, decode_image, to
 KIND = "images"
 SUFFIX = ".jpg"
 OK, MISSING, BROKEN, UNREACHABLE = "ok", "missing", "broken", "unreachable"
-FORM = 2  # of what is stored; other decoding, other number
+FORM = 3  # of what is stored; other decoding or other reasons, other number
 
 
 class Picture(NamedTuple):
@@ -27,13 +27,16 @@ class Picture(NamedTuple):
     source_key: str | None = None
 
 
-def store_picture(content: bytes, name: str, artifacts: Artifacts, config: ItemsConfig) -> Picture:
-    """Decode a source picture and store it; ``name`` is what the reason calls it if it cannot be used."""
+def store_picture(content: bytes, artifacts: Artifacts, config: ItemsConfig) -> Picture:
+    """Decode a source picture and store it.
+
+    The reason why it cannot be used does not name it: whatever else has the same bytes shares the outcome.
+    """
     key = source_key(hashlib.sha256(content).hexdigest(), config)
     try:
         image = decode_image(content, max_side=config.image_side, max_pixels=config.max_image_pixels)
     except UnreadableImageError as error:
-        return Picture(None, BROKEN, f"{name[:100]!r}: {error}", source_key=key)
+        return Picture(None, BROKEN, str(error), source_key=key)
     stored = artifacts.put_blob(KIND, to_jpeg(image), SUFFIX)
     return Picture(stored, OK, None, image.width, image.height, perceptual_hash(image), mean_color(image), key)
 

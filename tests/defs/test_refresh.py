@@ -177,9 +177,13 @@ def test_what_a_killed_process_left_half_written_is_swept(instance, paths, shop,
 def test_a_run_whose_process_was_killed_is_marked_as_failed(instance, paths, shop, definitions):
     job = definitions.resolve_job_def("everything")
     left = instance.create_run_for_job(job, tags={REFRESH_TAG: "true"}, status=dg.DagsterRunStatus.STARTED)
+    unbegun = instance.create_run_for_job(job, tags={REFRESH_TAG: "true"}, status=dg.DagsterRunStatus.NOT_STARTED)
     foreign = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    queued = instance.create_run_for_job(job, status=dg.DagsterRunStatus.NOT_STARTED)
     refresh(instance, paths, definitions=definitions)
     assert instance.get_run_by_id(left.run_id).status == dg.DagsterRunStatus.FAILURE
+    assert instance.get_run_by_id(unbegun.run_id).status == dg.DagsterRunStatus.FAILURE
+    assert instance.get_run_by_id(queued.run_id).status == dg.DagsterRunStatus.NOT_STARTED
     assert instance.get_run_by_id(foreign.run_id).status == dg.DagsterRunStatus.STARTED
 
 

@@ -65,7 +65,8 @@ class Chaos:
                 self._judge_kill(instant)
             else:
                 self._judge_end(done)
-                self._longest = self._longest if again else done.seconds  # others may take turns with the machine
+                if done.code == 0 and not again:  # others may take turns with the machine
+                    self._longest = done.seconds
             again = done.killed
 
     def finish(self) -> None:
@@ -95,7 +96,7 @@ class Chaos:
         self._note("torn", torn(root, self._whole))
         self._note("different", differences(compared(root, NAME), self._expected))
         say(f"end {self.tally['ends']} after {done.seconds:.1f} s")
-        if wipe and done.code == 0:
+        if wipe:
             self._shaken.wipe()
 
     def _note(self, what: str, found: "list[str] | map[str]") -> None:

@@ -30,7 +30,7 @@ from mmsra_pipeline.sample_store.shop import Size
 
 NAME = "shop"
 NIGHTLY = ("refresh", "--dataset", NAME, "--nightly", "--json")
-BLOCK = ("kill", "full disk", "two at once", "plain", "quiet", "kill", "missed week")
+KINDS = ("kill", "full disk", "two at once", "plain", "quiet", "kill", "missed week")
 BUSY = "another refresh is at work"
 MOST_KILLS = 3  # in a night
 MOST_LEFT = 400_000  # bytes on a full disk
@@ -66,10 +66,7 @@ class Soak:
     def live(self, nights: int) -> None:
         """Let so many nights pass."""
         for night in range(nights):
-            block = list(BLOCK)
-            if night >= len(BLOCK):
-                random.Random(f"{self._random.random()}").shuffle(block)
-            self._night(block[night % len(BLOCK)])
+            self._night(KINDS[night] if night < len(KINDS) else self._random.choice(KINDS))
 
     def _night(self, kind: str) -> None:
         self.tally["nights"] += 1

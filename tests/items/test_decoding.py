@@ -197,3 +197,9 @@ def test_the_same_picture_gives_the_same_bytes_without_metadata():
     content = encoded(Image.new("RGB", (8, 8), RED), "JPEG", exif=exif)
     assert to_jpeg(decode(content)) == to_jpeg(decode(content))
     assert b"secret" not in to_jpeg(decode(content))
+
+
+def test_a_reason_is_the_same_in_every_run():
+    with pytest.raises(UnreadableImageError) as error:
+        decode_image(b"no picture", max_side=64, max_pixels=10_000)
+    assert str(error.value) == "not readable as a picture: UnidentifiedImageError cannot identify image file"

@@ -132,7 +132,7 @@ def test_without_the_web_pictures_that_were_fetched_before_are_used(server, arti
 def test_a_picture_is_stored_as_a_file_of_the_same_bytes_would_be(server, artifacts):
     picture = fetch(server, artifacts, "good.png")["good.png"]
     config = ItemsConfig()
-    assert picture == picture_store.store_picture(png(), "good.png", artifacts, config)
+    assert picture == picture_store.store_picture(png(), artifacts, config)
     assert artifacts.blob_path("images", picture.image_sha256, ".jpg").is_file()
 
 

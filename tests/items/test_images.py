@@ -64,7 +64,7 @@ def test_each_item_gets_a_status_and_a_broken_one_does_not_stop_the_rest(root, a
         "unknown": "missing",
     }  # fmt: skip
     reasons = table["reason"].fillna("").to_dict()
-    assert reasons["bad"].startswith("'bad.png': not readable as a picture")
+    assert reasons["bad"].startswith("not readable as a picture")
     assert reasons["none"] == reasons["unknown"] == "the source names no picture"
     assert reasons["gone"] == "'gone.png' is not in the picture folder"
     assert reasons["out"] == "'../secret.png' leads out of the picture folder and was not read"
@@ -115,6 +115,13 @@ def test_an_earlier_result_survives_the_store(root, artifacts, store, monkeypatc
     again = build(root, artifacts, items, previous=store.read("item_images", "shop")).reset_index()
     assert decoded == []
     assert store.replace("item_images", "shop", again).version == first.version
+
+
+def test_what_is_said_of_a_broken_picture_is_the_same_whatever_had_its_bytes_before(root, artifacts):
+    before = build(root, artifacts, raw_items(root, bad="bad.png")).reset_index()
+    (root / "same.png").write_bytes((root / "bad.png").read_bytes())
+    items = raw_items(root, bad="bad.png", same="same.png")
+    pd.testing.assert_frame_equal(build(root, artifacts, items, previous=before), build(root, artifacts, items))
 
 
 def test_without_a_picture_folder_all_pictures_are_missing(artifacts):
@@ -197,7 +204,7 @@ def test_many_threads_may_store_one_picture(tmp_path):
     content = [encoded(Image.new("RGB", (300, 300), (shade, 0, 0))) for shade in range(6)]
     with ThreadPoolExecutor(8) as pool:
         for picture in content:
-            jobs = [pool.submit(store_picture, picture, "a.png", Artifacts(tmp_path), ItemsConfig()) for _ in range(8)]
+            jobs = [pool.submit(store_picture, picture, Artifacts(tmp_path), ItemsConfig()) for _ in range(8)]
             assert {job.result().status for job in jobs} == {"ok"}
 
 
