@@ -18,10 +18,6 @@ DAGSTER_RUN = "dagster_run_id"
 LEVEL, RUN = "mmsra_level", "dagster run"
 PARENT = "mlflow.parentRunId"
 DELETED_AT_ONCE = 100
-<<<<<<< HEAD
-SQLITE = "sqlite:///"
-=======
->>>>>>> wt-b
 
 
 class Tracker(Protocol):

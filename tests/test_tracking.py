@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import time
+
 import mlflow
 import pytest
 
@@ -27,7 +31,6 @@ def test_a_run_keeps_params_curves_and_its_end(tmp_path):
     assert client.get_run(killed.run_id).info.status == "KILLED"
 
 
-<<<<<<< HEAD
 @pytest.mark.slow
 def test_a_kill_while_the_database_is_made_does_not_stop_later_trainings(tmp_path):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -46,8 +49,6 @@ def test_a_kill_while_the_database_is_made_does_not_stop_later_trainings(tmp_pat
     assert sorted(path.name for path in tmp_path.iterdir()) == [".mlflow.db.lock", "mlflow", "mlflow.db"]
 
 
-=======
->>>>>>> wt-b
 def test_nested_settings_are_joined_with_dots():
     assert flatten({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
 
