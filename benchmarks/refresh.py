@@ -68,7 +68,7 @@ WHOLE = {
     "draft_keywords": "a fixed sample, from the cache; the model is loaded",
     "first_stage_recall": "of all queries of the test split",
     "rankings": "every prompt is made anew; lists are scored again of which one changed",
-    "recommendations": "the new item is a candidate of everybody, so every list is scored again",
+    "recommendations": "every prompt is made anew; lists are scored again of which one changed",
     "metrics": "of all rankings",
 }
 

@@ -156,12 +156,12 @@ def dataset_add(
     option: Annotated[list[str] | None, typer.Option(help="A setting of the format, as name=value.")] = None,
 ) -> None:
     """Describe a data set in a YAML file, and make its partition."""
-    from mmsra_pipeline.datasets import DatasetSpec, write_dataset
+    from mmsra_pipeline.datasets import DatasetSpec, named_options, write_dataset
     from mmsra_pipeline.defs.instance import open_instance
     from mmsra_pipeline.defs.refresh import add_partitions
 
     paths = find_paths()
-    spec = DatasetSpec(name=name, format=kind, path=path, options=_options(option or []))  # type: ignore[arg-type]  # checked when written
+    spec = DatasetSpec(name=name, format=kind, path=path, options=named_options(option or []))  # type: ignore[arg-type]  # checked when written
     file = write_dataset(paths.datasets, spec, paths.remote)
     with open_instance(paths) as instance:
         add_partitions(instance, [name])
@@ -232,19 +232,3 @@ def _say_refreshed(outcome: Any, dry_run: bool) -> None:
     unchanged = sum((entry.asset, entry.partition) not in made for entry in outcome.stale)
     if unchanged and not dry_run and not outcome.failures:
         typer.echo(f"{unchanged} asset(s) kept: nothing they depend on came out changed.")
-
-
-def _options(pairs: list[str]) -> dict[str, Any]:
-    import yaml
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals):
-            raise ConfigError(f"--option {pair}: not of the form name=value. For example: --option items=goods.csv.")
-        inner = options
-        *outer, last = name.split(".")
-        for part in outer:
-            inner = inner.setdefault(part, {})
-        inner[last] = yaml.safe_load(value)
-    return options

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -226,3 +227,22 @@ def _unknown(folder: Path, name: str) -> str:
         f"dataset {name!r} is not described in {folder} (known: {', '.join(known) or 'none'}).{guess} "
         f"Add it with `mmsra dataset add {name} --format tables --path FOLDER`."
     )
+
+
+def named_options(pairs: Sequence[str]) -> dict[str, Any]:
+    """Give options of a format from pairs ``name=value``; a dotted name is one inside another, a value is YAML.
+
+    Raises:
+        ConfigError: if a pair has no name or no value.
+    """
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise ConfigError(f"--option {pair}: not of the form name=value. For example: --option items=goods.csv.")
+        inner = options
+        *outer, last = name.split(".")
+        for part in outer:
+            inner = inner.setdefault(part, {})
+        inner[last] = yaml.safe_load(value)
+    return options

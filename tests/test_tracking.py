@@ -1,3 +1,7 @@
+import subprocess
+import sys
+import time
+
 import mlflow
 import pytest
 
@@ -25,6 +29,24 @@ def test_a_run_keeps_params_curves_and_its_end(tmp_path):
         raise Stop
     assert client.get_run(failed.run_id).info.status == "FAILED"
     assert client.get_run(killed.run_id).info.status == "KILLED"
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_database_is_made_does_not_stop_later_trainings(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    opening = "import sys; from mmsra_pipeline.tracking import *\n"
+    opening += "with mlflow_run(sys.argv[1], 'a', {}, Path(sys.argv[2])): pass"
+    process = subprocess.Popen([sys.executable, "-c", opening, uri, str(tmp_path)])
+    while not any(path.stat().st_size > 0 for path in tmp_path.glob(".*.tmp")):
+        assert process.poll() is None
+        time.sleep(0.001)
+    time.sleep(0.1)
+    process.kill()
+    process.wait()
+    with mlflow_run(uri, "b", {}, tmp_path) as tracker:
+        tracker.log_metrics({"loss": 2.0}, step=0)
+    assert mlflow.MlflowClient(tracking_uri=uri).get_run(tracker.run_id).info.status == "FINISHED"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mlflow.db.lock", "mlflow", "mlflow.db"]
 
 
 def test_nested_settings_are_joined_with_dots():
