@@ -44,12 +44,9 @@ def refresh(
 
     paths = find_paths()
     with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
-        left_out = COSTLY if nightly else ()
-        outcome = refresh_stale(instance, paths, dataset=dataset, dry_run=dry_run, leave_out=left_out)
+        outcome = refresh_stale(instance, paths, dataset=dataset, dry_run=dry_run, leave_out=COSTLY if nightly else ())
     if as_json:
-        stale = [{"asset": s.asset, "partition": s.partition, "reasons": list(s.reasons)} for s in outcome.stale]
-        made = [{"asset": m.asset, "partition": m.partition} for m in outcome.materialized]
-        print_json({"dataset": dataset, "stale": stale, "materialized": made})
+        print_json({"dataset": dataset, **outcome.as_json()})
     else:
         _say_refreshed(outcome, dry_run)
     for failure in outcome.failures:

@@ -9,6 +9,7 @@ from typing import Final
 import dagster as dg
 
 from mmsra_pipeline.defs.abandoned import end_abandoned
+from mmsra_pipeline.defs.instance_files import make_databases
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.files import write_atomically
 from mmsra_pipeline.paths import Paths
@@ -82,6 +83,7 @@ def open_instance(paths: Paths) -> dg.DagsterInstance:
     if not (home / "dagster.yaml").is_file():
         write_atomically(home / "dagster.yaml", INSTANCE_YAML.encode())
     os.environ["DAGSTER_HOME"] = str(home)
+    make_databases(home)
     return dg.DagsterInstance.get()
 
 

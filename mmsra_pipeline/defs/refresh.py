@@ -52,6 +52,12 @@ class Outcome:
     materialized: list[Made] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
+    def as_json(self) -> dict[str, object]:
+        """What was stale and what was materialized."""
+        stale = [{"asset": s.asset, "partition": s.partition, "reasons": list(s.reasons)} for s in self.stale]
+        made = [{"asset": m.asset, "partition": m.partition} for m in self.materialized]
+        return {"stale": stale, "materialized": made}
+
 
 def refresh(
     instance: dg.DagsterInstance,
