@@ -39,7 +39,7 @@ class ScoreCache:
         if file and file.exists():
             whole, _, torn = file.read_text(encoding="utf-8").rpartition("\n")
             if torn:  # a kill tore the last line
-                file.write_text(whole + "\n" if whole else "", encoding="utf-8")
+                write_atomically(file, (whole + "\n" if whole else "").encode())
             self._lists = dict(json.loads(line) for line in whole.splitlines())
 
     def get(self, key: str) -> list[float] | None:

@@ -1,6 +1,8 @@
 """Settings with which the whole graph takes most of a minute on the tiny sample store."""
 
-SETTINGS = {
+from typing import Any
+
+SETTINGS: dict[str, Any] = {
     "preset": "sample",
     "backbone": {"image_side": 32, "device": "cpu"},
     "alignment": {"steps": 2, "batch_size": 2, "measured_pictures": 4},

@@ -22,18 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from defs.tiny_settings import SETTINGS as TINY
 from endurance.counting import count_calls
 
-SETTINGS: dict[str, Any] = {
-    "preset": "sample",
-    "backbone": {"image_side": 32, "device": "cpu"},
-    "alignment": {"steps": 3, "batch_size": 2, "measured_pictures": 4, "checkpoint_every": 1},
-    "grpo": {"steps": 1, "items_per_step": 1, "group_size": 2},
-    "summarization": {"draft_items": 4, "max_new_tokens": 8},
-    "retrieval": {"encoder": {"dim": 8, "heads": 1, "epochs": 2}, "first_stage": {"candidates": 4}},
-    "recommendation": {"examples": 8, "batch_size": 4, "checkpoint_every": 1, "prompt": {"history_length": 2}},
-    "evaluation": {"users": 4, "negatives": 5, "bootstrap": 20},
-    "recommendations": {"users": 3, "top_n": 2},
+SETTINGS: dict[str, Any] = TINY | {
+    "alignment": {**TINY["alignment"], "steps": 3, "checkpoint_every": 1},
     "retention": {"min_free_gb": 0},  # a full disk shall be met half-way
 }
 PRELOADED = ("torch", "transformers", "peft", "trl", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "dagster",
