@@ -15,7 +15,8 @@ from mmsra_pipeline.interactions.accepting import empty, sound_rows, time_flaws
 from mmsra_pipeline.interactions.amazon_csv import CsvForm, read_csv_reviews
 from mmsra_pipeline.interactions.amazon_meta import MetaForm, read_meta
 from mmsra_pipeline.interactions.json_lines import Flawed, read_json_lines
-from mmsra_pipeline.interactions.lines import LineBlock, prefetched
+from mmsra_pipeline.interactions.lines import LineBlock
+from mmsra_pipeline.interactions.prefetching import prefetched
 from mmsra_pipeline.interactions.raw import LINE, LINE_HASH, READ_REVIEWS, REVIEWS
 from mmsra_pipeline.interactions.rejects import Intake
 from mmsra_pipeline.interactions.source_files import fitting, optional_folder, source_folder, tracked_blocks
@@ -164,8 +165,7 @@ def _line_hashes(found: pa.Table, block: LineBlock) -> pa.Array:
     """Checksums of the lines of some rows that lie one behind the other. Beside the columns they tell lines apart."""
     if not found.num_rows:
         return pa.array([], pa.int64())
-    start = found.column(LINE)[0].as_py() - block.first
-    lines = block.lines()[start : start + found.num_rows]
+    lines = block.views(found.column(LINE)[0].as_py(), found.num_rows)
     return pa.array(map(zlib_ng.crc32, lines), pa.int64())
 
 

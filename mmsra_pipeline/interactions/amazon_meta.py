@@ -11,7 +11,8 @@ import orjson
 import pyarrow as pa
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.interactions.lines import LineBlock, prefetched
+from mmsra_pipeline.interactions.lines import LineBlock
+from mmsra_pipeline.interactions.prefetching import prefetched
 from mmsra_pipeline.interactions.raw import FILE, LINE, READ_ITEMS
 from mmsra_pipeline.interactions.rejects import Intake
 

@@ -1,19 +1,16 @@
 """Lines of plain, gzip or zstd files in blocks, in memory that does not grow with the file.
 
-What a file is compressed with is told by its first bytes, not by its name. Decompression and whatever reads the blocks
-run side by side.
+What a file is compressed with is told by its first bytes, not by its name.
 """
 
 import contextlib
-import queue
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
-from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 from zlib_ng import zlib_ng
 
@@ -25,10 +22,10 @@ SMALL_BYTES = 1 << 10  # of a decompressed one: of the piece in which a file tur
 BEGIN_BYTES = 1000  # of a line that is not given whole
 LINE_BYTES = 16 << 20  # a longer line is no row of any format; without a bound a file without line ends is one
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+(NEWLINE,) = b"\n"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
 GZIP_ERROR: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says that this is an instance
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +51,16 @@ class LineBlock:
     def line(self, number: int) -> bytes:
         """Give the line of that 1-based number, without its end."""
         return self._lines[number - self.first]
+
+    def views(self, first: int, count: int) -> Iterator[bytes | memoryview]:
+        """Give ``count`` lines from that 1-based number on without their ends, and without copies where that can be."""
+        start = first - self.first
+        if b"\r" in self.content:
+            return iter(self._lines[start : start + count])
+        ends = np.flatnonzero(np.frombuffer(self.content, np.uint8) == NEWLINE)
+        begins = np.concatenate(([0], ends + 1))[start : start + count].tolist()
+        ends = np.append(ends, len(self.content))[start : start + count].tolist()
+        return map(memoryview(self.content).__getitem__, map(slice, begins, ends))
 
     @cached_property
     def _lines(self) -> list[bytes]:
@@ -83,30 +90,30 @@ def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[LineBloc
 
 def _blocks(path: Path, handle: FileIO, size: int) -> Iterator[LineBlock]:
     number, rest, beginning, skipping = 1, b"", True, False
-    for chunk in _chunks(handle, size):
-        if isinstance(chunk, str):
-            yield LineBlock(rest[:BEGIN_BYTES], number, handle.tell(), chunk, damaged=True)
+    for pieces in _chunks(handle, size):
+        if isinstance(pieces, str):
+            yield LineBlock(rest[:BEGIN_BYTES], number, handle.tell(), pieces, damaged=True)
             return
         if beginning:
-            chunk, rest = rest + chunk, b""
+            chunk, rest = b"".join((rest, *pieces)), b""
             if chunk[:2] in UTF16:
                 raise DataError(f"{path}: is UTF-16, not UTF-8. Save it as UTF-8.")
             if len(chunk) < len(BOM):
                 rest = chunk
                 continue
-            chunk, beginning = chunk.removeprefix(BOM), False
+            pieces, beginning = [chunk.removeprefix(BOM)], False
         if skipping:
-            end = chunk.find(b"\n")
-            if end < 0:
+            _, found, chunk = b"".join(pieces).partition(b"\n")
+            if not found:
                 continue
-            chunk, skipping, number = chunk[end + 1 :], False, number + 1
-        cut = chunk.rfind(b"\n") + 1
-        if cut:
-            content, rest = b"".join((rest, memoryview(chunk)[:cut])), chunk[cut:]
+            pieces, skipping, number = [chunk], False, number + 1
+        lines, left = _cut(pieces)
+        if lines:
+            content, rest = b"".join((rest, *lines)), left
             yield LineBlock(content, number, handle.tell())
             number += content.count(b"\n")
             continue
-        rest += chunk
+        rest += left
         if len(rest) > LINE_BYTES:
             flaw = f"the line is longer than {LINE_BYTES} bytes"
             yield LineBlock(rest[:BEGIN_BYTES], number, handle.tell(), flaw)
@@ -115,44 +122,21 @@ def _blocks(path: Path, handle: FileIO, size: int) -> Iterator[LineBlock]:
         yield LineBlock(rest, number, handle.tell())
 
 
-def prefetched(rows: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """Pass ``rows`` through, made by a thread of their own up to ``depth`` ahead; its errors come out here."""
-    made: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def put(entry: tuple[T | None, BaseException | None, bool]) -> bool:
-        while not stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                made.put(entry, timeout=0.1)
-                return True
-        return False
-
-    def work() -> None:
-        try:
-            for row in rows:
-                if not put((row, None, False)):
-                    return
-            put((None, None, True))
-        except BaseException as error:  # noqa: BLE001  # raised again where the rows are taken
-            put((None, error, True))
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while True:
-            row, error, ended = made.get()
-            if error is not None:
-                raise error
-            if ended:
-                return
-            yield row  # type: ignore[misc]  # None only at the end
-    finally:
-        stopped.set()
-        thread.join()
+def _cut(pieces: list[bytes]) -> tuple[list[bytes | memoryview], bytes]:
+    """Give what goes up to the last line end, yet to be joined, and what comes after it."""
+    for place in range(len(pieces) - 1, -1, -1):
+        cut = pieces[place].rfind(b"\n") + 1
+        if cut:
+            after = b"".join((memoryview(pieces[place])[cut:], *pieces[place + 1 :]))
+            return [*pieces[:place], memoryview(pieces[place])[:cut]], after
+    return [], b"".join(pieces)
 
 
-def _chunks(handle: FileIO, size: int) -> Iterator[bytes | str]:
-    """Give decompressed bytes; at last, where the file is damaged, the reason as text."""
+def _chunks(handle: FileIO, size: int) -> Iterator[list[bytes] | str]:
+    """Give decompressed bytes; at last, where the file is damaged, the reason as text.
+
+    They come in pieces, to be joined once, where lines are cut.
+    """
     start = handle.read(4)
     handle.seek(0)
     codec = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
@@ -165,26 +149,26 @@ def _chunks(handle: FileIO, size: int) -> Iterator[bytes | str]:
         yield f"the {codec} file is damaged or cut off here ({reason}); what follows is lost"
 
 
-def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
-    """Join small pieces to ``size`` bytes at most; what came before an error is given before it is raised."""
+def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    """Give pieces of ``size`` bytes at most together; what came before an error is given before it is raised."""
     waiting: list[bytes] = []
     held = 0
     try:
         for piece in pieces:
             if waiting and held + len(piece) > size:
-                yield b"".join(waiting)
+                yield waiting
                 waiting, held = [], 0
             waiting.append(piece)
             held += len(piece)
             if held > size // 2:
-                yield b"".join(waiting)  # of a single piece no copy is made
+                yield waiting
                 waiting, held = [], 0
     except (OSError, EOFError, GZIP_ERROR):
         if waiting:
-            yield b"".join(waiting)
+            yield waiting
         raise
     if waiting:
-        yield b"".join(waiting)
+        yield waiting
 
 
 def _streamed(handle: FileIO, codec: str | None, size: int) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -13,9 +14,9 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.datasets import DatasetSpec, sample_options
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.interactions.amazon import AmazonReader
-from mmsra_pipeline.interactions.lines import prefetched
 from mmsra_pipeline.interactions.microlens import MicrolensReader
 from mmsra_pipeline.interactions.pictures import ItemPictures, hash_image
+from mmsra_pipeline.interactions.prefetching import prefetched
 from mmsra_pipeline.interactions.raw import ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
 from mmsra_pipeline.interactions.rejects import REJECTS, REPEATED, TEXT_CHARS, Intake
 from mmsra_pipeline.interactions.tables import TablesReader
@@ -97,7 +98,7 @@ def load(
     pictures = ItemPictures(reader.image_root)
     kept = 0
     for table in prefetched(reader.reviews(intake), AHEAD):
-        order = pa.array(range(kept, kept + table.num_rows), pa.int64())
+        order = pa.array(np.arange(kept, kept + table.num_rows, dtype=np.int64))
         if LINE_HASH not in table.column_names:
             table = table.append_column(LINE_HASH, pa.nulls(table.num_rows, pa.int64()))
         reviews(table.append_column(ORDER, order).select(REVIEWS.names).cast(REVIEWS))

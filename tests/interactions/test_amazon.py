@@ -160,7 +160,8 @@ def test_lone_surrogates_of_a_literal_are_no_text():
 HOSTILE = """
 import sys
 from mmsra_pipeline.interactions.amazon_meta import MetaForm, read_meta
-from mmsra_pipeline.interactions.lines import LineBlock, prefetched
+from mmsra_pipeline.interactions.lines import LineBlock
+from mmsra_pipeline.interactions.prefetching import prefetched
 from mmsra_pipeline.interactions.rejects import Intake
 n = 239_999
 deep = ["[" * n + "]" * n, "{'a':" * n, "(" * n, "-" * n + "1", "- " * n + "1", "+" * 3000 + "1", "1" + "+1" * n,

@@ -1,8 +1,6 @@
 import contextlib
 import gzip
 import random
-import threading
-import time
 import zlib
 
 import pyarrow as pa
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.interactions import lines as lines_module
-from mmsra_pipeline.interactions.lines import LineBlock, prefetched, read_blocks
+from mmsra_pipeline.interactions.lines import LineBlock, read_blocks
 
 # No byte here begins a mark of UTF-8 or UTF-16, nor a compressed file.
 CONTENTS = st.lists(st.text("ab\r", max_size=40).map(str.encode), max_size=30).map(b"\n".join)
@@ -210,45 +208,10 @@ def test_many_small_members_give_no_more_blocks_than_one_large_one(folder):
     assert len(blocks) <= 2 * sum(map(len, lines)) / 20_000 + 1
 
 
-def test_prefetched_rows_come_in_order_and_no_more_than_the_depth_ahead():
-    made = []
-
-    def rows():
-        for number in range(50):
-            made.append(number)
-            yield number
-
-    for number in prefetched(rows(), depth=2):
-        time.sleep(0.001)
-        assert len(made) <= number + 1 + 2 + 1  # taken, waiting, and the one that waits to be put
-    assert made == list(range(50))
-
-
-def test_an_error_while_making_rows_comes_out_where_they_are_taken():
-    def rows():
-        yield 1
-        raise DataError("broken")
-
-    taken = prefetched(rows())
-    assert next(taken) == 1
-    with pytest.raises(DataError, match="broken"):
-        next(taken)
-
-
-def test_who_leaves_early_leaves_no_thread_behind():
-    before = threading.active_count()
-    closed = threading.Event()
-
-    def rows():
-        try:
-            while True:
-                yield b"x"
-        finally:
-            closed.set()
-
-    taken = prefetched(rows())
-    assert next(taken) == b"x"
-    assert threading.active_count() == before + 1
-    taken.close()
-    assert threading.active_count() == before
-    assert closed.wait(5)
+@pytest.mark.parametrize("content", [b"a\nbb\n\nccc\n", b"a\nbb\n\nccc", b"a\r\nbb\r\n\r\nccc\r\n"])
+def test_views_are_the_lines_without_a_copy(content):
+    block = LineBlock(content, first=7)
+    for first in range(7, 11):
+        for count in range(12 - first):
+            views = [bytes(view) for view in block.views(first, count)]
+            assert views == [b"a", b"bb", b"", b"ccc"][first - 7 :][:count]
