@@ -216,8 +216,8 @@ class PromptConfig(Section):
     candidate_image: bool = True
     candidate_keywords: bool = False
     usual_keywords: NonNegativeInt = 5
-    """Keywords said to be usual for the user: those that the whole history has more often than the catalogue. And which
-    of them the candidate has. 0: neither is said."""
+    """Keywords said to be usual for the user: those that the whole history has more often than the items that training
+    saw. And which of them the candidate has. 0: neither is said."""
 
     @property
     def similar_users(self) -> bool:

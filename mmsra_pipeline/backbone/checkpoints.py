@@ -1,8 +1,10 @@
-"""Finds a checkpoint, reads model and processor with transformers' own classes, and names its content."""
+"""Finds a checkpoint, reads its parts with transformers' own classes, and names its content."""
 
+import contextlib
 import hashlib
 import importlib.util
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,47 +55,78 @@ def find_checkpoint(model: str, image_side: int, artifacts: Artifacts) -> str:
     return model
 
 
-def read_checkpoint(place: str, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Give model (in eval mode) and processor of a checkpoint. No code that comes with it is run.
+def read_config(place: str) -> Any:
+    """Give the configuration of a checkpoint.
 
     Raises:
         MissingInputError: if it is neither in the cache nor to be had from the hub.
         ConfigError: if it is no image-text-to-text model.
     """
-    try:
+    with _readable(place):
         config = AutoConfig.from_pretrained(place, trust_remote_code=False)
-        if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
-            raise ConfigError(
-                f"backbone.model={place} is a {config.model_type!r} model, which does not take pictures and text and "
-                "answer in text. Name a model that transformers' AutoModelForImageTextToText loads."
-            )
-        processor = _read_processor(place, config.model_type)
+    if config.model_type not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise ConfigError(
+            f"backbone.model={place} is a {config.model_type!r} model, which does not take pictures and text and "
+            "answer in text. Name a model that transformers' AutoModelForImageTextToText loads."
+        )
+    return config
+
+
+def read_processor(place: str, config: Any) -> Any:
+    """Give the processor of a checkpoint.
+
+    Raises:
+        MissingInputError: if it is neither in the cache nor to be had from the hub.
+    """
+    with _readable(place):
+        if importlib.util.find_spec("torchvision") or config.model_type not in ("qwen2_vl", "qwen2_5_vl"):
+            return AutoProcessor.from_pretrained(place, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        pictures = AutoImageProcessor.from_pretrained(place, trust_remote_code=False, backend="pil")
+        return _PictureProcessor(
+            image_processor=pictures, tokenizer=tokenizer, video_processor=None, chat_template=tokenizer.chat_template
+        )
+
+
+def read_model(place: str, dtype: torch.dtype) -> Any:
+    """Give the model of a checkpoint, in eval mode. No code that comes with it is run.
+
+    Raises:
+        MissingInputError: if it is neither in the cache nor to be had from the hub.
+    """
+    with _readable(place):
         model = AutoModelForImageTextToText.from_pretrained(
             place, dtype=dtype, trust_remote_code=False, use_safetensors=True
         )
+    return model.eval()
+
+
+def checkpoint_fingerprint(place: str, config: Any) -> str:
+    """Give a short hash that changes with the checkpoint's content. The weights are not loaded.
+
+    Of a folder: names, sizes and contents, large files by samples. Of a hub name: the commit, else the configuration.
+    """
+    folder = Path(place)
+    if not folder.is_dir():
+        commit = getattr(config, "_commit_hash", None)
+        return fingerprint(place, commit or config.to_json_string())
+    digest = hashlib.sha256()
+    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
+        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(_sampled(path))
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _readable(place: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise MissingInputError(
             f"backbone.model={place} could not be read: it is neither in the cache of Hugging Face nor to be had from "
             f"the hub ({str(error).splitlines()[0]}). Connect to the hub once, put the checkpoint into a folder and "
             "name that, or set backbone.model to 'embedded'."
         ) from error
-    return model.eval(), processor
-
-
-def checkpoint_fingerprint(place: str, model: Any) -> str:
-    """Give a short hash that changes with the checkpoint's content.
-
-    Of a folder: names, sizes and contents, large files by samples. Of a hub name: the commit, else the configuration.
-    """
-    folder = Path(place)
-    if not folder.is_dir():
-        commit = getattr(model.config, "_commit_hash", None)
-        return fingerprint(place, commit or model.config.to_json_string())
-    digest = hashlib.sha256()
-    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        digest.update(_sampled(path))
-    return digest.hexdigest()[:16]
 
 
 def _sampled(path: Path) -> bytes:
@@ -115,13 +148,3 @@ class _PictureProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]  # transform
         if argument_name == "video_processor":
             return None
         return super().check_argument_for_proper_class(argument_name, argument)
-
-
-def _read_processor(place: str, model_type: str) -> Any:
-    if importlib.util.find_spec("torchvision") or model_type not in ("qwen2_vl", "qwen2_5_vl"):
-        return AutoProcessor.from_pretrained(place, trust_remote_code=False)
-    tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
-    pictures = AutoImageProcessor.from_pretrained(place, trust_remote_code=False, backend="pil")
-    return _PictureProcessor(
-        image_processor=pictures, tokenizer=tokenizer, video_processor=None, chat_template=tokenizer.chat_template
-    )

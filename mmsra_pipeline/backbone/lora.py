@@ -85,11 +85,11 @@ def save_adapter(model: PeftModel, folder: Path) -> None:
     (folder / "README.md").unlink(missing_ok=True)  # an unfilled form
 
 
-def merge_adapters(model: Any, adapters: Sequence[Path]) -> Any:
-    """Give the model with each adapter added into its weights, in order.
+def check_adapters(adapters: Sequence[Path]) -> None:
+    """See that each folder holds an adapter.
 
     Raises:
-        MissingInputError: if a folder holds no adapter.
+        MissingInputError: if one does not.
     """
     for folder in adapters:
         if not (folder / "adapter_config.json").is_file():
@@ -97,6 +97,12 @@ def merge_adapters(model: Any, adapters: Sequence[Path]) -> Any:
                 f"{folder} holds no adapter (adapter_config.json is missing). Materialize the asset that writes it, "
                 "or name a folder that `save_adapter` wrote."
             )
+
+
+def merge_adapters(model: Any, adapters: Sequence[Path]) -> Any:
+    """Give the model with each adapter added into its weights, in order; see ``check_adapters``."""
+    check_adapters(adapters)
+    for folder in adapters:
         model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     return model
 

@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from torch import Tensor
 from transformers import StoppingCriteriaList
 
 from mmsra_pipeline.artifacts import Artifacts, fingerprint
-from mmsra_pipeline.backbone.checkpoints import checkpoint_fingerprint, find_checkpoint, read_checkpoint
+from mmsra_pipeline.backbone.checkpoints import (
+    checkpoint_fingerprint,
+    find_checkpoint,
+    read_config,
+    read_model,
+    read_processor,
+)
 from mmsra_pipeline.backbone.encoding import Encoder, Side, set_image_side
 from mmsra_pipeline.backbone.generation import StopAtText, cut, generation_config
-from mmsra_pipeline.backbone.lora import hold_vision, merge_adapters
+from mmsra_pipeline.backbone.lora import check_adapters, hold_vision, merge_adapters
 from mmsra_pipeline.backbone.precision import rounded_weights
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.scoring import answer_log_likelihood, prefix_scores
@@ -30,17 +37,29 @@ log = logging.getLogger(__name__)
 class Backbone:
     """A model, its processor, and three operations on prompts: generate, likelihood, first-token scores.
 
-    ``fingerprint`` names weights, adapters, precision and picture size: equal fingerprints give equal answers.
+    ``fingerprint`` names weights, adapters, precision and picture size: equal fingerprints give equal answers. The
+    weights are read when they are needed first: who finds all answers in a cache waits for none.
     """
 
-    def __init__(self, model: Any, processor: Any, config: BackboneConfig, *, name: str, fingerprint: str) -> None:
-        self.model = model
+    def __init__(
+        self, processor: Any, config: BackboneConfig, *, name: str, fingerprint: str, model: Callable[[], Any]
+    ) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.config = config
         self.name = name
         self.fingerprint = fingerprint
-        self.encoder = Encoder(processor, _picture_tokens(model))
+        self._read_model = model
+
+    @cached_property
+    def model(self) -> Any:
+        """The network."""
+        return self._read_model()
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """What makes model inputs of prompts."""
+        return Encoder(self.processor, _picture_tokens(self.model))
 
     @property
     def device(self) -> torch.device:
@@ -156,22 +175,41 @@ def load_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequen
         MissingInputError: if weights or an adapter are missing.
         ConfigError: if the settings name no image-text-to-text model, or no usable device or picture size.
     """
+    backbone = open_backbone(config, artifacts, adapters)
+    _ = backbone.model
+    return backbone
+
+
+def open_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequence[Path] = ()) -> Backbone:
+    """Give the same as ``load_backbone`` without its weights, which are read at the first use; as it otherwise."""
     place = find_checkpoint(config.model, config.image_side, artifacts)
-    model, processor = read_checkpoint(place, getattr(torch, config.dtype))
+    settings = read_config(place)
+    processor = read_processor(place, settings)
     set_image_side(processor, config.image_side)
     processor.tokenizer.padding_side = "left"
     processor.tokenizer.init_kwargs["padding_side"] = "left"  # only what stands here is saved with a training run
-    base = checkpoint_fingerprint(place, model)
-    merged = merge_adapters(model, adapters)
     device = _device(config.device)
+    check_adapters(adapters)
+    base = checkpoint_fingerprint(place, settings)
+    parts = [base, config.image_side, config.dtype, [folder_hash(folder) for folder in adapters]]
+    return Backbone(
+        processor,
+        config,
+        name=config.model,
+        fingerprint=fingerprint(*parts),
+        model=lambda: _read(place, getattr(torch, config.dtype), device, adapters),
+    )
+
+
+def _read(place: str, dtype: torch.dtype, device: str, adapters: Sequence[Path]) -> Any:
+    merged = merge_adapters(read_model(place, dtype), adapters)
     merged.to(device)
     if device == "cpu":  # its fused attention spends a quarter of a training step on what plain products do in passing
         merged.set_attn_implementation("eager")
     merged.requires_grad_(False)
     hold_vision(merged.eval())
     merged.generation_config.suppress_tokens = _picture_tokens(merged)  # for trainers, which generate by themselves
-    parts = [base, config.image_side, config.dtype, [folder_hash(folder) for folder in adapters]]
-    return Backbone(merged, processor, config, name=config.model, fingerprint=fingerprint(*parts))
+    return merged
 
 
 def _picture_tokens(model: Any) -> list[int]:

@@ -27,7 +27,7 @@ OURS = "mmsrarec"
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("rankings", 3),
+    code_version=code_version("rankings", 4),
 )
 def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per protocol, ranking row, query and candidate: its score, and p where the recommender ranks.

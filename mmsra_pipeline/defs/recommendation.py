@@ -43,7 +43,7 @@ PROMPT_TABLES = [
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("sft_dataset", 2),
+    code_version=code_version("sft_dataset", 3),
     check_specs=[dg.AssetCheckSpec("no_held_out_query", asset=Tables.SFT_DATASET, blocking=True)],
 )
 def sft_dataset(
@@ -117,7 +117,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("recommendations", 4),
+    code_version=code_version("recommendations", 5),
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
@@ -188,11 +188,11 @@ def prompt_context(stage: Stage, index: "CooccurrenceIndex") -> "PromptContext":
 
 
 def trained_backbone(stage: Stage) -> "Backbone":
-    """Give the backbone with the adapters of alignment and recommender."""
-    from mmsra_pipeline.backbone.model import load_backbone
+    """Give the backbone with the adapters of alignment and recommender; its weights are read where they are needed."""
+    from mmsra_pipeline.backbone.model import open_backbone
 
     adapters = stage.adapters(Tables.ALIGNMENT, Tables.RECOMMENDER)
-    return load_backbone(stage.config.backbone, stage.artifacts, adapters)
+    return open_backbone(stage.config.backbone, stage.artifacts, adapters)
 
 
 def _served(stage: Stage) -> "pd.DataFrame":

@@ -158,12 +158,12 @@ def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.
 
 
 def _keywords(stage: Stage, items: "pd.DataFrame", *adapters: str) -> "tuple[pd.DataFrame, int]":
-    from mmsra_pipeline.backbone.model import load_backbone
+    from mmsra_pipeline.backbone.model import open_backbone
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.summarization.cache import KeywordCache
     from mmsra_pipeline.summarization.generation import write_keywords
 
-    backbone = load_backbone(stage.config.backbone, stage.artifacts, stage.adapters(*adapters))
+    backbone = open_backbone(stage.config.backbone, stage.artifacts, stage.adapters(*adapters))
     cache = KeywordCache(stage.paths.artifacts / "keyword_cache", stage.paths.remote)
     return write_keywords(
         backbone, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, backbone.fingerprint

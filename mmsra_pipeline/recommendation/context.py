@@ -43,8 +43,8 @@ class PromptContext:
     """All that a prompt may show. Built by :func:`prompt_context`.
 
     ``keywords`` and ``text`` are by item, ``similar`` gives the next items of similar users by (user, position), the
-    most similar user first; ``shares`` says how usual a keyword is in the catalogue. ``images`` is needed only where a
-    prompt is shown to a model.
+    most similar user first; ``shares`` says how usual a keyword is among the items that training saw: a new item in the
+    catalogue changes no prompt that does not show it. ``images`` is needed only where a prompt is shown to a model.
     """
 
     config: PromptConfig
@@ -94,7 +94,7 @@ def prompt_context(
         text={item: inline(text) for item, text in zip(item_text[ITEM], item_text[TEXT])},
         similar=similar,
         evidence=EvidenceSource(index, training),
-        shares=keyword_shares(words),
+        shares=keyword_shares({item: words.get(item, ()) for item in training[ITEM].unique()}),
         images=images,
     )
 

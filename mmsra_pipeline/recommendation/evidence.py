@@ -75,14 +75,14 @@ def evidence_words(evidence: CandidateEvidence) -> str:
 def usual_keywords(
     history: Sequence[str], keywords: Mapping[str, Sequence[str]], shares: Mapping[str, float], limit: int
 ) -> tuple[str, ...]:
-    """Give the keywords that a history has more often than the catalogue, the most telling first.
+    """Give the keywords that a history has more often than the items do on the whole, the most telling first.
 
-    Ordered by how far the share of history items with the keyword exceeds the catalogue's; then by the alphabet.
+    Ordered by how far the share of history items with the keyword exceeds that of all items; then by the alphabet.
 
     Args:
         history: item ids.
         keywords: of each item.
-        shares: share of the catalogue's items that have a keyword, in [0, 1].
+        shares: share of all items that have a keyword, in [0, 1].
         limit: how many are given at most.
 
     >>> words = {"a": ["red", "mug"], "b": ["red", "ball"], "c": ["blue", "mug"]}

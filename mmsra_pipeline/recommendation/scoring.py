@@ -1,5 +1,7 @@
 """p(Yes) of candidates: the score by which they are ranked (sec. 3.5)."""
 
+import contextlib
+import functools
 import logging
 from pathlib import Path
 
@@ -49,12 +51,14 @@ def score_candidates(
     progress = Progress("scoring", sum(len(items) for items in wanted.values()), "candidates")
     scores: dict[tuple[str, int, str], float] = {}
     keys, taken_over = [], 0
-    with backbone.many_scores(autocast=autocast):
+    with contextlib.ExitStack() as prepared:
+        prepare = functools.cache(lambda: prepared.enter_context(backbone.many_scores(autocast=autocast)))
         for (user, position), items in wanted.items():
             asked = [prompts.yes_no_prompt(context, known[user, position], item) for item in items]
             keys.append(list_key(asked, context.images, backbone, autocast=autocast))
             found = cache.get(keys[-1])
             if found is None:
+                prepare()
                 shown = [prompts.render(parts, context.images) for parts in asked]
                 p = backbone.first_token_scores(shown, words=(prompts.YES, prompts.NO), autocast=autocast)
                 found = [float(value) for value in p]

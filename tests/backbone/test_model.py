@@ -10,7 +10,7 @@ from tiny import tiny_backbone, tiny_checkpoint, tiny_config, tiny_tokenizer
 from transformers import AutoProcessor, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from mmsra_pipeline.backbone.generation import cut
-from mmsra_pipeline.backbone.model import load_backbone
+from mmsra_pipeline.backbone.model import load_backbone, open_backbone
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.config import BackboneConfig
 from mmsra_pipeline.errors import ConfigError, MissingInputError
@@ -131,6 +131,20 @@ def test_the_fingerprint_names_content_and_not_place(tmp_path, artifacts):
 
     assert named(folder) == named(tmp_path / "copy")
     assert len({named(folder), named(other), named(folder, image_side=64), named(folder, dtype="bfloat16")}) == 4
+
+
+def test_an_opened_backbone_reads_its_weights_at_the_first_use(tmp_path, artifacts):
+    folder = tiny_checkpoint(tmp_path / "tiny")
+    opened, loaded = (make(tiny_config(folder), artifacts) for make in (open_backbone, load_backbone))
+    assert opened.fingerprint == loaded.fingerprint
+    assert ["model" in vars(backbone) for backbone in (opened, loaded)] == [False, True]
+    prompts = [Prompt(("one",)), Prompt(("two",))]
+    assert opened.first_token_scores(prompts).tolist() == loaded.first_token_scores(prompts).tolist()
+
+
+def test_a_missing_adapter_is_told_before_the_weights_are_read(tmp_path, artifacts):
+    with pytest.raises(MissingInputError, match=r"none holds no adapter .*Materialize the asset that writes it"):
+        open_backbone(tiny_config(tiny_checkpoint(tmp_path / "tiny")), artifacts, [tmp_path / "none"])
 
 
 def test_more_pixels_give_more_picture_tokens(tmp_path, artifacts, pictures):

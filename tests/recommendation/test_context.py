@@ -74,3 +74,20 @@ def test_an_item_that_stands_twice_is_refused():
             index=index(),
             training=training(),
         )
+
+
+def test_a_new_item_in_the_catalogue_changes_no_prompt_that_does_not_show_it():
+    # "gift" is on two of three items of the history; in a catalogue of many gifts it would not be usual.
+    gifts = pd.DataFrame({ITEM: [f"gift {number}" for number in range(30)], KEYWORDS: [["gift"]] * 30})
+    more = prompt_context(
+        PromptConfig(),
+        keywords=pd.concat([keywords(), gifts]),
+        item_text=pd.concat([item_text(), gifts.assign(**{TEXT: "a gift"})]),
+        similar_users=similar_users(),
+        index=index(),
+        training=training(),
+    )
+    asked = query(("mug", "bag", "pot"))
+    prompt = yes_no_prompt(context(), asked, "ball")
+    assert "Usual keywords: gift" in prompt[0]
+    assert yes_no_prompt(more, asked, "ball") == prompt

@@ -5,6 +5,8 @@ import pytest
 from recommendation.shop import context, images, sequences
 from tiny import tiny_backbone
 
+from mmsra_pipeline.artifacts import Artifacts
+from mmsra_pipeline.backbone.model import open_backbone
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, USER
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.recommendation import prompts
@@ -96,6 +98,16 @@ def test_other_pictures_weights_and_arithmetic_are_scored_again(tmp_path, artifa
     asked.clear()
     score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
     assert asked == [3]  # u1's list has the bag
+
+
+def test_weights_are_read_only_where_a_list_is_scored(tmp_path, artifacts):
+    backbone, shop, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    first = score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    unread = open_backbone(backbone.config, Artifacts(tmp_path))
+    assert score_candidates(unread, queries(), candidates(), shop, file, autocast=True).equals(first)
+    assert "model" not in vars(unread)
+    score_candidates(unread, queries(), candidates(), shop, autocast=True)
+    assert "model" in vars(unread)
 
 
 def test_candidates_without_a_query_are_refused(tmp_path):

@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from mmsra_pipeline.backbone.model import open_backbone
 from mmsra_pipeline.config import SummarizationConfig
 from mmsra_pipeline.summarization.cache import KeywordCache
 from mmsra_pipeline.summarization.generation import COLUMNS, copy_rate, draft_sample, keyword_table, write_keywords
@@ -27,6 +28,16 @@ def test_only_what_is_new_is_written(backbone, items, pictures, sentences, tmp_p
     changed = items.assign(text=["ceramic gift", "wool", "toy kitchen", "leather gift"])
     assert write(backbone, changed, pictures, sentences, tmp_path / "cache")[1] == 1
     assert write(backbone, items, pictures, sentences, tmp_path / "cache", summarizer="s2")[1] == 4
+
+
+def test_weights_are_read_only_for_what_is_new(backbone, items, pictures, sentences, tmp_path, artifacts):
+    first, _ = write(backbone, items.head(3), pictures, sentences, tmp_path / "cache")
+    unread = open_backbone(backbone.config, artifacts)
+    again, _ = write(unread, items.head(3), pictures, sentences, tmp_path / "cache")
+    assert again["completion"].tolist() == first["completion"].tolist()
+    assert "model" not in vars(unread)
+    write(unread, items, pictures, sentences, tmp_path / "cache")
+    assert "model" in vars(unread)
 
 
 def test_items_that_are_alike_in_all_are_written_once(backbone, items, pictures, sentences, tmp_path):
