@@ -67,7 +67,7 @@ gpu: $(STAMP) ## Checks that need a CUDA device
 test: check fast slow ## Set up, then lint, types, the fast tests, the slow ones
 
 ui: $(STAMP) ## The Dagster UI on http://127.0.0.1:3000
-	@$(BIN)/dagster dev -w workspace.yaml
+	@$(BIN)/mmsra ui
 
 bench: $(STAMP) ## Ratios against named alternatives
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

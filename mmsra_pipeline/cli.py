@@ -1,6 +1,7 @@
 """The command line `mmsra`: what Dagster does not do well. It asks Dagster and reads tables; it runs no stage."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -53,6 +54,18 @@ def refresh(
         typer.echo(f"Error: dataset {failure.partition}: {failure.text}", err=True)
     if outcome.failures:
         raise typer.Exit(1)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to serve on. Dagster asks for no password.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+) -> None:
+    """Serve the graph, tables, curves and runs to the browser, with the daemon of schedules and backfills."""
+    from mmsra_pipeline.defs.serving import serving_command
+
+    command = serving_command(find_paths(), host, port)
+    os.execv(command[0], command)
 
 
 @app.command()

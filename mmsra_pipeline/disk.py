@@ -27,8 +27,8 @@ def check_free(folder: Path, least_gb: float, purpose: str) -> None:
     if free < least_gb:
         raise NoSpaceError(
             f"{purpose} needs {least_gb:g} GB of free space and {there} has {free:.1f} GB. See what "
-            "`mmsra gc --dry-run` would remove, set MMSRA_ROOT to a folder on a larger disk, or lower "
-            "retention.min_free_gb."
+            "`mmsra gc --dry-run` would remove, set MMSRA_ROOT (with a root in an object store: "
+            "MMSRA_SCRATCH) to a folder on a larger disk, or lower retention.min_free_gb."
         )
 
 

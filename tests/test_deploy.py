@@ -99,8 +99,8 @@ def test_the_variables_are_those_that_the_code_reads():
     named = {entry["name"] for entry in deployment["env"]} | set(
         read("compose.yaml")["services"]["code"]["environment"]
     )
-    ours = {name for name in named if name.startswith("MMSRA_")} - {"MMSRA_SCRATCH"}  # comes with object stores
-    assert ours == {"MMSRA_ROOT", "MMSRA_CONFIG"}
+    ours = {name for name in named if name.startswith("MMSRA_")}
+    assert ours == {"MMSRA_ROOT", "MMSRA_CONFIG", "MMSRA_SCRATCH"}
     assert all(f'"{name}"' in code for name in ours)
 
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -49,7 +48,6 @@ class Served:
         home = root / "dagster_home"
         home.mkdir(parents=True)
         (root / "datasets").mkdir()
-        shutil.copy(PROJECT / "dagster_home" / "dagster.yaml", home)
         (root / "settings.yaml").write_text(yaml.safe_dump(settings))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -65,7 +63,7 @@ class Served:
         }
 
     def __enter__(self) -> "Served":
-        command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", "workspace.yaml", "-p", str(self.port)]
+        command = [str(Path(sys.executable).parent / "mmsra"), "ui", "--port", str(self.port)]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 command, cwd=PROJECT, env=self.environment, stdout=log, stderr=log, start_new_session=True
