@@ -65,7 +65,7 @@ WHOLE = {
     "sequences": "every user is cut into queries again",
     "sft_dataset": "prompts are drawn from all users and show keywords, texts and counts",
     "similar_users": "every query is searched for again",
-    "draft_keywords": "a fixed sample, from the cache; the model is loaded",
+    "draft_keywords": "a fixed sample, from the cache; quality is measured again",
     "first_stage_recall": "of all queries of the test split",
     "rankings": "every prompt is made anew; lists are scored again of which one changed",
     "recommendations": "every prompt is made anew; lists are scored again of which one changed",

@@ -40,6 +40,12 @@ def test_one_that_is_interrupted_midway_leaves_no_half_made_database(tmp_path, m
     mlflow.MlflowClient(tracking_uri=uri).create_experiment("e")
 
 
+def test_what_a_killed_process_left_half_made_is_removed(tmp_path):
+    (tmp_path / ".999999-1-0123abcd.tmp").write_bytes(b"half a database")
+    make_database(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert left(tmp_path) == ["mlflow.db"]
+
+
 def test_what_is_no_file_of_sqlite_is_left_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for uri in ("https://mlflow.example", "postgresql://host/db", "sqlite:///:memory:", "sqlite://"):

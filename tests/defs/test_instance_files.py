@@ -31,6 +31,13 @@ def test_a_fresh_home_gets_databases_that_hold_what_is_put_there(paths):
     assert not list(paths.dagster_home.glob("*.tmp*")) + list(paths.dagster_home.glob(".*.tmp*"))
 
 
+def test_all_databases_are_there_before_dagster_opens_them(paths):
+    paths.dagster_home.mkdir(parents=True)
+    (paths.dagster_home / "dagster.yaml").write_text(INSTANCE_YAML)
+    make_databases(paths.dagster_home)
+    assert databases(paths.dagster_home) == MADE
+
+
 def test_what_a_making_that_was_stopped_had_put_in_place_is_made_again(paths):
     torn = paths.dagster_home / "schedules" / "schedules.db"
     torn.parent.mkdir(parents=True)
