@@ -8,13 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from mmsra_pipeline.errors import ConfigError, DataError, MmsraError
+from mmsra_pipeline.cli_backbone import backbone_commands
+from mmsra_pipeline.errors import ConfigError, MmsraError
 from mmsra_pipeline.paths import find_paths
 from mmsra_pipeline.terminal import log_to_stderr, print_json, print_rows
 
 app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pretty_exceptions_enable=False)
 dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
-backbone_commands = typer.Typer(help="The embedded backbone.", no_args_is_help=True)
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
 
@@ -207,31 +207,6 @@ def dataset_remove(name: Annotated[str, typer.Argument(help="Name of the data se
     with open_instance(paths) as instance:
         for line in remove(instance, paths, name):
             typer.echo(line)
-
-
-@backbone_commands.command("build")
-def backbone_build() -> None:
-    """Assemble the embedded backbone from the weights that packages ship; nothing to do where it is built."""
-    from mmsra_pipeline.artifacts import Artifacts
-    from mmsra_pipeline.backbone.embedded import backbone_info, embedded_folder
-    from mmsra_pipeline.config_files import load_config
-
-    artifacts = Artifacts.of(find_paths())
-    with log_to_stderr():
-        embedded_folder(artifacts, load_config().backbone.image_side)
-    print_json(backbone_info(artifacts))
-
-
-@backbone_commands.command("info")
-def backbone_show() -> None:
-    """Say what the embedded backbone is made of and where it lies."""
-    from mmsra_pipeline.artifacts import Artifacts
-    from mmsra_pipeline.backbone.embedded import KIND, NAME, backbone_info
-
-    artifacts = Artifacts.of(find_paths())
-    if not artifacts.has(KIND, NAME):
-        raise DataError("the embedded backbone is not built yet. Run `mmsra backbone build`.")
-    print_json(backbone_info(artifacts))
 
 
 def _say_refreshed(outcome: Any, dry_run: bool) -> None:

@@ -18,6 +18,7 @@ from mmsra_pipeline.config_data import FetchConfig as FetchConfig
 from mmsra_pipeline.config_data import InteractionsConfig as InteractionsConfig
 from mmsra_pipeline.config_data import ItemsConfig as ItemsConfig
 from mmsra_pipeline.config_operation import AutomationConfig, RetentionConfig
+from mmsra_pipeline.config_server import GenerationServer
 from mmsra_pipeline.section import Section as Section
 from mmsra_pipeline.section import Share
 
@@ -113,6 +114,8 @@ class SummarizationConfig(Section):
     max_new_tokens: PositiveInt = 48
     draft_items: PositiveInt = 100
     """Items whose keywords are also written by the untuned model, for comparison."""
+    server: GenerationServer | None = None
+    """Writes the keywords of `item_keywords` in place of this process."""
 
 
 class EncoderConfig(Section):

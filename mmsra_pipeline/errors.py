@@ -17,6 +17,10 @@ class StorageError(MmsraError):
     """The object store of the root did not answer, or refused; it may do so the next time."""
 
 
+class ServerError(MmsraError):
+    """A server that generates refused, or did not answer; it may do so the next time."""
+
+
 class NoSpaceError(MmsraError):
     """There is too little free space to begin."""
 

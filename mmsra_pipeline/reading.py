@@ -1,7 +1,9 @@
 """What the command line reads out of the tables."""
 
+from pathlib import Path
 from typing import Any
 
+from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.columns import ITEM, RANK, TITLE, USER, Tables
 from mmsra_pipeline.datasets import load_dataset
 from mmsra_pipeline.errors import ConfigError, DataError
@@ -9,6 +11,16 @@ from mmsra_pipeline.paths import Paths
 from mmsra_pipeline.store import Store
 
 SHOWN_REASONS = 50
+
+
+def adapters(paths: Paths, dataset: str, *trainings: str) -> list[Path]:
+    """Give the adapters that these trainings made, in order; a training that was switched off made none.
+
+    Raises:
+        MissingInputError: if a training was not run yet.
+    """
+    artifacts = Artifacts.of(paths)
+    return [artifacts.current(asset, dataset) for asset in trainings if len(stored(paths, asset, dataset))]
 
 
 def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:

@@ -9,16 +9,18 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "mmsra_pipeline"
 STAGES = ["backbone", "interactions", "items", "summarization", "retrieval", "recommendation", "evaluation"]
-OUTER = {"definitions.py", "cli.py", "doctor.py"}
+OUTER = {"definitions.py", "cli.py", "cli_backbone.py", "doctor.py"}
 LIGHT = [
     "__init__",
     "alerts",
     "artifacts",
     "cli",
+    "cli_backbone",
     "columns",
     "config",
     "config_data",
     "config_operation",
+    "config_server",
     "datasets",
     "definitions",
     "disk",

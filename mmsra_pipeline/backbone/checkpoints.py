@@ -148,3 +148,12 @@ class _PictureProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]  # transform
         if argument_name == "video_processor":
             return None
         return super().check_argument_for_proper_class(argument_name, argument)
+
+    def save_pretrained(self, save_directory: str | Path, **_settings: Any) -> list[str]:
+        """Write the parts that there are."""
+        self.tokenizer._set_processor_class(Qwen2_5_VLProcessor.__name__)  # for whoever reads it with AutoProcessor
+        return [
+            str(file)
+            for part in (self.tokenizer, self.image_processor)
+            for file in part.save_pretrained(save_directory) or []
+        ]

@@ -31,14 +31,18 @@ class Encoder:
         Control tokens that stand in the prompt's own words become blanks: an item's description that spells one must
         not end the turn or claim to be a picture.
         """
-        parts = tuple(self._control.sub(" ", part) if isinstance(part, str) else part for part in prompt.parts)
+        parts = tuple(self.plain(part) if isinstance(part, str) else part for part in prompt.parts)
         chat = Prompt(parts).messages()
         text: str = self.processor.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         return text + prompt.prefill
 
+    def plain(self, text: str) -> str:
+        """Give ``text`` with blanks in place of control tokens."""
+        return self._control.sub(" ", text)
+
     def answer_ids(self, answer: str, *, end: bool = False) -> list[int]:
         """Token ids of an answer by itself, with the end-of-turn token if asked for."""
-        ids: list[int] = self.tokenizer.encode(self._control.sub(" ", answer), add_special_tokens=False)
+        ids: list[int] = self.tokenizer.encode(self.plain(answer), add_special_tokens=False)
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
     def first_token(self, word: str) -> int:

@@ -42,13 +42,21 @@ class Backbone:
     """
 
     def __init__(
-        self, processor: Any, config: BackboneConfig, *, name: str, fingerprint: str, model: Callable[[], Any]
+        self,
+        processor: Any,
+        config: BackboneConfig,
+        *,
+        name: str,
+        fingerprint: str,
+        picture_tokens: Sequence[int],
+        model: Callable[[], Any],
     ) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
         self.config = config
         self.name = name
         self.fingerprint = fingerprint
+        self.encoder = Encoder(processor, picture_tokens)
         self._read_model = model
 
     @cached_property
@@ -56,16 +64,16 @@ class Backbone:
         """The network."""
         return self._read_model()
 
-    @cached_property
-    def encoder(self) -> Encoder:
-        """What makes model inputs of prompts."""
-        return Encoder(self.processor, _picture_tokens(self.model))
-
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
         device: torch.device = self.model.device
         return device
+
+    @property
+    def batch_size(self) -> int:
+        """Prompts that ``generate`` takes at once."""
+        return self.config.batch_size
 
     def encode(
         self,
@@ -197,6 +205,7 @@ def open_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequen
         config,
         name=config.model,
         fingerprint=fingerprint(*parts),
+        picture_tokens=_picture_tokens(settings),
         model=lambda: _read(place, getattr(torch, config.dtype), device, adapters),
     )
 
@@ -208,13 +217,15 @@ def _read(place: str, dtype: torch.dtype, device: str, adapters: Sequence[Path])
         merged.set_attn_implementation("eager")
     merged.requires_grad_(False)
     hold_vision(merged.eval())
-    merged.generation_config.suppress_tokens = _picture_tokens(merged)  # for trainers, which generate by themselves
+    merged.generation_config.suppress_tokens = _picture_tokens(
+        merged.config
+    )  # for trainers, which generate by themselves
     return merged
 
 
-def _picture_tokens(model: Any) -> list[int]:
+def _picture_tokens(config: Any) -> list[int]:
     """Tokens that stand for pixels. One without a picture breaks the forward pass, so none may be sampled."""
-    found = (getattr(model.config, name, None) for name in ("image_token_id", "image_token_index", "video_token_id"))
+    found = (getattr(config, name, None) for name in ("image_token_id", "image_token_index", "video_token_id"))
     return sorted({int(token) for token in found if token is not None})
 
 

@@ -14,6 +14,8 @@ from mmsra_pipeline.defs.shown import GROUPS, OWNERS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mmsra_pipeline.config_server import GenerationServer
+
 FORMAT_RATE = 0.95
 
 
@@ -150,23 +152,34 @@ def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.
     stage = mmsra.stage(context)
     texts, drafts = stage.read(Tables.ITEM_TEXT), stage.read(Tables.DRAFT_KEYWORDS)
 
-    keywords, computed = _keywords(stage, texts, Tables.ALIGNMENT, Tables.SUMMARIZER)
+    server = stage.config.summarization.server
+    keywords, computed = _keywords(stage, texts, Tables.ALIGNMENT, Tables.SUMMARIZER, server=server)
 
     stage.write(Tables.ITEM_KEYWORDS, keywords)
     before = {f"draft_{name}": value for name, value in _quality(drafts).items()}
     return report(stage, {"computed": computed, **_quality(keywords), **before}, checks=[_form_check(keywords)])
 
 
-def _keywords(stage: Stage, items: "pd.DataFrame", *adapters: str) -> "tuple[pd.DataFrame, int]":
+def _keywords(
+    stage: Stage, items: "pd.DataFrame", *adapters: str, server: "GenerationServer | None" = None
+) -> "tuple[pd.DataFrame, int]":
+    from mmsra_pipeline.artifacts import fingerprint
     from mmsra_pipeline.backbone.model import open_backbone
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
+    from mmsra_pipeline.backbone.served import ServedModel
     from mmsra_pipeline.summarization.cache import KeywordCache
     from mmsra_pipeline.summarization.generation import write_keywords
 
     backbone = open_backbone(stage.config.backbone, stage.artifacts, stage.adapters(*adapters))
     cache = KeywordCache(stage.paths.artifacts / "keyword_cache", stage.paths.remote)
+    # What a server wrote is kept apart: its arithmetic is another, and a later run without it must not take it over.
+    writer, summarizer = (
+        (ServedModel(server, backbone), fingerprint(backbone.fingerprint, "served"))
+        if server
+        else (backbone, backbone.fingerprint)
+    )
     return write_keywords(
-        backbone, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, backbone.fingerprint
+        writer, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, summarizer
     )
 
 

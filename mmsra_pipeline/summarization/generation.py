@@ -1,12 +1,13 @@
 """Writes the keywords of items, those that were not written before."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.artifacts import fingerprint
-from mmsra_pipeline.backbone.model import Backbone
+from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.sentences import SentenceEncoder
 from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
 from mmsra_pipeline.config import SummarizationConfig
@@ -20,8 +21,19 @@ from mmsra_pipeline.summarization.rewards import information
 COLUMNS = [ITEM, KEYWORDS, "image_keywords", "text_keywords", "completion", "well_formed", "copied", "information"]
 
 
+class Writer(Protocol):
+    """Answers prompts."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many prompts it is given at once."""
+
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int, stop: str | None) -> list[str]:
+        """Give one answer per prompt."""
+
+
 def write_keywords(
-    backbone: Backbone,
+    writer: Writer,
     items: pd.DataFrame,
     images: ItemImages,
     config: SummarizationConfig,
@@ -32,7 +44,7 @@ def write_keywords(
     """Give one row of keywords per item, in the order of ``items``, and how many had to be generated.
 
     Args:
-        backbone: the summarizer.
+        writer: the summarizer, in this process or served.
         items: rows of ``item_text``.
         images: their pictures.
         config: how many keywords, and how long.
@@ -59,9 +71,9 @@ def write_keywords(
     # Items of like length in a batch waste little padding; items that are alike in all are written once.
     missing = sorted({key: row for row, key in enumerate(keys) if cache.get(key) is None}.values())
     missing.sort(key=lambda row: len(texts[row]))
-    for rows in batches(missing, backbone.config.batch_size, "keywords"):
+    for rows in batches(missing, writer.batch_size, "keywords"):
         shown = [prompts.summary_prompt(texts[row], images.get(ids[row])) for row in rows]
-        said = backbone.generate(shown, max_new_tokens=config.max_new_tokens, stop="\n\n")
+        said = writer.generate(shown, max_new_tokens=config.max_new_tokens, stop="\n\n")
         cache.put(dict(zip((keys[row] for row in rows), said, strict=True)))
     completions = [cache.get(key) or "" for key in keys]
     return keyword_table(ids, texts, completions, config, sentences), len(missing)

@@ -11,9 +11,13 @@ from pathlib import Path
 import dagster as dg
 import duckdb
 import pytest
+from chat_server import serving
 from defs.shell import ALL, Shell, names
 from tiny import tiny_fastvlm
 
+from mmsra_pipeline.artifacts import Artifacts
+from mmsra_pipeline.backbone.model import load_backbone
+from mmsra_pipeline.config import BackboneConfig
 from mmsra_pipeline.store import Store
 
 TABLE = "user_id,item_id,timestamp\n"
@@ -126,6 +130,22 @@ def test_a_setting_that_changes_no_output_stops_where_it_is_read(shell):
     done = shell.refresh("--dataset", "shop")
     assert "metrics" in names(done["stale"])
     assert names(done["materialized"]) == ["interactions"]
+
+
+def test_a_server_writes_the_keywords_that_this_process_would_write(shell):
+    code, out, err = shell.run("backbone", "export", str(shell.root / "exported"), "--dataset", "shop")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["serve"] == f"vllm serve {shell.root / 'exported'} --served-model-name {told['served_name']}"
+    config = BackboneConfig(model=told["folder"], image_side=32, device="cpu")
+    items = len(Store(shell.root / "data").read("item_text", "shop"))
+    with serving(load_backbone(config, Artifacts(shell.root / "unused")), name=told["served_name"]) as server:
+        shell.settings(interactions__max_users=1000, summarization__server={"url": server.url})
+        done = shell.refresh("--dataset", "shop")
+        assert names(done["materialized"]) == ["item_keywords"]
+        assert sum(path.endswith("completions") for path, *_ in server.asked) == items
+    shell.settings(interactions__max_users=1000)
+    assert names(shell.refresh("--dataset", "shop")["materialized"]) == ["item_keywords"]
 
 
 def test_a_csv_without_a_needed_column_says_which_file_and_column_and_the_shop_is_left_alone(shell):

@@ -1,6 +1,7 @@
 import pytest
 
 from mmsra_pipeline.config import Config
+from mmsra_pipeline.config_server import GenerationServer
 from mmsra_pipeline.defs.settings import OPERATION, READS, WITHOUT_EFFECT, _leaves, readable, settings_of
 
 BASE = Config()
@@ -48,9 +49,20 @@ def test_the_device_and_the_batch_of_generation_make_nothing_stale():
     assert affected(changed("backbone", device="cpu", batch_size=3)) == set()
 
 
+def test_whether_a_server_writes_keywords_counts_and_which_one_does_not():
+    served = changed("summarization", server=GenerationServer(url="http://one/v1"))
+    assert affected(served) == {"item_keywords"}
+    other = changed("summarization", server=GenerationServer(url="http://other/v1", requests=2))
+    assert all(settings_of(asset, served) == settings_of(asset, other) for asset in READS)
+
+
 def test_every_setting_is_read_by_some_asset():
-    every = {path for name in Config.model_fields for path in _leaves(name, BASE.section(name))}
-    read = {path for asset in READS for path in settings_of(asset)}
+    configs = (
+        BASE,
+        changed("summarization", server=GenerationServer(url="http://one/v1")),
+    )  # without it, it has no parts
+    every = {path for config in configs for name in Config.model_fields for path in _leaves(name, config.section(name))}
+    read = {path for config in configs for asset in READS for path in settings_of(asset, config)}
     of_operation = {path for name in OPERATION for path in _leaves(name, BASE.section(name))}
     assert every - read == set(WITHOUT_EFFECT) | of_operation
 
