@@ -54,13 +54,19 @@ class LineBlock:
 
     def views(self, first: int, count: int) -> Iterator[bytes | memoryview]:
         """Give ``count`` lines from that 1-based number on without their ends, and without copies where that can be."""
-        start = first - self.first
-        if b"\r" in self.content:
-            return iter(self._lines[start : start + count])
-        ends = np.flatnonzero(np.frombuffer(self.content, np.uint8) == NEWLINE)
-        begins = np.concatenate(([0], ends + 1))[start : start + count].tolist()
-        ends = np.append(ends, len(self.content))[start : start + count].tolist()
+        asked = slice(first - self.first, first - self.first + count)
+        if self._places is None:
+            return iter(self._lines[asked])
+        begins, ends = (places[asked].tolist() for places in self._places)
         return map(memoryview(self.content).__getitem__, map(slice, begins, ends))
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Where lines begin and end; None if a line's end may be more than one byte."""
+        if b"\r" in self.content:
+            return None
+        ends = np.flatnonzero(np.frombuffer(self.content, np.uint8) == NEWLINE)
+        return np.concatenate(([0], ends + 1)), np.append(ends, len(self.content))
 
     @cached_property
     def _lines(self) -> list[bytes]:
