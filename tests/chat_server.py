@@ -23,8 +23,10 @@ class Handler(BaseHTTPRequestHandler):
     def _asked(self, content):
         with self.server.lock:
             self.server.asked.append((self.path, content, self.headers.get("Authorization")))
-            status, answer = self.server.answer(self.path, content)
+            status, answer, *headers = self.server.answer(self.path, content)
         self.send_response(status)
+        for header in headers:
+            self.send_header(*header)
         self.end_headers()
         self.wfile.write(answer if isinstance(answer, bytes) else json.dumps(answer).encode())
 
@@ -33,7 +35,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Serves a backbone; ``faults`` are answered first, one each, in place of answers to chats."""
+    """Serves a backbone; ``faults`` (status, content, headers) come first, one each, in place of answers to chats."""
 
     daemon_threads = True
 

@@ -84,7 +84,7 @@ def test_what_may_pass_is_asked_again(backbone, quick):
     [
         ((503, b"busy"), r"did not answer 2 times, at last: HTTP Error 503.*are kept; see to the server"),
         ((400, b"too long"), r"chat/completions refused with 400: too long"),
-        ((302, b""), r"refused with 302"),
+        ((302, b"", ("Location", "models")), r"refused with 302"),
         ((200, b"<html>"), r"answered no JSON: b'<html>'"),
         ((200, {"choices": []}), r"answered without a message: {\"choices\": \[\]}"),
         ((200, {"choices": [{"message": {"content": None}}]}), "answered without a message"),
