@@ -20,5 +20,8 @@ def export_checkpoint(backbone: Backbone, folder: Path) -> None:
     with temporary_folder(folder.absolute().parent) as building:
         backbone.model.save_pretrained(building)
         backbone.processor.save_pretrained(building)
+        as_usual = (building / "config.json").stat().st_mode
+        for file in building.iterdir():
+            file.chmod(as_usual)  # weights come readable for their owner alone, and a server may be another user
         building.replace(folder)
         sync_folder(folder.absolute().parent)

@@ -123,6 +123,7 @@ def test_an_exported_checkpoint_answers_as_the_model_with_its_adapters(tmp_path,
     save_adapter(tuned, tmp_path / "adapter")
     backbone = load_backbone(config, artifacts, [tmp_path / "adapter"])
     export_checkpoint(backbone, tmp_path / "exported")
+    assert len({file.stat().st_mode for file in (tmp_path / "exported").iterdir()}) == 1
     again = load_backbone(config.model_copy(update={"model": str(tmp_path / "exported")}), artifacts)
     asked = prompts(pictures)
     assert again.generate(asked, max_new_tokens=8) == backbone.generate(asked, max_new_tokens=8)
