@@ -13,12 +13,16 @@ class DataError(MmsraError):
     """Input data cannot be used as they are."""
 
 
-class StorageError(MmsraError):
-    """The object store of the root did not answer, or refused; it may do so the next time."""
+class PassingError(MmsraError):
+    """Something outside did not answer, or refused; it may do so the next time."""
 
 
-class ServerError(MmsraError):
-    """A server that generates refused, or did not answer; it may do so the next time."""
+class StorageError(PassingError):
+    """The object store of the root."""
+
+
+class ServerError(PassingError):
+    """A server that generates."""
 
 
 class NoSpaceError(MmsraError):

@@ -5,6 +5,7 @@ fingerprint (``served_name``); answers of other weights would be kept as if they
 """
 
 import base64
+import functools
 import http.client
 import io
 import json
@@ -53,23 +54,20 @@ class ServedModel:
         """Give the likeliest answer to each prompt; see ``Backbone.generate``.
 
         Raises:
-            MissingInputError: if the server is not there, or does not serve these weights.
-            ServerError: if it refuses, fails again and again, or answers what is no answer.
+            MissingInputError: if the server does not serve these weights.
+            ServerError: if it is not there, refuses, fails again and again, or answers what is no answer.
         """
         _ = self._checked
         asked = [self._request(prompt, max_new_tokens, stop) for prompt in prompts]
         with ThreadPoolExecutor(self._server.requests) as pool:
-            return [cut(_answer(told, self._server.url), stop) for told in pool.map(self._ask_chat, asked)]
+            return [
+                cut(_answer(told, self._server.url), stop)
+                for told in pool.map(functools.partial(self._ask_again, "chat/completions"), asked)
+            ]
 
     @cached_property
     def _checked(self) -> None:
-        try:
-            found = self._ask("models")
-        except (OSError, http.client.HTTPException) as error:
-            raise MissingInputError(
-                f"summarization.server.url={self._server.url} does not answer ({error}). Start the server, correct the "
-                "address, or unset summarization.server: keywords are then written by this process."
-            ) from error
+        found = self._ask_again("models")
         entries = found.get("data") if isinstance(found, dict) else None
         names = [str(entry.get("id")) for entry in entries or [] if isinstance(entry, dict)]
         if self._name not in names:
@@ -99,16 +97,18 @@ class ServedModel:
         address = f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
         return {"type": "image_url", "image_url": {"url": address}}
 
-    def _ask_chat(self, asked: dict[str, Any]) -> Any:
+    def _ask_again(self, path: str, content: dict[str, Any] | None = None) -> Any:
+        """Give what is answered, at the latest to the last try."""
         wait = 1.0
         for last in [False] * (self._server.tries - 1) + [True]:
             try:
-                return self._ask("chat/completions", asked)
+                return self._ask(path, content)
             except (OSError, http.client.HTTPException) as error:
                 if last:
                     raise ServerError(
-                        f"{self._server.url} did not answer {self._server.tries} times, at last: {error}. Keywords "
-                        "that were written are kept; see to the server and refresh again."
+                        f"summarization.server.url={self._server.url} did not answer {self._server.tries} times, at "
+                        f"last: {error}. Keywords that were written are kept. Start the server or correct the address, "
+                        "and refresh again; or unset summarization.server: keywords are then written by this process."
                     ) from error
             time.sleep(wait)
             wait *= 2

@@ -15,7 +15,7 @@ from mmsra_pipeline.defs.instance import RefreshBusyError
 from mmsra_pipeline.defs.jobs import COSTLY, RETRAIN, retrain
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.settings import loaded_config
-from mmsra_pipeline.errors import MmsraError, StorageError
+from mmsra_pipeline.errors import MmsraError, PassingError
 from mmsra_pipeline.paths import find_paths
 
 QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
@@ -61,7 +61,7 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
             context.log.info(f"skipped: {busy}")
             return
         except MmsraError as error:
-            raise dg.Failure(str(error), allow_retries=isinstance(error, StorageError)) from None
+            raise dg.Failure(str(error), allow_retries=isinstance(error, PassingError)) from None
         made = ", ".join(map(str, outcome.materialized)) or "nothing"
         told = f"materialized: {made}" if outcome.stale or outcome.failures else "nothing was stale"
         if config.dry_run and outcome.stale:

@@ -6,9 +6,12 @@ from typing import Any
 import dagster as dg
 
 from mmsra_pipeline import errors
-from mmsra_pipeline.errors import MmsraError, StorageError
+from mmsra_pipeline.errors import MmsraError, PassingError
 
-OWN_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, MmsraError)}
+OWN_ERRORS, PASSING = (
+    {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, base)}
+    for base in (MmsraError, PassingError)
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ def failures_of(result: dg.ExecuteInProcessResult, partition: str) -> list[Failu
         if event.is_step_failure:
             error: Any = event.step_failure_data.error
             text, own = describe(error, result.run_id)
-            may_pass = not own or _kind(_first_cause(error))[0].endswith(StorageError.__name__)
+            may_pass = not own or _kind(_telling(error))[0] in PASSING
             found.append(Failure(partition, f"{event.step_key}: {text}", str(event.step_key), may_pass=may_pass))
     if not found and not result.success:
         text = f"run {result.run_id} failed; its log is in the Dagster UI"
@@ -39,20 +42,23 @@ def failures_of(result: dg.ExecuteInProcessResult, partition: str) -> list[Failu
 
 def describe(error: Any, run_id: str) -> tuple[str, bool]:
     """Give the text of an error as Dagster keeps it, and whether it is one of ours, which says all by itself."""
-    error = _first_cause(error)
+    error = _telling(error)
     kind, rest = _kind(error)
-    if kind.rpartition(".")[2] in OWN_ERRORS:
+    if kind in OWN_ERRORS:
         return rest, True
     frames = [frame.strip() for frame in error.stack if "mmsra_pipeline" in frame]
     return f"{kind}: {rest}\n{frames[-1] if frames else ''}\nThe whole trace is in the log of run {run_id}.", False
 
 
-def _first_cause(error: Any) -> Any:
-    while error.cause is not None:
+def _telling(error: Any) -> Any:
+    """Give the first error of ours in the chain of causes: it says all, its own cause less. Else the first cause."""
+    while _kind(error)[0] not in OWN_ERRORS and error.cause is not None:
         error = error.cause
     return error
 
 
 def _kind(error: Any) -> tuple[str, str]:
+    """Class, without its module where it is ours, and text."""
     kind, _, rest = str(error.message).strip().partition(": ")
-    return kind, rest
+    name = kind.rpartition(".")[2]
+    return (name if name in OWN_ERRORS else kind), rest

@@ -65,10 +65,10 @@ def test_other_weights_are_refused(backbone, pictures):
     assert [path for path, *_ in server.asked] == ["/v1/models"]
 
 
-def test_a_server_that_is_not_there_is_named(backbone):
+def test_a_server_that_is_not_there_is_named(backbone, quick):
     with serving(backbone) as server:
         url = server.url
-    with pytest.raises(MissingInputError, match=rf"server.url={url} does not answer .*unset summarization.server"):
+    with pytest.raises(ServerError, match=rf"server.url={url} did not answer 4 times.*unset summarization.server"):
         client(backbone, url).generate([Prompt(("wool",))], max_new_tokens=4)
 
 
@@ -82,7 +82,7 @@ def test_what_may_pass_is_asked_again(backbone, quick):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ((503, b"busy"), r"did not answer 2 times, at last: HTTP Error 503.*are kept; see to the server"),
+        ((503, b"busy"), r"did not answer 2 times, at last: HTTP Error 503.*are kept. Start the server"),
         ((400, b"too long"), r"chat/completions refused with 400: too long"),
         ((302, b"", ("Location", "models")), r"refused with 302"),
         ((200, b"<html>"), r"answered no JSON: b'<html>'"),

@@ -53,9 +53,9 @@ def raw_reviews(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
     source = find_paths().root / "sources" / context.partition_key / "interactions.csv"
     lines = source.read_text().splitlines()
     if "broken" in lines[-1]:
-        raise DataError("interactions.csv, line 2: column item_id is missing. Add it.")
+        raise DataError("interactions.csv, line 2: column item_id is missing. Add it.") from KeyError("item_id")
     if "away" in lines[-1]:
-        raise StorageError("the store does not answer")
+        raise StorageError("the store does not answer") from OSError("reset by peer")
     if "bug" in lines[-1]:
         raise KeyError("bug")
     return written("raw_reviews", context.partition_key, pd.DataFrame({"lines": [len(lines)]}))
