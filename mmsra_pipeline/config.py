@@ -17,7 +17,7 @@ from pydantic import (
 from mmsra_pipeline.config_data import FetchConfig as FetchConfig
 from mmsra_pipeline.config_data import InteractionsConfig as InteractionsConfig
 from mmsra_pipeline.config_data import ItemsConfig as ItemsConfig
-from mmsra_pipeline.config_operation import AutomationConfig, RetentionConfig
+from mmsra_pipeline.config_operation import AutomationConfig, LimitsConfig, RetentionConfig
 from mmsra_pipeline.config_server import GenerationServer
 from mmsra_pipeline.section import Section as Section
 from mmsra_pipeline.section import Share
@@ -323,6 +323,7 @@ class Config(Section):
     recommendations: RecommendationsConfig = RecommendationsConfig()
     automation: AutomationConfig = AutomationConfig()
     retention: RetentionConfig = RetentionConfig()
+    limits: LimitsConfig = LimitsConfig()
 
     def section(self, path: str) -> Any:
         """Give what lies at a dotted path, such as 'retrieval.encoder'."""

@@ -67,3 +67,11 @@ class RetentionConfig(Section):
     """Rows of ``refresh_report`` per data set; the oldest go first. This bound holds at each refresh."""
     min_free_gb: NonNegativeFloat = 2
     """With less free space no refresh and no training begins: one that ends half-way costs more. 0: not asked."""
+
+
+class LimitsConfig(Section):
+    """How much is computed at a time on one machine."""
+
+    run_memory_gb: PositiveFloat = 6
+    """Main memory that computing one data set is reckoned to need: as many are computed at a time as fit into the
+    machine's, or the container's; one in any case. Models take turns on their device whatever stands here."""

@@ -25,6 +25,14 @@ def locked(path: Path, what: str) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock of that file if no process has it, and say whether it is held now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        yield _taken(handle.fileno())
+
+
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock of that file."""
     if not path.is_file():

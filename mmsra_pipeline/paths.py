@@ -29,6 +29,11 @@ class Paths:
         return self.root / "artifacts"
 
     @property
+    def work(self) -> Path:
+        """Checkpoints of trainings that have not ended, and the locks of who computes."""
+        return self.artifacts / "work"
+
+    @property
     def scores(self) -> Path:
         """Scores of candidates that later runs may take over; it may be deleted at any time."""
         return self.artifacts / "scores"

@@ -19,9 +19,9 @@ from mmsra_pipeline.locks import is_locked
 from mmsra_pipeline.paths import Paths
 from mmsra_pipeline.processes import lives
 from mmsra_pipeline.store import Store
+from mmsra_pipeline.turns import dataset_lock
 
 HOUR, DAY = 3600.0, 86400.0
-WORK: Final = "work"
 LEFT: Final = "left half written by a process that is gone"
 SAMPLE_BUILDING: Final = re.compile(r"\.sample-.*-(\d+)")  # the half-made sample store of a process
 
@@ -124,9 +124,9 @@ def _work(paths: Paths, config: RetentionConfig) -> Iterator[tuple[Path, str]]:
     """Folders of work that has ended, or that nobody went on with."""
     abandoned = time.time() - config.work_days * DAY
     store = Store.of(paths)
-    for folder in sorted((paths.artifacts / WORK).glob("*/*/*")):
+    for folder in sorted(paths.work.glob("*/*/*")):
         asset, dataset = folder.parent.parent.name, folder.parent.name
-        if not folder.is_dir() or is_locked(paths.artifacts / WORK / f".{asset}.{dataset}.lock"):
+        if not folder.is_dir() or is_locked(dataset_lock(paths, dataset)):
             continue
         pointer = store.root / asset / dataset / "current"
         if pointer.is_file() and pointer.stat().st_mtime >= newest(folder):

@@ -39,6 +39,7 @@ LIGHT = [
     "section",
     "terminal",
     "tracking",
+    "turns",
 ]
 HEAVY = {"torch", "transformers", "peft", "trl", "faiss", "mlflow", "matplotlib", "sentence_transformers", "sklearn"}
 ORCHESTRATION = {"dagster", "dagster_shared", "dagster_graphql"}

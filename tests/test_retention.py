@@ -11,6 +11,7 @@ from mmsra_pipeline.config_operation import RetentionConfig
 from mmsra_pipeline.paths import Paths
 from mmsra_pipeline.retention import DAY, removable_files
 from mmsra_pipeline.store import Store
+from mmsra_pipeline.turns import dataset_lock
 
 RULES = RetentionConfig(versions=1, grace_hours=24, work_days=14)
 LONG_AGO = time.time() - 30 * DAY
@@ -109,7 +110,7 @@ def test_work_that_nobody_went_on_with_goes_after_its_time(paths):
 
 def test_work_whose_lock_is_held_is_never_found(paths):
     done = work(paths, "done", LONG_AGO)
-    lock = file(paths.artifacts / "work" / ".recommender.shop.lock")
+    lock = file(dataset_lock(paths, "shop"))
     with lock.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         assert found(paths) == {}

@@ -21,6 +21,7 @@ from mmsra_pipeline.backbone.checkpoints import (
     read_model,
     read_processor,
 )
+from mmsra_pipeline.backbone.devices import find_device
 from mmsra_pipeline.backbone.encoding import Encoder, Side, set_image_side
 from mmsra_pipeline.backbone.generation import StopAtText, cut, generation_config
 from mmsra_pipeline.backbone.lora import check_adapters, hold_vision, merge_adapters
@@ -28,7 +29,6 @@ from mmsra_pipeline.backbone.precision import rounded_weights
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.scoring import answer_log_likelihood, prefix_scores
 from mmsra_pipeline.config import BackboneConfig
-from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.files import folder_hash
 
 log = logging.getLogger(__name__)
@@ -188,17 +188,31 @@ def load_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequen
     return backbone
 
 
-def open_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequence[Path] = ()) -> Backbone:
-    """Give the same as ``load_backbone`` without its weights, which are read at the first use; as it otherwise."""
+def open_backbone(
+    config: BackboneConfig,
+    artifacts: Artifacts,
+    adapters: Sequence[Path] = (),
+    *,
+    before_reading: Callable[[], None] = lambda: None,
+) -> Backbone:
+    """Give the same as ``load_backbone`` without its weights, which are read at the first use; as it otherwise.
+
+    ``before_reading`` is called then: it may wait for the device.
+    """
     place = find_checkpoint(config.model, config.image_side, artifacts)
     settings = read_config(place)
     processor = read_processor(place, settings)
     set_image_side(processor, config.image_side)
     processor.tokenizer.padding_side = "left"
     processor.tokenizer.init_kwargs["padding_side"] = "left"  # only what stands here is saved with a training run
-    device = _device(config.device)
+    device = find_device(config.device)
     check_adapters(adapters)
     base = checkpoint_fingerprint(place, settings)
+
+    def read() -> Any:
+        before_reading()
+        return _read(place, getattr(torch, config.dtype), device, adapters)
+
     parts = [base, config.image_side, config.dtype, [folder_hash(folder) for folder in adapters]]
     return Backbone(
         processor,
@@ -206,7 +220,7 @@ def open_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequen
         name=config.model,
         fingerprint=fingerprint(*parts),
         picture_tokens=_picture_tokens(settings),
-        model=lambda: _read(place, getattr(torch, config.dtype), device, adapters),
+        model=read,
     )
 
 
@@ -227,14 +241,6 @@ def _picture_tokens(config: Any) -> list[int]:
     """Tokens that stand for pixels. One without a picture breaks the forward pass, so none may be sampled."""
     found = (getattr(config, name, None) for name in ("image_token_id", "image_token_index", "video_token_id"))
     return sorted({int(token) for token in found if token is not None})
-
-
-def _device(wanted: str) -> str:
-    if wanted == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("backbone.device=cuda, but torch finds no CUDA device. Set it to 'auto' or 'cpu'.")
-    return wanted
 
 
 def _batches(prompts: Sequence[Prompt], size: int) -> list[Sequence[Prompt]]:

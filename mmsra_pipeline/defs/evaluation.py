@@ -8,10 +8,10 @@ from mmsra_pipeline.columns import ITEM, SCORE, TARGET, Tables
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.recommendation import (
     PROMPT_TABLES,
+    TRAINED,
     cooccurrence_index,
     first_stage,
     prompt_context,
-    trained_backbone,
 )
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, sample_table
 from mmsra_pipeline.defs.resources import Installation
@@ -49,7 +49,7 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mater
         queries, training, taken[ITEM].unique().tolist(), config.evaluation, config.seed, interactions=taken
     )
     encoder = UserEncoder.load(stage.artifact(Tables.USER_ENCODER))
-    prompts, backbone = prompt_context(stage, index), trained_backbone(stage)
+    prompts, backbone = prompt_context(stage, index), stage.backbone(*TRAINED)
 
     baselines = baseline_scores(candidates, queries, training, index, encoder, config.seed)
     autocast = config.recommendation.scoring_autocast

@@ -19,15 +19,20 @@ INSTANCE_YAML: Final = """\
 # The local Dagster instance. Runs, events and schedules are kept in SQLite files beside this file (Dagster's default);
 # Postgres can take their place here, without a change of code.
 
-# One run at a time, one process each: models share the cores and the memory of one machine. Runs that the UI, a
-# backfill or a schedule start beyond that wait in the queue, and the queue outlives a restart.
+# Up to four runs at a time, one of a data set, each a process. Runs that the UI, a backfill or a schedule start beyond
+# that wait in the queue, and the queue outlives a restart.
 #
-# No pool is named here: after a kill -9 its slot stays taken. Two trainings never share a device all the same, also
-# where `mmsra refresh` runs beside the queue: each holds a lock of the operating system, which a kill frees. Should you
-# allow more runs at a time and add pools, then the sensor abandoned_runs frees the slots that dead runs hold.
+# No pool is named here: after a kill -9 its slot stays taken. Runs take turns by locks of the operating system, which a
+# kill frees, and `mmsra refresh` beside the queue does so too: one process has a model on a device, and no more data
+# sets are computed at a time than fit into memory (setting limits.run_memory_gb). A run that waits says so in its log.
+# Should you add pools, then the sensor abandoned_runs frees the slots that dead runs hold.
 concurrency:
   runs:
-    max_concurrent_runs: 1
+    max_concurrent_runs: 4
+    tag_concurrency_limits:
+      - key: dagster/partition
+        limit: 1
+        value: {applyLimitPerUniqueValue: true}
 
 # Runs that do not start, or do not answer a cancel, are ended after a time. The daemon resumes none
 # (max_resume_run_attempts stays 0, else a user's cancel does not reach the step): trainings go on from their

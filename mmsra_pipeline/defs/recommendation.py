@@ -8,18 +8,20 @@ import dagster as dg
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, SERVE, SPLIT, TRAIN, USER, Tables
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, switched_off
-from mmsra_pipeline.defs.resources import Installation, Stage
+from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.settings import code_version
 from mmsra_pipeline.defs.shown import GROUPS, OWNERS
+from mmsra_pipeline.defs.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmsra_pipeline.backbone.model import Backbone
     from mmsra_pipeline.recommendation.context import PromptContext
     from mmsra_pipeline.retrieval.candidates import FirstStage
     from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
+TRAINED = (Tables.ALIGNMENT, Tables.RECOMMENDER)
+"""Whose adapters the backbone has that scores candidates."""
 PROMPT_TABLES = [
     Tables.INTERACTIONS,
     Tables.SEQUENCES,
@@ -89,7 +91,6 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     With `recommendation.epochs: 0` there is no adapter and the table is empty: scores without SFT (table 6).
     """
     from mmsra_pipeline.backbone.lora import save_adapter
-    from mmsra_pipeline.backbone.model import load_backbone
     from mmsra_pipeline.plots import curve_png
     from mmsra_pipeline.recommendation.training import train_recommender
 
@@ -98,9 +99,9 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     if config.recommendation.epochs == 0:
         return switched_off(stage, "loss")
     examples, images = stage.read(Tables.SFT_DATASET), stage.images()
-    backbone = load_backbone(config.backbone, stage.artifacts, stage.adapters(Tables.ALIGNMENT))
+    backbone = stage.loaded_backbone(Tables.ALIGNMENT)
 
-    with stage.training() as (workdir, tracker):
+    with stage.training(config.backbone.device) as (workdir, tracker):
         model, curve = train_recommender(
             backbone, examples, images, config.recommendation, config.seed, workdir, tracker
         )
@@ -130,7 +131,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
     texts, index = stage.read(Tables.ITEM_TEXT), cooccurrence_index(stage)
     queries = _served(stage)
     candidates = first_stage(stage, index).candidates(queries, stage.config.retrieval.first_stage.candidates)
-    context_of_prompts, backbone = prompt_context(stage, index), trained_backbone(stage)
+    context_of_prompts, backbone = prompt_context(stage, index), stage.backbone(*TRAINED)
 
     lists = recommend(
         backbone,
@@ -185,14 +186,6 @@ def prompt_context(stage: Stage, index: "CooccurrenceIndex") -> "PromptContext":
         training=stage.training_interactions(),
         images=stage.images(),
     )
-
-
-def trained_backbone(stage: Stage) -> "Backbone":
-    """Give the backbone with the adapters of alignment and recommender; its weights are read where they are needed."""
-    from mmsra_pipeline.backbone.model import open_backbone
-
-    adapters = stage.adapters(Tables.ALIGNMENT, Tables.RECOMMENDER)
-    return open_backbone(stage.config.backbone, stage.artifacts, adapters)
 
 
 def _served(stage: Stage) -> "pd.DataFrame":

@@ -26,7 +26,9 @@ from mmsra_pipeline.disk import check_free, told_plainly
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.file_hashes import FileHashes
 from mmsra_pipeline.leftovers import sweep_all
+from mmsra_pipeline.locks import is_locked
 from mmsra_pipeline.paths import Paths
+from mmsra_pipeline.turns import dataset_lock, turn_of
 
 SOURCE = "source_files"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the stages' own log lines reach the terminal
@@ -101,8 +103,10 @@ def refresh(
         with only_refresh(instance, paths):
             sweep_all(paths)
             check_free(paths.root, loaded_config().retention.min_free_gb, "a refresh")
-            for name in names:
-                worker.bring_up_to_date(worker.examine(name, outcome), outcome)
+            # First what no run of the UI is at: waiting for a training there must not hold up the others.
+            for name in sorted(names, key=lambda name: is_locked(dataset_lock(paths, name))):
+                with turn_of(paths, name, loaded_config().limits.run_memory_gb):
+                    worker.bring_up_to_date(worker.examine(name, outcome), outcome)
     return outcome
 
 

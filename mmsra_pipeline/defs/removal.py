@@ -9,10 +9,12 @@ from mmsra_pipeline.datasets import load_dataset, remove_dataset
 from mmsra_pipeline.defs.instance import only_refresh
 from mmsra_pipeline.defs.jobs import COSTLY
 from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.errors import ConfigError, MmsraError
 from mmsra_pipeline.file_hashes import FileHashes
 from mmsra_pipeline.files import remove as remove_path
+from mmsra_pipeline.locks import try_lock
 from mmsra_pipeline.paths import Paths
+from mmsra_pipeline.turns import dataset_lock
 
 
 def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
@@ -22,14 +24,19 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
 
     Raises:
         ConfigError: if it is not described.
-        MmsraError: if a refresh is at work.
+        MmsraError: if a refresh is at work, or another run of this data set.
     """
     from mmsra_pipeline.store import Store
 
     file = paths.datasets / f"{name}.yaml"
     if not file.is_file():
         load_dataset(paths.datasets, name)
-    with only_refresh(instance, paths):
+    own = dataset_lock(paths, name)
+    with only_refresh(instance, paths), try_lock(own) as free:
+        if not free:
+            raise MmsraError(
+                f"dataset {name!r} is being computed. Wait until its run has ended, or cancel it in the Dagster UI."
+            )
         tables = Store.of(paths).remove(name)
         places = [place for place in _places(paths, name) if place.exists() or paths.remote.listing(place)]
         for place in places:
@@ -51,14 +58,13 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
 
 def _places(paths: Paths, name: str) -> list[Path]:
     """What a data set has among the artifacts; of the stages alone, so that no name reaches another's."""
-    work = paths.artifacts / "work"
     return [
         *(
             paths.artifacts / kind / name
             for kind in (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots", paths.scores.name)
         ),
-        *sorted(work.glob(f"*/{name}")),
-        *(work / f".{asset}.{name}.lock" for asset in COSTLY),
+        *sorted(paths.work.glob(f"*/{name}")),
+        dataset_lock(paths, name),
     ]
 
 

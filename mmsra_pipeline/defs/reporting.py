@@ -12,8 +12,8 @@ import dagster as dg
 
 from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.defs.history import ROWS, SECONDS, SETTINGS, SLICE
-from mmsra_pipeline.defs.resources import Stage, full_settings
 from mmsra_pipeline.defs.settings import settings_of
+from mmsra_pipeline.defs.stage import Stage, full_settings
 from mmsra_pipeline.errors import DataError
 
 if TYPE_CHECKING:

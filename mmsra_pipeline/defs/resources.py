@@ -1,244 +1,55 @@
-"""What assets work with: the tables, artifacts and settings of one asset and data set, bound to this installation."""
+"""The installation as assets know it: it gives each its stage, and makes runs take turns."""
 
 import contextlib
 import functools
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
+from pydantic import PrivateAttr
 
-from mmsra_pipeline.columns import ITEM, Tables
-from mmsra_pipeline.config import Config
-from mmsra_pipeline.datasets import DatasetSpec, load_dataset
-from mmsra_pipeline.defs.settings import OPERATION, loaded_config, readable, settings_of
-from mmsra_pipeline.disk import check_free
-from mmsra_pipeline.locks import locked
-from mmsra_pipeline.paths import Paths, find_paths
+from mmsra_pipeline.defs.settings import loaded_config, readable
+from mmsra_pipeline.defs.stage import Stage
+from mmsra_pipeline.paths import find_paths
+from mmsra_pipeline.turns import turn_of
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
-    from mmsra_pipeline.artifacts import Artifacts
-    from mmsra_pipeline.items.images import ItemImages
-    from mmsra_pipeline.sample_store.drawing import Look
-    from mmsra_pipeline.store import Slice, SliceWriter, Store
-    from mmsra_pipeline.tracking import Tracker
-
-MLFLOW_TAG: Final = "mmsra/mlflow_run"
 logger = logging.getLogger(__name__)
 
 
 class Installation(dg.ConfigurableResource):
     """The installation that ``find_paths`` finds when an asset runs. It has no settings of its own."""
 
-    def stage(self, context: dg.AssetExecutionContext) -> "Stage":
-        """Give what the asset of ``context`` works with."""
-        asset = context.asset_key.path[-1]
+    _turn: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
+    _held: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
+
+    def stage(self, context: dg.AssetExecutionContext) -> Stage:
+        """Give what the asset of ``context`` works with, once it is the turn of its data set.
+
+        The run keeps the turn to its end, and the stage before gives back what it held: assets run one by one.
+        """
+        asset, dataset, paths = context.asset_key.path[-1], context.partition_key, find_paths()
         version = context.assets_def.code_versions_by_key[context.asset_key]
-        logger.info("%s: %s begins", context.partition_key, asset)
-        return Stage(
+        self._held.close()
+        self._turn.enter_context(turn_of(paths, dataset, loaded_config().limits.run_memory_gb))
+        logger.info("%s: %s begins", dataset, asset)
+        stage = Stage(
             asset=asset,
-            dataset=context.partition_key,
+            dataset=dataset,
             run_id=context.run_id,
             code_version=version or "",
             config=readable(asset),
-            paths=find_paths(),
+            paths=paths,
             tag_run=functools.partial(context.instance.add_run_tags, context.run_id),
         )
+        self._held.push(stage.held)
+        return stage
 
-
-@dataclass
-class Stage:
-    """The place of one asset and data set. It notes what is read and written, for versions and reports."""
-
-    asset: str
-    dataset: str
-    run_id: str
-    code_version: str
-    config: Config
-    paths: Paths
-    inputs: dict[str, str] = field(default_factory=dict)
-    """Versions of what was read, by name."""
-    slices: "list[tuple[Slice, pd.DataFrame]]" = field(default_factory=list)
-    """What was written, with its first rows."""
-    outputs: dict[str, str] = field(default_factory=dict)
-    """Versions of what was written and is read by later assets, by name."""
-    published: Path | None = None
-    mlflow_run_id: str | None = None
-    started: float = field(default_factory=time.monotonic)
-    tag_run: Callable[[dict[str, str]], None] = lambda _tags: None
-    """Adds tags to the run of Dagster."""
-
-    @property
-    def store(self) -> "Store":
-        """The tables of the installation."""
-        from mmsra_pipeline.store import Store
-
-        return Store.of(self.paths)
-
-    @property
-    def artifacts(self) -> "Artifacts":
-        """The artifacts of the installation."""
-        from mmsra_pipeline.artifacts import Artifacts
-
-        return Artifacts.of(self.paths)
-
-    @property
-    def spec(self) -> DatasetSpec:
-        """What the data set's file says."""
-        return load_dataset(self.paths.datasets, self.dataset)
-
-    @property
-    def source_folder(self) -> Path:
-        """Where a data set that is made by code puts its source files."""
-        return self.paths.artifacts / "sources" / self.dataset
-
-    def read(self, table: str) -> "pd.DataFrame":
-        """Give the current rows of a table."""
-        self.inputs[table] = self.store.current(table, self.dataset).version
-        return self.store.read(table, self.dataset)
-
-    def path(self, table: str) -> Path:
-        """Give the Parquet file with the current rows of a table, for work that does not load them all."""
-        current = self.store.current(table, self.dataset)
-        self.inputs[table] = current.version
-        return current.path
-
-    def image_root(self) -> Path | None:
-        """Give the folder of the source pictures."""
-        from mmsra_pipeline.interactions.reviews import image_root
-
-        return image_root(self.spec, self.source_folder)
-
-    def images(self) -> "ItemImages":
-        """Give the stored pictures of the catalogue."""
-        from mmsra_pipeline.items.images import ItemImages
-
-        return ItemImages(self.artifacts, self.read(Tables.ITEM_IMAGES))
-
-    def known_looks(self) -> "dict[str, Look]":
-        """Give what the pictures of the built-in shop show, by item; of other data sets nobody knows."""
-        from mmsra_pipeline.datasets import sample_options
-        from mmsra_pipeline.sample_store.shop import make_shop
-
-        if self.spec.format != "sample":
-            return {}
-        options = sample_options(self.spec)
-        shop = make_shop(options.size, options.seed)
-        return {item: shop.look(item) for item in shop.products[ITEM]}
-
-    def training_interactions(self) -> "pd.DataFrame":
-        """Give the interactions that training may see."""
-        from mmsra_pipeline.interactions.splits import training_interactions
-
-        return training_interactions(self.read(Tables.INTERACTIONS), self.read(Tables.TRAINING_BOUNDS))
-
-    def previous(self, table: str | None = None) -> "pd.DataFrame | None":
-        """Give the rows that this asset wrote last, if it did; those of its own table, or of a table beside it."""
-        table = table or self.asset
-        return self.store.read(table, self.dataset) if self.store.has(table, self.dataset) else None
-
-    def write(self, table: str, rows: "pd.DataFrame | pa.RecordBatchReader", *, read_on: bool = True) -> None:
-        """Make ``rows`` the current rows of a table. ``read_on``: later assets read it, so it counts as output."""
-        import pyarrow as pa
-
-        from mmsra_pipeline.table_writer import as_table
-
-        batches = rows if isinstance(rows, pa.RecordBatchReader) else as_table(rows).to_reader()
-        with self.writer(table, batches.schema, read_on=read_on) as writing:
-            for batch in batches:
-                writing.write(batch)
-
-    @contextlib.contextmanager
-    def writer(self, table: str, schema: "pa.Schema", *, read_on: bool = True) -> "Iterator[SliceWriter]":
-        """Take the rows of a table in batches; as ``write`` otherwise."""
-        with self.store.writer(table, self.dataset, schema) as writing:
-            yield writing
-        self.slices.append((writing.slice, writing.head.to_pandas()))
-        if read_on:
-            self.outputs[table] = writing.slice.version
-
-    def artifact(self, kind: str) -> Path:
-        """Give the current folder of an artifact of this data set."""
-        folder = self.artifacts.current(kind, self.dataset)
-        self.inputs[f"artifact {kind}"] = folder.name
-        return folder
-
-    def adapters(self, *kinds: str) -> list[Path]:
-        """Give the adapters that these trainings made, in order; a training that was switched off made none."""
-        return [self.artifact(kind) for kind in kinds if len(self.read(kind))]
-
-    def previous_artifact(self) -> Path | None:
-        """Give the folder that this asset published last, if it did."""
-        published = self.artifacts.has(self.asset, self.dataset)
-        return self.artifacts.current(self.asset, self.dataset) if published else None
-
-    @contextlib.contextmanager
-    def publish(self, *, read_on: bool = True) -> Iterator[Path]:
-        """Give an empty folder to fill; it becomes the current artifact of this asset and data set.
-
-        ``read_on``: later assets read it, so it counts as the output.
-        """
-        with self.artifacts.publish(self.asset, self.dataset) as folder:
-            yield folder
-        self.published = self.artifacts.current(self.asset, self.dataset)
-        if read_on:
-            self.outputs = {f"artifact {self.asset}": self.published.name}
-
-    def fingerprint(self) -> str:
-        """Name the work by code, settings and what was read so far: other work never resumes it."""
-        from mmsra_pipeline.artifacts import fingerprint
-
-        return fingerprint(self.code_version, settings_of(self.asset), self.inputs)
-
-    def workdir(self) -> Path:
-        """Give a folder for resumable work on what was read so far."""
-        return self.artifacts.workdir(self.asset, self.dataset, self.fingerprint())
-
-    def score_file(self) -> Path:
-        """Give the file for scores of this asset, of which later runs take over what did not change."""
-        return self.paths.scores / self.dataset / f"{self.asset}.jsonl"
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Wait until no other process trains: a run of the UI and a refresh would share the device.
-
-        The first lock is of the work folder: it tells that its checkpoints are in use.
-        """
-        work = self.paths.artifacts / "work"
-        own = work / f".{self.asset}.{self.dataset}.lock"
-        with locked(own, f"{self.asset} of {self.dataset}"), locked(work / ".device.lock", "the device"):
-            yield
-
-    @contextlib.contextmanager
-    def training(self) -> "Iterator[tuple[Path, Tracker]]":
-        """Give a folder for resumable work on what was read so far, and an MLflow run that has all settings."""
-        from mmsra_pipeline.tracking import DAGSTER_RUN, mlflow_run
-
-        tags = {"dataset": self.dataset, "asset": self.asset, DAGSTER_RUN: self.run_id}
-        check_free(self.paths.root, loaded_config().retention.min_free_gb, f"training {self.asset}")
-        with (
-            self._alone(),
-            mlflow_run(self.paths.mlflow_uri, f"{self.asset} {self.dataset}", tags, self.paths.artifacts) as tracker,
-        ):
-            self.mlflow_run_id = tracker.run_id
-            if tracker.parent_id:
-                self.tag_run({MLFLOW_TAG: tracker.parent_id})
-            tracker.log_params(full_settings())
-            yield self.workdir(), tracker
-
-
-def full_settings() -> Mapping[str, Any]:
-    """Give the resolved configuration of all that makes results, to be stored with a run."""
-    return loaded_config().model_dump(mode="json", exclude=set(OPERATION))
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002  # Dagster's
+        """Give back what the run held."""
+        self._held.close()
+        self._turn.close()
 
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    """Bind the installation. One process at a time computes: models share the machine's memory and cores."""
+    """Bind the installation. One process computes a run: assets share the memory of what they load."""
     return dg.Definitions(resources={"mmsra": Installation()}, executor=dg.in_process_executor)

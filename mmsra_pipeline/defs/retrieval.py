@@ -29,7 +29,7 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     stage = mmsra.stage(context)
     queries = stage.read(Tables.SEQUENCES)
 
-    with stage.training() as (workdir, tracker):
+    with stage.training("cpu") as (workdir, tracker):
         encoder, curve = train_encoder(queries, stage.config.retrieval.encoder, stage.config.seed, workdir, tracker)
 
     with stage.publish() as folder:

@@ -119,7 +119,7 @@ WITHOUT_EFFECT: Final = frozenset(
 )
 """Settings that change speed, not results: a change of them makes nothing stale."""
 
-OPERATION: Final = ("automation", "retention")
+OPERATION: Final = ("automation", "retention", "limits")
 """Sections of how the installation runs: no asset reads them, and what is stored with a run leaves them out."""
 
 

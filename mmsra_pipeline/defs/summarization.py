@@ -7,9 +7,10 @@ import dagster as dg
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, sample_table, switched_off
-from mmsra_pipeline.defs.resources import Installation, Stage
+from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.settings import code_version
 from mmsra_pipeline.defs.shown import GROUPS, OWNERS
+from mmsra_pipeline.defs.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,14 +39,13 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     import pandas as pd
 
     from mmsra_pipeline.backbone.lora import save_adapter
-    from mmsra_pipeline.backbone.model import load_backbone
     from mmsra_pipeline.plots import curve_png
     from mmsra_pipeline.summarization.alignment import align
 
     texts, images = stage.read(Tables.ITEM_TEXT), stage.images()
-    backbone = load_backbone(stage.config.backbone, stage.artifacts)
+    backbone = stage.loaded_backbone()
 
-    with stage.training() as (workdir, tracker):
+    with stage.training(stage.config.backbone.device) as (workdir, tracker):
         result = align(
             backbone,
             texts,
@@ -107,15 +107,14 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
     if stage.config.grpo.steps == 0:
         return switched_off(stage, "reward")
     from mmsra_pipeline.backbone.lora import save_adapter
-    from mmsra_pipeline.backbone.model import load_backbone
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.plots import curve_png
     from mmsra_pipeline.summarization.grpo import tune_summarizer
 
     texts, images = stage.read(Tables.ITEM_TEXT), stage.images()
-    backbone = load_backbone(stage.config.backbone, stage.artifacts, stage.adapters(Tables.ALIGNMENT))
+    backbone = stage.loaded_backbone(Tables.ALIGNMENT)
 
-    with stage.training() as (workdir, tracker):
+    with stage.training(stage.config.backbone.device) as (workdir, tracker):
         result = tune_summarizer(
             backbone,
             texts,
@@ -164,13 +163,12 @@ def _keywords(
     stage: Stage, items: "pd.DataFrame", *adapters: str, server: "GenerationServer | None" = None
 ) -> "tuple[pd.DataFrame, int]":
     from mmsra_pipeline.artifacts import fingerprint
-    from mmsra_pipeline.backbone.model import open_backbone
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.backbone.served import ServedModel
     from mmsra_pipeline.summarization.cache import KeywordCache
     from mmsra_pipeline.summarization.generation import write_keywords
 
-    backbone = open_backbone(stage.config.backbone, stage.artifacts, stage.adapters(*adapters))
+    backbone = stage.backbone(*adapters)
     cache = KeywordCache(stage.paths.artifacts / "keyword_cache", stage.paths.remote)
     # What a server wrote is kept apart: its arithmetic is another, and a later run without it must not take it over.
     writer, summarizer = (

@@ -25,9 +25,8 @@ class KeywordCache:
         self._remote = remote
         remote.exchange(folder)
         self._entries: dict[str, str] = {}
-        files = sorted(folder.glob("*.json")) if folder.is_dir() else []
-        for file in files:
-            self._entries |= json.loads(file.read_text(encoding="utf-8"))
+        while (files := self._read()) is None:
+            pass
         if len(files) > FOLD_ABOVE:
             self._write(self._entries)
             kept = self._path(self._entries)
@@ -47,6 +46,16 @@ class KeywordCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def _read(self) -> list[Path] | None:
+        """Read all files and give them; None if another process has folded them meanwhile into one that is new."""
+        files = sorted(self._folder.glob("*.json")) if self._folder.is_dir() else []
+        try:
+            for file in files:
+                self._entries |= json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return files
 
     def _write(self, entries: dict[str, str]) -> None:
         if entries:

@@ -1,7 +1,10 @@
 """Refreshing through a real instance and store, with two small assets in place of the real ones."""
 
+import contextlib
+import logging
 import resource
 import subprocess
+import threading
 import time
 
 import dagster as dg
@@ -14,7 +17,9 @@ from mmsra_pipeline.defs.abandoned import REFRESH_TAG
 from mmsra_pipeline.defs.instance import INSTANCE_YAML, RefreshBusyError, only_refresh, open_instance
 from mmsra_pipeline.defs.refresh import refresh
 from mmsra_pipeline.errors import ConfigError, NoSpaceError
+from mmsra_pipeline.locks import locked
 from mmsra_pipeline.store import Store
+from mmsra_pipeline.turns import dataset_lock
 
 
 def test_the_first_refresh_makes_all_in_one_run_and_the_second_nothing(instance, paths, shop, definitions):
@@ -52,6 +57,27 @@ def test_an_output_that_changed_is_followed_in_a_second_run(instance, paths, sho
     shop.write_text("user_id,item_id\nu1,i1\nu2,i2\n")
     assert refresh(instance, paths, definitions=definitions).materialized == BOTH
     assert len(instance.get_runs()) == 3
+
+
+def test_a_dataset_that_another_run_is_at_comes_last_and_is_waited_for(instance, paths, shop, definitions, caplog):
+    caplog.set_level("INFO", logger="mmsra_pipeline")
+    add_shop(paths, "tea")
+    turn = contextlib.ExitStack()
+    turn.enter_context(locked(dataset_lock(paths, "shop"), "it"))
+    patience = threading.Timer(30, turn.close)
+
+    class End(logging.Handler):
+        def emit(self, record):
+            if "done with the data set shop" in record.getMessage():
+                turn.close()
+
+    patience.start()
+    logging.getLogger("mmsra_pipeline").addHandler(end := End())
+    outcome = refresh(instance, paths, definitions=definitions)
+    logging.getLogger("mmsra_pipeline").removeHandler(end)
+    patience.cancel()
+    assert "waiting for another process to be done with the data set shop" in caplog.text
+    assert [made.partition for made in outcome.materialized] == ["tea", "tea", "shop", "shop"]
 
 
 def test_a_refresh_that_finds_the_disk_full_says_so_and_the_next_one_does_what_is_left(

@@ -5,8 +5,11 @@ from defs.small_graph import add_shop
 
 from mmsra_pipeline.defs.refresh import refresh
 from mmsra_pipeline.defs.removal import remove
+from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.file_hashes import FileHashes
+from mmsra_pipeline.locks import locked
 from mmsra_pipeline.store import Store
+from mmsra_pipeline.turns import dataset_lock
 
 
 @pytest.fixture
@@ -18,7 +21,7 @@ def two(instance, paths, definitions, monkeypatch):
         add_shop(paths, name)
         folder = paths.artifacts / "work" / "recommender" / name / "abc"
         folder.mkdir(parents=True)
-        (paths.artifacts / "work" / f".recommender.{name}.lock").touch()
+        dataset_lock(paths, name).touch()
     refresh(instance, paths, definitions=definitions)
 
 
@@ -36,12 +39,12 @@ def test_all_of_a_dataset_goes_and_nothing_of_another(instance, paths, two):
     told = remove(instance, paths, "shop")
     assert told[0] == "tables: interactions, raw_reviews, refresh_report"
     assert "work/recommender/shop" in told[1]
-    assert ".recommender.shop.lock" in told[1]
+    assert ".dataset-shop.lock" in told[1]
     assert told[2:4] == ["remembered source files: 2", "partition: shop"]
     assert [path for path in paths.root.rglob("*") if path.name == "shop"] == [paths.root / "sources" / "shop"]
     assert remembered(paths, "shop2") == 2
     assert store.datasets("refresh_report") == ["shop2"]
-    assert (paths.artifacts / "work" / ".recommender.shop2.lock").exists()
+    assert dataset_lock(paths, "shop2").exists()
     assert instance.get_dynamic_partitions("dataset") == ["shop2"]
 
 
@@ -50,3 +53,10 @@ def test_a_dataset_whose_description_is_broken_can_be_removed(instance, paths, t
     told = remove(instance, paths, "shop")
     assert "remembered source files: 0" in told
     assert not Store(paths.data).has("raw_reviews", "shop")
+
+
+def test_a_dataset_that_is_being_computed_stays(instance, paths, two):
+    with locked(dataset_lock(paths, "shop"), "shop"), pytest.raises(MmsraError, match="'shop' is being computed"):
+        remove(instance, paths, "shop")
+    assert Store(paths.data).has("raw_reviews", "shop")
+    assert (paths.datasets / "shop.yaml").is_file()

@@ -6,7 +6,7 @@ import pytest
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config import Config
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, sample_table
-from mmsra_pipeline.defs.resources import Stage
+from mmsra_pipeline.defs.stage import Stage
 from mmsra_pipeline.paths import Paths
 
 ROWS = pd.DataFrame({"row": ["random"], "value": [50.0]})

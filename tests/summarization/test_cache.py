@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from mmsra_pipeline.summarization import cache as module
 from mmsra_pipeline.summarization.cache import KeywordCache, cache_key
@@ -38,6 +39,27 @@ def test_many_files_are_folded_and_nothing_is_lost(tmp_path, monkeypatch):
     assert len(KeywordCache(tmp_path)) == 5
     assert len(list(tmp_path.glob("*.json"))) == 1
     assert len(KeywordCache(tmp_path)) == 5
+
+
+def test_files_that_another_process_folds_meanwhile_are_found_where_they_went(tmp_path, monkeypatch):
+    for number in range(3):
+        KeywordCache(tmp_path).put({str(number): "x"})
+    first, *_ = sorted(tmp_path.glob("*.json"))
+    read, folded = Path.read_text, []
+
+    def read_while_folding(path, **how):
+        text = read(path, **how)
+        if path == first and not folded:
+            folded.append(path)
+            monkeypatch.setattr(module, "FOLD_ABOVE", 1)
+            assert len(KeywordCache(tmp_path)) == 3
+            assert len(list(tmp_path.glob("*.json"))) == 1
+        return text
+
+    monkeypatch.setattr(Path, "read_text", read_while_folding)
+    cache = KeywordCache(tmp_path)
+    assert folded
+    assert [cache.get(str(number)) for number in range(3)] == ["x"] * 3
 
 
 WRITER = """
