@@ -125,7 +125,7 @@ class ObjectStore(Remote):
             if attempt == ATTEMPTS - 1:
                 raise StorageError(f"{self.address(folder)} changes faster than it can be read. Try again.")
         here = {path for path in folder.iterdir() if path.is_file() and path.name[0] != "."} if folder.is_dir() else ()
-        _each(lambda file: self._put(file, file), sorted(set(here) - there))
+        _each(self._offer, sorted(set(here) - there))
 
     def _fetch_folder(self, folder: Path) -> bool:
         """An object that goes meanwhile means that the whole version goes."""
@@ -137,6 +137,10 @@ class ObjectStore(Remote):
             with contextlib.suppress(OSError):  # another process brought it meanwhile
                 building.rename(folder)
         return folder.is_dir()
+
+    def _offer(self, file: Path) -> None:
+        with contextlib.suppress(FileNotFoundError):  # another process folded it into one that it puts itself
+            self._put(file, file)
 
     def _put(self, file: Path, path: Path) -> None:
         with self._telling("writing", path):
