@@ -1,7 +1,6 @@
 """The Dagster instance of an installation: its folder, its settings, and who may compute."""
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from typing import Final
@@ -12,6 +11,7 @@ from mmsra_pipeline.defs.abandoned import end_abandoned
 from mmsra_pipeline.defs.instance_files import make_databases
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.files import write_atomically
+from mmsra_pipeline.locks import try_lock
 from mmsra_pipeline.paths import Paths
 
 LOCK: Final = ".refresh.lock"
@@ -99,15 +99,13 @@ def only_refresh(instance: dg.DagsterInstance, paths: Paths) -> Iterator[None]:
     Raises:
         RefreshBusyError: if another process holds it.
     """
-    with (paths.dagster_home / LOCK).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    with try_lock(paths.dagster_home / LOCK) as free:
+        if not free:
             where = paths.remote.address(paths.root)
             raise RefreshBusyError(
                 f"another refresh is at work in {where}. Wait until it has ended (the Dagster UI shows its runs), "
                 "or stop it."
-            ) from None
+            )
         # Whoever holds the lock is the only refresh, so a run of another one that is still in progress has no process.
         end_abandoned(instance, no_refresh=True)
         yield
