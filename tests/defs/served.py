@@ -30,6 +30,7 @@ BACKFILL_STATUS = """query($id: String!) {
 RUNS = """query($filter: RunsFilter!) {
   runsOrError(filter: $filter) { ... on Runs { results {
     runId jobName status startTime endTime tags { key value } stepStats { stepKey startTime endTime } } } } }"""
+CANCEL = """mutation($run: String!) { terminateRun(runId: $run) { __typename } }"""
 FAILURES = """query($run: ID!) {
   logsForRun(runId: $run) { ... on EventConnection { events {
     ... on ExecutionStepFailureEvent { stepKey error { message causes { message } } } } } } }"""
@@ -132,6 +133,11 @@ class Served:
         for run in found:
             run["tags"] = {tag["key"]: tag["value"] for tag in run["tags"]}
         return found[::-1]
+
+    def cancel(self, run_id: str) -> None:
+        """Cancel a run, as the button in the UI does."""
+        done = self.ask(CANCEL, run=run_id)["terminateRun"]
+        assert done["__typename"] == "TerminateRunSuccess", done
 
     def failures(self, run_id: str) -> dict[str, str]:
         """Give what each step that failed shows: Dagster's message, then that of the cause."""
