@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-GROUP_ROWS = 65_536
+GROUP_ROWS = 32_768  # while a group is written its rows are in memory, and who makes them has to wait
 HEAD_ROWS = 5
 
 

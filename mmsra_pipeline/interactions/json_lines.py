@@ -15,7 +15,7 @@ import pyarrow.json
 from mmsra_pipeline.interactions.lines import BOM, LineBlock
 from mmsra_pipeline.interactions.raw import LINE
 
-NEWLINE, RETURN, OPEN, CLOSE = b"\n\r{}"
+RETURN, OPEN, CLOSE = b"\r{}"
 PLACE = re.compile(r" in row \d+\.?$|^JSON parse error: ")
 
 
@@ -33,11 +33,10 @@ def read_json_lines(block: LineBlock, schema: pa.Schema) -> Iterator[pa.Table | 
 
     Keys that the schema does not name are skipped; those that a line lacks are null. Empty lines are no rows.
     """
-    yield from _read(block.content, block.first, schema)
+    yield from _read(block.content, block.ends, block.first, schema)
 
 
-def _read(content: bytes, first: int, schema: pa.Schema) -> Iterator[pa.Table | Flawed]:
-    ends = np.flatnonzero(np.frombuffer(content, np.uint8) == NEWLINE)
+def _read(content: bytes, ends: np.ndarray, first: int, schema: pa.Schema) -> Iterator[pa.Table | Flawed]:
     count = len(ends) + (not content.endswith(b"\n"))
     if count == 1:
         line = content.strip()
@@ -55,9 +54,10 @@ def _read(content: bytes, first: int, schema: pa.Schema) -> Iterator[pa.Table | 
             reason = found if isinstance(found, str) else "has more than one JSON object"
             yield Flawed(first, reason, content.rstrip(b"\r\n"))
             return
-    middle = int(ends[count // 2 - 1]) + 1
-    yield from _read(content[:middle], first, schema)
-    yield from _read(content[middle:], first + count // 2, schema)
+    half = count // 2
+    middle = int(ends[half - 1]) + 1
+    yield from _read(content[:middle], ends[:half], first, schema)
+    yield from _read(content[middle:], ends[half:] - middle, first + half, schema)
 
 
 def _one_object_a_line(content: bytes, ends: np.ndarray) -> bool:

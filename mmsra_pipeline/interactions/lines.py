@@ -65,8 +65,12 @@ class LineBlock:
         """Where lines begin and end; None if a line's end may be more than one byte."""
         if b"\r" in self.content:
             return None
-        ends = np.flatnonzero(np.frombuffer(self.content, np.uint8) == NEWLINE)
-        return np.concatenate(([0], ends + 1)), np.append(ends, len(self.content))
+        return np.concatenate(([0], self.ends + 1)), np.append(self.ends, len(self.content))
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Places of the line ends in ``content``, in order."""
+        return np.flatnonzero(np.frombuffer(self.content, np.uint8) == NEWLINE)
 
     @cached_property
     def _lines(self) -> list[bytes]:

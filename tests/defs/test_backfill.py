@@ -63,6 +63,8 @@ def test_of_three_new_datasets_two_end_well_and_the_broken_one_says_what_is_wron
         assert store.has(asset, "amber")
         assert store.has(asset, "coral")
         assert not store.has(asset, "broken")
+        # Both have the same reviews: made side by side, they come out alike.
+        assert store.current(asset, "amber").version == store.current(asset, "coral").version
 
     # Side by side, but for the trainings.
     assert max(run["startTime"] for run in runs.values()) < min(runs[name]["endTime"] for name in ("amber", "coral"))
