@@ -17,7 +17,7 @@ from zlib_ng import zlib_ng
 from mmsra_pipeline.errors import DataError, MissingInputError
 
 BLOCK_BYTES = 4 << 20
-PIECE_BYTES = 1 << 19  # of a compressed file
+PIECE_BYTES = 1 << 17  # of a compressed file
 SMALL_BYTES = 1 << 10  # of a decompressed one: of the piece in which a file turns out to be damaged nothing is given
 BEGIN_BYTES = 1000  # of a line that is not given whole
 LINE_BYTES = 16 << 20  # a longer line is no row of any format; without a bound a file without line ends is one
@@ -52,20 +52,20 @@ class LineBlock:
         """Give the line of that 1-based number, without its end."""
         return self._lines[number - self.first]
 
-    def views(self, first: int, count: int) -> Iterator[bytes | memoryview]:
-        """Give ``count`` lines from that 1-based number on without their ends, and without copies where that can be."""
-        asked = slice(first - self.first, first - self.first + count)
-        if self._places is None:
-            return iter(self._lines[asked])
-        begins, ends = (places[asked].tolist() for places in self._places)
-        return map(memoryview(self.content).__getitem__, map(slice, begins, ends))
-
     @cached_property
-    def _places(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Where lines begin and end; None if a line's end may be more than one byte."""
+    def checksums(self) -> np.ndarray:
+        """CRC-32 of each line without its end, in int64."""
+        return np.fromiter(map(zlib_ng.crc32, self._views()), np.int64)
+
+    def _views(self) -> Iterator[bytes | memoryview]:
+        """Give the lines without their ends, and without copies where an end is one byte."""
         if b"\r" in self.content:
-            return None
-        return np.concatenate(([0], self.ends + 1)), np.append(self.ends, len(self.content))
+            return iter(self._lines)
+        ends = self.ends.tolist()
+        if not self.content.endswith(b"\n"):
+            ends.append(len(self.content))
+        begins = [0, *(end + 1 for end in ends[:-1])]
+        return map(memoryview(self.content).__getitem__, map(slice, begins, ends))
 
     @cached_property
     def ends(self) -> np.ndarray:

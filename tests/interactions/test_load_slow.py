@@ -147,8 +147,10 @@ def test_a_load_that_is_killed_leaves_whole_slices_and_the_next_one_is_as_if_not
     assert not set(old.values()) & set(new.values())
     root = tmp_path / "root"
     assert loads.whole(root, small)[0] == old
-    rng, killed = random.Random(0), 0
-    for _ in range(KILLS):
+    rng, killed, tries = random.Random(0), 0, 0
+    while killed < KILLS:  # some end by themselves before
+        tries += 1
+        assert tries < 20 * KILLS
         child = loads.start(root, large if rng.random() < 0.8 else small)
         time.sleep(rng.uniform(0, 1.05 * seconds))
         with contextlib.suppress(ProcessLookupError):  # it had ended by itself
@@ -161,7 +163,6 @@ def test_a_load_that_is_killed_leaves_whole_slices_and_the_next_one_is_as_if_not
             clean = tmp_path / ("clean_large" if found["version"] == new[table] else "clean_small")
             assert pq.read_metadata(slice_).num_rows == found["rows"]
             assert slice_.read_bytes() == (clean / table / "shop" / slice_.name).read_bytes()
-    assert killed >= KILLS // 2
     assert loads.whole(root, large)[0] == new
     assert left_over(root) == []
 
