@@ -187,4 +187,5 @@ def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray
 
 
 def _null_if_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    return pc.if_else(pc.equal(texts, ""), None, texts)
+    empty = pc.equal(texts, "")
+    return pc.if_else(empty, None, texts) if pc.any(empty).as_py() else texts

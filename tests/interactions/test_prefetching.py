@@ -1,12 +1,14 @@
 """Rows made by a thread of their own."""
 
+import os
+import sys
 import threading
 import time
 
 import pytest
 
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.interactions.prefetching import prefetched
+from mmsra_pipeline.interactions.prefetching import NICER, prefetched
 
 
 def test_prefetched_rows_come_in_order_and_no_more_than_the_depth_ahead():
@@ -51,3 +53,22 @@ def test_who_leaves_early_leaves_no_thread_behind():
     taken.close()
     assert threading.active_count() == before
     assert closed.wait(5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for one thread")
+def test_the_thread_that_makes_rows_stands_back_and_the_others_do_not():
+    def priority():
+        return os.getpriority(os.PRIO_PROCESS, 0)  # on Linux that of the thread that asks
+
+    before = priority()
+
+    def inner():
+        yield priority()
+
+    def outer():
+        yield priority()
+        yield from prefetched(inner())
+
+    made, made_first = prefetched(outer())
+    assert (made, made_first) == (min(before + NICER, 19), min(before + 2 * NICER, 19))
+    assert priority() == before
