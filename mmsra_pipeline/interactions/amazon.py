@@ -180,12 +180,12 @@ def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray
     """Join those that are not empty. Arrow's own way to skip nulls drops the rows in which all are null."""
     both = pc.binary_join_element_wise(headline, text, "\n")
     for one, other in ((text, headline), (headline, text)):
-        empty = pc.equal(one, "")
-        if pc.any(empty).as_py():  # seldom, and choosing costs more than joining
-            both = pc.if_else(empty, other, both)
+        blank = pc.equal(one, "")
+        if pc.any(blank).as_py():  # seldom, and choosing costs more than joining
+            both = pc.if_else(blank, other, both)
     return both
 
 
 def _null_if_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    empty = pc.equal(texts, "")
-    return pc.if_else(empty, None, texts) if pc.any(empty).as_py() else texts
+    blank = pc.equal(texts, "")
+    return pc.if_else(blank, None, texts) if pc.any(blank).as_py() else texts
