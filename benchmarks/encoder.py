@@ -1,6 +1,6 @@
 """The user encoder against RecBole's SASRec: speed of training, and NDCG@10 on the same test rankings.
 
-    MMSRA_REAL_DATA=../shared/data python benchmarks/encoder.py [--pair softmax] [--epochs 16] [--length 20]
+    MMSRA_REAL_DATA=../shared/data python benchmarks/encoder.py [--pair catalogue] [--epochs 16] [--length 20]
 
 On MovieLens: films with a poster, 5-core, each user's last film for test and the one before for validation. RecBole
 1.2.1 runs in an environment of its own (``--environment``), which is made where it is missing: pip install recbole with
@@ -11,8 +11,9 @@ epoch. The learning rates are each side's own default. Each side validates by ND
 every epoch and gives the weights of its best one. One function ranks the scores of both over the full catalogue, what
 the user had seen left out.
 
-    --pair softmax: RecBole's CE over the full catalogue, against ours over 128 negatives a window
-    --pair binary:  RecBole's BPR with one negative a target, against our BCE with as many as targets in all
+    --pair catalogue: cross-entropy over the full catalogue on both sides
+    --pair softmax:   RecBole's CE over the full catalogue, against ours over 128 negatives a window
+    --pair binary:    RecBole's BPR with one negative a target, against our BCE with as many as targets in all
 
 A target is an item that the model learns to say. Both train on the same ones. RecBole makes each a row of its own, the
 history before it padded to full length; ours learns all targets of a window of up to ``max_length`` in one pass. So
@@ -54,7 +55,8 @@ from mmsra_pipeline.tracking import NullTracker
 DATA = "movielens-posters"
 PEER = Path(__file__).parent / "peers" / "recbole_sasrec.py"
 RECBOLE = ("recbole==1.2.1", "numpy<2", "pandas<2.3")  # it reads names that numpy 2 no longer has
-LOSSES: dict[str, tuple[Literal["softmax", "bce"], int, str]] = {
+LOSSES: dict[str, tuple[Literal["catalogue", "softmax", "bce"], int, str]] = {
+    "catalogue": ("catalogue", 128, "CE"),
     "softmax": ("softmax", 128, "CE"),
     "binary": ("bce", 16, "BPR"),
 }
@@ -204,7 +206,8 @@ def compare(
     assert peer.facts["rows"] == training.targets, "the two do not train on the same targets"
     print(f"{DATA}: {interactions[USER].nunique()} users, {interactions[ITEM].nunique()} items, ", end="")
     print(f"{len(interactions)} interactions, {training.targets} targets an epoch")
-    print(f"ours: {loss}, {negatives} negatives a window, steps of {config.batch_size} windows; ", end="")
+    drawn = "all items" if loss == "catalogue" else f"{negatives} negatives a window"
+    print(f"ours: {loss}, {drawn}, steps of {config.batch_size} windows; ", end="")
     print(f"RecBole: {their_loss}, steps of {rows} rows, {peer.facts['steps']} an epoch")
     threads = f"threads: {torch.get_num_threads()} and {peer.facts['threads']}"
     print(f"histories of {config.max_length}; {threads}", flush=True)
@@ -269,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default=os.environ.get("MMSRA_REAL_DATA"), help="folder of real data sets")
     parser.add_argument("--environment", type=Path, default=Path(sys.prefix) / "recbole")
-    parser.add_argument("--pair", choices=sorted(LOSSES), default="softmax")
+    parser.add_argument("--pair", choices=sorted(LOSSES), default="catalogue")
     parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--windows", type=int, default=16, help="of a step; RecBole takes as many targets")
     parser.add_argument("--length", type=int, default=20, help="items of a history")

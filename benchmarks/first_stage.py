@@ -29,7 +29,8 @@ from mmsra_pipeline.interactions.splits import build_sequences, training_interac
 from mmsra_pipeline.retrieval.candidates import FirstStage
 from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.encoder import UserEncoder
-from mmsra_pipeline.retrieval.encoder_training import train_encoder
+from mmsra_pipeline.retrieval.encoder_training import best_epoch, train_encoder
+from mmsra_pipeline.retrieval.folds import FoldedEncoder
 from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
 from mmsra_pipeline.store import Store
 from mmsra_pipeline.tracking import NullTracker
@@ -73,8 +74,10 @@ def similar_users_table(encoder: UserEncoder, sequences: pd.DataFrame, config: C
     queries = held_out_queries(sequences)
     rows = []
     for rule in ("as_of", "training_users"):
-        asked = config.retrieval.similar_users.model_copy(update={"rule": rule, "k": max(NEIGHBORS)})
-        found = find_similar_users(encoder, sequences, queries, asked)
+        asked = config.retrieval.similar_users.model_copy(
+            update={"rule": rule, "k": max(NEIGHBORS), "voters": max(NEIGHBORS)}
+        )
+        found = find_similar_users(FoldedEncoder(encoder), sequences, queries, asked)
         for k in NEIGHBORS:
             nearest = found[found[RANK] <= k]
             hits, leaks = hit_share(nearest, queries), leak_rate(nearest, queries)
@@ -113,7 +116,7 @@ def main() -> None:
         encoder, curve = train_encoder(
             sequences, config.retrieval.encoder, config.seed, Path(folder) / "encoder", NullTracker()
         )
-    best = curve.iloc[int(curve["ndcg@10"].argmax())]
+    best = curve.set_index("epoch", drop=False).loc[best_epoch(curve)]
     print(f"encoder: best of {len(curve)} epochs {int(best['epoch'])}, validation NDCG@10 {best['ndcg@10']:.4f}; "
           f"{time.monotonic() - start:.0f} s so far")  # fmt: skip
     stage = FirstStage(

@@ -70,18 +70,19 @@ def ui(
 
 @app.command()
 def metrics(dataset: Dataset, as_json: AsJson = False) -> None:
-    """Print the metrics of all rows and the recall of the first stage, in percent, with 95 % intervals."""
+    """Print metrics, differences, results by training count and recall, in percent, with 95 % intervals."""
     from mmsra_pipeline.columns import Tables
-    from mmsra_pipeline.evaluation.report import format_metrics, format_recall, metrics_json, recall_json
+    from mmsra_pipeline.evaluation.report import format_all, metrics_json
     from mmsra_pipeline.reading import stored, stored_or_none
 
     paths = find_paths()
-    table, recall = stored(paths, Tables.METRICS, dataset), stored_or_none(paths, Tables.FIRST_STAGE_RECALL, dataset)
+    table = stored(paths, Tables.METRICS, dataset)
+    beside = (Tables.DIFFERENCES, Tables.METRICS_BY_COUNT, Tables.FIRST_STAGE_RECALL)
+    differences, by_count, recall = (stored_or_none(paths, name, dataset) for name in beside)
     if as_json:
-        print_json(metrics_json(dataset, table) | {"first_stage": None if recall is None else recall_json(recall)})
+        print_json(metrics_json(dataset, table, differences, by_count, recall))
     else:
-        missing = f"first stage: not measured yet. Run `mmsra refresh --dataset {dataset}`."
-        typer.echo(f"{format_metrics(table)}\n\n{missing if recall is None else format_recall(recall)}")
+        typer.echo(format_all(dataset, table, differences, by_count, recall))
 
 
 @app.command()

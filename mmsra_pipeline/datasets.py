@@ -39,7 +39,7 @@ class DatasetSpec:
 class SampleOptions(Section):
     """Options of ``format: sample``."""
 
-    size: Literal["tiny", "small"] = "small"
+    size: Literal["tiny", "small", "large"] = "small"
     seed: NonNegativeInt = 0
 
 

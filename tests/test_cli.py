@@ -67,6 +67,12 @@ def shop(paths):
     rows = [("fused", k, 50.0, 40.0, 60.0, 12) for k in (20, 100)]
     recall = pd.DataFrame(rows, columns=["row", "k", "recall", "low", "high", "n"])
     store.replace(Tables.FIRST_STAGE_RECALL, "shop", recall)
+    rows = [("uniform", "mmsrarec", "evidence", 9, metric, 50.0, 40.0, 60.0) for metric in measured]
+    names = ["protocol", "row", "against", "users", "metric", "value", "low", "high"]
+    store.replace(Tables.DIFFERENCES, "shop", pd.DataFrame(rows, columns=names))
+    rows = [("uniform", "mmsrarec", name, 4, metric, 50.0, 40.0, 60.0) for name in ("0", "3-5") for metric in measured]
+    names = ["protocol", "row", "count_bin", "users", "metric", "value", "low", "high"]
+    store.replace(Tables.METRICS_BY_COUNT, "shop", pd.DataFrame(rows, columns=names))
     return store
 
 
@@ -76,7 +82,17 @@ def test_metrics_as_json_has_the_promised_form(mmsra, shop):
     rows = [{"row": row, "protocol": "uniform", "users": 9, **metrics} for row in ("random", "mmsrarec")]
     assert code == 0
     first_stage = [{"row": "fused", "users": 12, "recall@20": INTERVAL, "recall@100": INTERVAL}]
-    assert json.loads(out) == {"dataset": "shop", "rows": rows, "first_stage": first_stage}
+    compared = [{"protocol": "uniform", "row": "mmsrarec", "against": "evidence", "users": 9, **metrics}]
+    by_count = [
+        {"protocol": "uniform", "row": "mmsrarec", "count_bin": name, "users": 4, **metrics} for name in ("0", "3-5")
+    ]
+    assert json.loads(out) == {
+        "dataset": "shop",
+        "rows": rows,
+        "differences": compared,
+        "by_count": by_count,
+        "first_stage": first_stage,
+    }
 
 
 def test_metrics_as_text_names_rows_protocol_and_users(mmsra, shop):
@@ -84,6 +100,9 @@ def test_metrics_as_text_names_rows_protocol_and_users(mmsra, shop):
     assert code == 0
     assert "uniform negatives, 9 users" in out
     assert "mmsrarec" in out
+    assert "\n\ndifferences, uniform negatives, 9 users, points" in out
+    assert "mmsrarec - evidence +50.0 [+40.0, +60.0]" in out
+    assert "\n\nhr@5, uniform negatives, by how often training saw what came next" in out
     assert "\n\nfirst stage, whole catalogue, 12 users" in out
     assert "recall@100" in out
 
@@ -93,8 +112,10 @@ def test_metrics_are_printed_before_the_first_stage_was_measured(mmsra, shop, pa
     (paths.datasets / "other.yaml").write_text("format: sample\n")
     code, out, _ = mmsra("metrics", "--dataset", "other")
     assert code == 0
-    assert "first stage: not measured yet. Run `mmsra refresh --dataset other`." in out
-    assert json.loads(mmsra("metrics", "--dataset", "other", "--json")[1])["first_stage"] is None
+    for part in ("differences", "by training count", "first stage"):
+        assert f"{part}: not measured yet. Run `mmsra refresh --dataset other`." in out
+    found = json.loads(mmsra("metrics", "--dataset", "other", "--json")[1])
+    assert found["first_stage"] is found["differences"] is found["by_count"] is None
 
 
 def test_recommend_as_json_has_the_promised_form_and_the_best_first(mmsra, shop):
@@ -217,7 +238,7 @@ def test_dataset_remove_drops_what_is_its_own_and_says_what(mmsra, shop, paths):
         (folder / "model.txt").write_text("not a data set's")
     code, out, _ = mmsra("dataset", "remove", "shop")
     assert code == 0
-    assert "tables: first_stage_recall, metrics, recommendations" in out
+    assert "tables: differences, first_stage_recall, metrics, metrics_by_count, recommendations" in out
     assert "recommender/shop" in out
     assert not (paths.datasets / "shop.yaml").exists()
     assert not shop.has(Tables.METRICS, "shop")
@@ -248,7 +269,7 @@ def test_refresh_as_json_prints_the_json_and_nothing_else_on_stdout(mmsra, shop)
         "partition": "shop",
         "reasons": ["was never materialized"],
     }
-    assert len(found["stale"]) == 18
+    assert len(found["stale"]) == 19
 
 
 def test_what_libraries_print_does_not_get_into_the_json(mmsra, shop, monkeypatch):

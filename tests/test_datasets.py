@@ -91,7 +91,7 @@ def test_an_unknown_dataset_names_the_known_ones_and_how_to_add_it(folder):
             r"interaction: no such setting\. Did you mean 'interactions'",
         ),
         ("format: tables\npath: x\ncolumns: {user: u}\n", r"columns\.user: no such setting\. Did you mean 'user_id'"),
-        ("format: sample\nsize: large\n", r"size: Input should be 'tiny' or 'small' \(found 'large'\)"),
+        ("format: sample\nsize: huge\n", r"size: Input should be 'tiny', 'small' or 'large' \(found 'huge'\)"),
         ("format: sample\npath: x\n", "path: the sample store is made by code and has none"),
         ("format: microlens\n", "path: missing. Format 'microlens' needs the folder"),
         ("format: tables\npath: 3\n", "path: 3 is not a text"),

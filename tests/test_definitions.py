@@ -8,6 +8,7 @@ from mmsra_pipeline.defs.jobs import COSTLY
 from mmsra_pipeline.defs.settings import READS
 from mmsra_pipeline.defs.shown import STAGES, UPKEEP
 
+PROMPTED = {"interactions", "sequences", "item_text", "item_keywords", "user_encoder", "similar_users"}
 UPSTREAM = {
     "raw_reviews": {"source_files"},
     "interactions": {"raw_reviews"},
@@ -21,20 +22,13 @@ UPSTREAM = {
     "user_encoder": {"sequences"},
     "similar_users": {"user_encoder", "sequences"},
     "cooccurrence_neighbors": {"interactions", "sequences"},
-    "sft_dataset": {
-        "interactions", "sequences", "item_text", "item_keywords", "similar_users", "cooccurrence_neighbors",
-    },
+    "sft_dataset": PROMPTED,
     "recommender": {"sft_dataset", "alignment", "item_images"},
-    "rankings": {
-        "recommender", "alignment", "user_encoder", "interactions", "sequences", "item_text", "item_images",
-        "item_keywords", "similar_users",
-    },
+    "fusion": {"sft_dataset", "recommender", "alignment", "item_images"} | PROMPTED,
+    "rankings": {"fusion", "recommender", "alignment", "item_images", "sft_dataset"} | PROMPTED,
     "first_stage_recall": {"user_encoder", "interactions", "sequences", "item_text", "item_keywords"},
-    "metrics": {"rankings"},
-    "recommendations": {
-        "recommender", "alignment", "user_encoder", "interactions", "sequences", "item_text", "item_images",
-        "item_keywords", "similar_users",
-    },
+    "metrics": {"rankings", "interactions", "sequences"},
+    "recommendations": {"fusion", "sft_dataset", "recommender", "alignment", "item_images"} | PROMPTED,
 }  # fmt: skip
 
 

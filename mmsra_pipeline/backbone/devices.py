@@ -29,3 +29,10 @@ def device_name(wanted: str) -> str:
         return "cpu"
     first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     return f"cuda-{first or 0}"
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for products of bfloat16; without them it is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())

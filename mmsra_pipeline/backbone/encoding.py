@@ -1,5 +1,6 @@
 """From prompts to tensors: chat template, token ids, padding, labels."""
 
+import logging
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -9,6 +10,8 @@ from torch import Tensor
 
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 IGNORED = -100  # the label that a loss skips
 ROWWISE = {"attention_mask": 1, "mm_token_type_ids": 0, "token_type_ids": 0}  # and its value at an answer's tokens
@@ -23,6 +26,7 @@ class Encoder:
         self.tokenizer = processor.tokenizer
         self.image_token_ids = tuple(image_token_ids)
         control = sorted(self.tokenizer.get_added_vocab(), key=len, reverse=True)
+        self._as_is: dict[bool, bool] = {}
         self._control = re.compile("|".join(re.escape(token) for token in control) or r"(?!)")
 
     def render(self, prompt: Prompt) -> str:
@@ -48,6 +52,15 @@ class Encoder:
     def first_token(self, word: str) -> int:
         """Give the token that an answer with this word begins with."""
         return self.answer_ids(word)[0]
+
+    def writes_as_is(self, prompt: Prompt, ids: Sequence[int]) -> bool:
+        """Whether the processor gives just these tokens for a prompt. Asked once with pictures and once without."""
+        shown = bool(prompt.images)
+        if shown not in self._as_is:
+            self._as_is[shown] = self.encode([prompt])["input_ids"][0].tolist() == list(ids)
+            if not self._as_is[shown]:
+                log.warning("the processor adds to what is rendered: prompts that begin alike are computed each alone")
+        return self._as_is[shown]
 
     def encode(
         self,

@@ -14,20 +14,17 @@ from torch import Tensor
 from transformers import StoppingCriteriaList
 
 from mmsra_pipeline.artifacts import Artifacts, fingerprint
-from mmsra_pipeline.backbone.checkpoints import (
-    checkpoint_fingerprint,
-    find_checkpoint,
-    read_config,
-    read_model,
-    read_processor,
-)
-from mmsra_pipeline.backbone.devices import find_device
-from mmsra_pipeline.backbone.encoding import Encoder, Side, set_image_side
+from mmsra_pipeline.backbone.checkpoints import checkpoint_fingerprint, find_checkpoint, read_config
+from mmsra_pipeline.backbone.devices import find_device, multiplies_bfloat16
+from mmsra_pipeline.backbone.encoding import Encoder, Side
 from mmsra_pipeline.backbone.generation import StopAtText, cut, generation_config
-from mmsra_pipeline.backbone.lora import check_adapters, hold_vision, merge_adapters
+from mmsra_pipeline.backbone.groups import Answers, group_answers
+from mmsra_pipeline.backbone.lora import check_adapters
+from mmsra_pipeline.backbone.pictures import PictureFeatures
 from mmsra_pipeline.backbone.precision import rounded_weights
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.backbone.scoring import answer_log_likelihood, prefix_scores
+from mmsra_pipeline.backbone.reading import picture_tokens, prepared_processor, read_merged
+from mmsra_pipeline.backbone.scoring import answer_log_likelihood
 from mmsra_pipeline.config import BackboneConfig
 from mmsra_pipeline.files import folder_hash
 
@@ -35,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Backbone:
-    """A model, its processor, and three operations on prompts: generate, likelihood, first-token scores.
+    """A model, its processor, and three operations on prompts: generate, likelihood, scores of a group.
 
     ``fingerprint`` names weights, adapters, precision and picture size: equal fingerprints give equal answers. The
     weights are read when they are needed first: who finds all answers in a cache waits for none.
@@ -64,6 +61,11 @@ class Backbone:
         """The network."""
         return self._read_model()
 
+    @cached_property
+    def pictures(self) -> PictureFeatures:
+        """Pictures as the language model takes them, kept by content."""
+        return PictureFeatures(self)
+
     @property
     def device(self) -> torch.device:
         """Where the weights lie."""
@@ -89,10 +91,14 @@ class Backbone:
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """The precision of training: bfloat16 arithmetic where ``backbone.autocast`` is set."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.config.autocast)
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocasts(self.config.autocast))
 
-    def many_scores(self, *, autocast: bool) -> contextlib.AbstractContextManager[None]:
-        """Prepare for many calls of ``first_token_scores`` with this ``autocast``: the same answers, faster."""
+    def autocasts(self, wanted: bool | str) -> bool:
+        """Whether arithmetic is in bfloat16 under a setting: 'auto' asks the device."""
+        return multiplies_bfloat16(self.device) if wanted == "auto" else bool(wanted)
+
+    def rounded(self, *, autocast: bool) -> contextlib.AbstractContextManager[None]:
+        """Prepare for many forward passes with this ``autocast``: the same answers, faster."""
         return rounded_weights(self.model, enabled=autocast)
 
     def generate(
@@ -143,19 +149,20 @@ class Backbone:
         with self._evaluating():
             return answer_log_likelihood(self, prompts, targets)
 
-    def first_token_scores(
+    def score_group(
         self, prompts: Sequence[Prompt], words: tuple[str, str] = ("Yes", "No"), *, autocast: bool = False
-    ) -> Float[np.ndarray, " prompts"]:
-        """Give p = P(first word) / (P(first word) + P(second word)) of the first token of each answer (sec. 3.5).
+    ) -> Answers:
+        """Score prompts that share a prefix, such as the candidates of one user, by the first token of each answer.
 
-        Prompts that begin alike share the computation of what they share, up to their first picture. With ``autocast``
-        arithmetic is in bfloat16: faster, and p moves by up to 0.03.
+        ``sigmoid(margin)`` is p = P(first word) / (P(first word) + P(second word)) of sec. 3.5. With ``autocast``
+        arithmetic is in bfloat16: faster, and p moves by up to 0.03. See ``group_answers``, which gives margins with
+        gradients too.
 
         Raises:
-            ValueError: if both words begin with the same token.
+            ValueError: if both words begin with the same token, or if there is no prompt.
         """
         with self._evaluating(), torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=autocast):
-            return prefix_scores(self, prompts, words)
+            return group_answers(self, prompts, words)
 
     def _moved(self, value: Tensor) -> Tensor:
         return value.to(self.device, dtype=self.model.dtype if value.is_floating_point() else None)
@@ -171,19 +178,28 @@ class Backbone:
             self.model.train(training)
 
 
-def load_backbone(config: BackboneConfig, artifacts: Artifacts, adapters: Sequence[Path] = ()) -> Backbone:
+def load_backbone(
+    config: BackboneConfig,
+    artifacts: Artifacts,
+    adapters: Sequence[Path] = (),
+    *,
+    layers: int | None = None,
+    tuned: Sequence[Path] = (),
+) -> Backbone:
     """Give the backbone of the settings, with adapters merged into its weights in order.
 
     Args:
         config: which model, at which precision, on which device.
         artifacts: where the embedded backbone lies; it is built there when missing.
         adapters: folders that ``save_adapter`` wrote.
+        layers: how many layers of the language model are kept after these adapters; see ``keep_layers``. None: all.
+        tuned: adapters that were trained on what is kept.
 
     Raises:
         MissingInputError: if weights or an adapter are missing.
         ConfigError: if the settings name no image-text-to-text model, or no usable device or picture size.
     """
-    backbone = open_backbone(config, artifacts, adapters)
+    backbone = open_backbone(config, artifacts, adapters, layers=layers, tuned=tuned)
     _ = backbone.model
     return backbone
 
@@ -193,6 +209,8 @@ def open_backbone(
     artifacts: Artifacts,
     adapters: Sequence[Path] = (),
     *,
+    layers: int | None = None,
+    tuned: Sequence[Path] = (),
     before_reading: Callable[[], None] = lambda: None,
 ) -> Backbone:
     """Give the same as ``load_backbone`` without its weights, which are read at the first use; as it otherwise.
@@ -201,46 +219,25 @@ def open_backbone(
     """
     place = find_checkpoint(config.model, config.image_side, artifacts)
     settings = read_config(place)
-    processor = read_processor(place, settings)
-    set_image_side(processor, config.image_side)
-    processor.tokenizer.padding_side = "left"
-    processor.tokenizer.init_kwargs["padding_side"] = "left"  # only what stands here is saved with a training run
+    processor = prepared_processor(place, settings, config.image_side)
     device = find_device(config.device)
-    check_adapters(adapters)
+    check_adapters([*adapters, *tuned])
     base = checkpoint_fingerprint(place, settings)
 
     def read() -> Any:
         before_reading()
-        return _read(place, getattr(torch, config.dtype), device, adapters)
+        return read_merged(place, getattr(torch, config.dtype), device, adapters, layers=layers, tuned=tuned)
 
-    parts = [base, config.image_side, config.dtype, [folder_hash(folder) for folder in adapters]]
+    merged = [[folder_hash(folder) for folder in folders] for folders in (adapters, tuned)]
+    parts = [base, config.image_side, config.dtype, *merged, layers]
     return Backbone(
         processor,
         config,
         name=config.model,
         fingerprint=fingerprint(*parts),
-        picture_tokens=_picture_tokens(settings),
+        picture_tokens=picture_tokens(settings),
         model=read,
     )
-
-
-def _read(place: str, dtype: torch.dtype, device: str, adapters: Sequence[Path]) -> Any:
-    merged = merge_adapters(read_model(place, dtype), adapters)
-    merged.to(device)
-    if device == "cpu":  # its fused attention spends a quarter of a training step on what plain products do in passing
-        merged.set_attn_implementation("eager")
-    merged.requires_grad_(False)
-    hold_vision(merged.eval())
-    merged.generation_config.suppress_tokens = _picture_tokens(
-        merged.config
-    )  # for trainers, which generate by themselves
-    return merged
-
-
-def _picture_tokens(config: Any) -> list[int]:
-    """Tokens that stand for pixels. One without a picture breaks the forward pass, so none may be sampled."""
-    found = (getattr(config, name, None) for name in ("image_token_id", "image_token_index", "video_token_id"))
-    return sorted({int(token) for token in found if token is not None})
 
 
 def _batches(prompts: Sequence[Prompt], size: int) -> list[Sequence[Prompt]]:

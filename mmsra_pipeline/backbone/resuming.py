@@ -30,7 +30,7 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers is not type
     """Passes what a trainer logs on to the tracker and, now and then, to the log."""
 
     def __init__(self, what: str, tracker: Tracker, shown: Mapping[str, str]) -> None:
-        """``shown`` maps the trainer's names of values to ours; other values are passed over."""
+        """``shown`` maps the trainer's names of values to ours, that of each step first; others are passed over."""
         self._what = what
         self._tracker = tracker
         self._shown = shown
@@ -44,5 +44,6 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers is not type
         values = {name: float(logs[key]) for key, name in self._shown.items() if key in (logs or {})}
         if values:
             self._tracker.log_metrics(values, step=state.global_step)
-            name, value = next(iter(values.items()))
-            self._progress.advance(note=f"{name} {value:.3f}")
+        step = next(iter(self._shown.values()))
+        if step in values:
+            self._progress.advance(note=f"{step} {values[step]:.3f}")

@@ -1,64 +1,16 @@
-"""Stage 6, evaluation: the same candidate lists ranked by the recommender and four baselines, and metrics."""
+"""Stage 6, evaluation: the recall of the first stage, and the metrics of all rows that rank the same lists."""
 
 from collections.abc import Iterator
 
 import dagster as dg
 
-from mmsra_pipeline.columns import ITEM, SCORE, TARGET, Tables
+from mmsra_pipeline.columns import TARGET, Tables
 from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.recommendation import (
-    PROMPT_TABLES,
-    TRAINED,
-    cooccurrence_index,
-    first_stage,
-    prompt_context,
-)
+from mmsra_pipeline.defs.recommender_inputs import cooccurrence_index, first_stage
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, sample_table
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.settings import code_version
 from mmsra_pipeline.defs.shown import GROUPS, OWNERS
-
-OURS = "mmsrarec"
-
-
-@dg.asset(
-    deps=[Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.USER_ENCODER, *PROMPT_TABLES],
-    partitions_def=datasets,
-    group_name=GROUPS["evaluation"],
-    owners=OWNERS,
-    kinds={"pytorch"},
-    code_version=code_version("rankings", 4),
-)
-def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
-    """One row per protocol, ranking row, query and candidate: its score, and p where the recommender ranks.
-
-    All rows rank the same lists, the true next item among drawn negatives; the table candidates has them.
-    """
-    import pandas as pd
-
-    from mmsra_pipeline.evaluation.baselines import baseline_scores
-    from mmsra_pipeline.evaluation.candidates import draw_candidates, sample_queries
-    from mmsra_pipeline.recommendation.scoring import score_candidates
-    from mmsra_pipeline.retrieval.encoder import UserEncoder
-
-    stage = mmsra.stage(context)
-    config, index, training = stage.config, cooccurrence_index(stage), stage.training_interactions()
-    taken = stage.read(Tables.INTERACTIONS)
-    queries = sample_queries(stage.read(Tables.SEQUENCES), config.evaluation, config.seed)
-    candidates = draw_candidates(
-        queries, training, taken[ITEM].unique().tolist(), config.evaluation, config.seed, interactions=taken
-    )
-    encoder = UserEncoder.load(stage.artifact(Tables.USER_ENCODER))
-    prompts, backbone = prompt_context(stage, index), stage.backbone(*TRAINED)
-
-    baselines = baseline_scores(candidates, queries, training, index, encoder, config.seed)
-    autocast = config.recommendation.scoring_autocast
-    p = score_candidates(backbone, queries, candidates, prompts, stage.score_file(), autocast=autocast)
-    ours = candidates.assign(row=OURS, p=p, **{SCORE: p})
-
-    stage.write(Tables.RANKINGS, pd.concat([baselines, ours], ignore_index=True))
-    stage.write(Tables.CANDIDATES, candidates, read_on=False)
-    return report(stage, {"queries": len(queries)})
 
 
 @dg.asset(
@@ -89,32 +41,47 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 
 
 @dg.asset(
-    deps=[Tables.RANKINGS],
+    deps=[Tables.RANKINGS, Tables.INTERACTIONS, Tables.SEQUENCES],
     partitions_def=datasets,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pandas"},
-    code_version=code_version("metrics", 1),
-    check_specs=[dg.AssetCheckSpec("metrics_are_numbers", asset=Tables.METRICS, blocking=True)],
+    code_version=code_version("metrics", 2),
+    check_specs=[
+        dg.AssetCheckSpec("metrics_are_numbers", asset=Tables.METRICS, blocking=True),
+        dg.AssetCheckSpec("adds_to_evidence", asset=Tables.METRICS, blocking=False),
+    ],
 )
 def metrics(
     context: dg.AssetExecutionContext, mmsra: Installation
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-    """One row per ranking row, protocol and metric, in percent, with a 95 % interval over users."""
+    """One row per ranking row, protocol and metric, in percent, with a 95 % interval over users.
+
+    The table differences compares rows, paired by user; metrics_by_count parts users by how often training saw what
+    came next.
+    """
+    from mmsra_pipeline.evaluation.by_count import by_count_table
+    from mmsra_pipeline.evaluation.differences import beyond_evidence, differences_table
+    from mmsra_pipeline.evaluation.measuring import headline, measure, metrics_table
     from mmsra_pipeline.evaluation.plots import metrics_png
-    from mmsra_pipeline.evaluation.report import metrics_table
 
     stage = mmsra.stage(context)
-    ranked = stage.read(Tables.RANKINGS)
+    config = stage.config
 
-    table = metrics_table(ranked, stage.config.evaluation, stage.config.seed)
+    measured = measure(stage.read(Tables.RANKINGS), config.evaluation, config.seed)
+    table, differences = metrics_table(measured), differences_table(measured)
+    by_count = by_count_table(measured, stage.training_interactions(), config.evaluation.bootstrap, config.seed)
 
     stage.write(Tables.METRICS, table)
+    stage.write(Tables.DIFFERENCES, differences)
+    stage.write(Tables.METRICS_BY_COUNT, by_count)
+    better, said = beyond_evidence(differences, f"hr@{config.evaluation.cutoff}")
+    yield check("adds_to_evidence", better, said, warn=True)
     bad = int(table[["value", "low", "high"]].isna().any(axis=1).sum())
     found = f"{bad} of {len(table)} metrics are not numbers"
     yield from report_or_stop(
         stage,
-        {"all_metrics": sample_table(table, count=len(table))},
+        {"all_metrics": sample_table(table, count=len(table)), **headline(table)},
         checks=[check("metrics_are_numbers", bad == 0, found)],
         plot=metrics_png(table),
     )

@@ -7,6 +7,8 @@ from mmsra_pipeline.defs.partitions import datasets
 
 COSTLY = (Tables.ALIGNMENT, Tables.SUMMARIZER, Tables.USER_ENCODER, Tables.RECOMMENDER)
 """Trainings. Between two of them the rest is brought up to date with the adapters there are."""
+MODELS = (*COSTLY, Tables.SFT_DATASET, Tables.FUSION)
+"""Assets that later ones read an artifact of."""
 EVERYTHING = "everything"
 RETRAIN = "retrain"
 

@@ -5,8 +5,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, SERVE, SPLIT, TRAIN, USER, Tables
+from mmsra_pipeline.columns import POSITION, SERVE, SPLIT, TEST, TRAIN, USER, VALIDATION, Tables
 from mmsra_pipeline.defs.partitions import datasets
+from mmsra_pipeline.defs.recommender_inputs import (
+    PROMPT_TABLES,
+    cooccurrence_index,
+    first_stage,
+    prompt_context,
+    signal_source,
+    tuned_backbone,
+)
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, switched_off
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.settings import code_version
@@ -16,65 +24,58 @@ from mmsra_pipeline.defs.stage import Stage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmsra_pipeline.recommendation.context import PromptContext
-    from mmsra_pipeline.retrieval.candidates import FirstStage
-    from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
-
-TRAINED = (Tables.ALIGNMENT, Tables.RECOMMENDER)
-"""Whose adapters the backbone has that scores candidates."""
-PROMPT_TABLES = [
-    Tables.INTERACTIONS,
-    Tables.SEQUENCES,
-    Tables.ITEM_TEXT,
-    Tables.ITEM_IMAGES,
-    Tables.ITEM_KEYWORDS,
-    Tables.SIMILAR_USERS,
-]
-
 
 @dg.asset(
-    deps=[
-        Tables.INTERACTIONS,
-        Tables.SEQUENCES,
-        Tables.ITEM_TEXT,
-        Tables.ITEM_KEYWORDS,
-        Tables.SIMILAR_USERS,
-        Tables.COOCCURRENCE_NEIGHBORS,
-    ],
+    deps=PROMPT_TABLES,
     partitions_def=datasets,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("sft_dataset", 3),
+    code_version=code_version("sft_dataset", 5),
     check_specs=[dg.AssetCheckSpec("no_held_out_query", asset=Tables.SFT_DATASET, blocking=True)],
 )
 def sft_dataset(
     context: dg.AssetExecutionContext, mmsra: Installation
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-    """One row per training example: a prompt (text and pictures in order) of one of four tasks, and its answer."""
+    """One row per example of one of four tasks: prompts (text and pictures in order) with their answers.
+
+    A query is one example with all its candidates. Rows of the split validation choose the best step of the training.
+    """
+    from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
     from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
 
     stage = mmsra.stage(context)
-    sequences, training = stage.read(Tables.SEQUENCES), stage.training_interactions()
+    config, sequences, training = (
+        stage.config.recommendation,
+        stage.read(Tables.SEQUENCES),
+        stage.training_interactions(),
+    )
+    ranking = first_stage(stage, cooccurrence_index(stage)) if config.negatives.first_stage else None
 
+    signals = signal_source(stage, fitted=False)
     examples = build_sft_dataset(
         sequences,
         training,
-        stage.read(Tables.ITEM_KEYWORDS),
-        stage.read(Tables.ITEM_TEXT),
-        stage.read(Tables.SIMILAR_USERS),
-        cooccurrence_index(stage),
-        stage.config.recommendation,
+        prompt_context(stage, pictures=False),
+        signals,
+        ranking,
+        config,
         stage.config.seed,
     )
 
+    with stage.publish() as folder:
+        (signals.evidence or EvidenceModel((), ())).save(folder)
     stage.write(Tables.SFT_DATASET, examples)
-    known = set(map(tuple, sequences.loc[sequences[SPLIT] == TRAIN, [USER, POSITION]].to_numpy().tolist()))
-    asked = examples.loc[examples[USER].notna(), [USER, POSITION]].to_numpy().tolist()
-    held_out = sum(tuple(query) not in known for query in asked)
-    found = f"{held_out} of {len(asked)} examples ask for a query that is not of the training split"
-    tasks = {str(task): int(count) for task, count in examples["task"].value_counts().items()}
-    yield from report_or_stop(stage, {"tasks": tasks}, checks=[check("no_held_out_query", held_out == 0, found)])
+    asked = examples.loc[examples[USER].notna(), [SPLIT, USER, POSITION]]
+    known = asked.merge(sequences[[SPLIT, USER, POSITION]], on=[SPLIT, USER, POSITION], how="inner")
+    wrong = len(asked) - len(known) + int((asked[SPLIT] == TEST).sum())
+    found = f"{wrong} of {len(asked)} examples ask for a query that is not of their own split, training or validation"
+    of_training = examples[examples[SPLIT] == TRAIN]
+    shown = {
+        "tasks": {str(task): int(count) for task, count in of_training["task"].value_counts().items()},
+        "validation_lists": int((examples[SPLIT] == VALIDATION).sum()),
+    }
+    yield from report_or_stop(stage, shown, checks=[check("no_held_out_query", wrong == 0, found)])
 
 
 @dg.asset(
@@ -83,7 +84,7 @@ def sft_dataset(
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("recommender", 1),
+    code_version=code_version("recommender", 2),
 )
 def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """The recommender, an adapter tuned on the examples of all tasks; rows are its loss by step.
@@ -99,7 +100,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     if config.recommendation.epochs == 0:
         return switched_off(stage, "loss")
     examples, images = stage.read(Tables.SFT_DATASET), stage.images()
-    backbone = stage.loaded_backbone(Tables.ALIGNMENT)
+    backbone = stage.loaded_backbone(Tables.ALIGNMENT, layers=config.recommendation.layers)
 
     with stage.training(config.backbone.device) as (workdir, tracker):
         model, curve = train_recommender(
@@ -109,34 +110,38 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     with stage.publish() as folder:
         save_adapter(model, folder)
     stage.write(Tables.RECOMMENDER, curve, read_on=False)
-    return report(stage, plot=curve_png(curve, "step", ["loss"], "recommender"))
+    return report(stage, plot=curve_png(curve, "step", ["loss", "validation_loss"], "recommender"))
 
 
 @dg.asset(
-    deps=[Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.USER_ENCODER, *PROMPT_TABLES],
+    deps=[Tables.FUSION, Tables.SFT_DATASET, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, *PROMPT_TABLES],
     partitions_def=datasets,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("recommendations", 5),
+    code_version=code_version("recommendations", 6),
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
 
-    The first stage takes candidates out of the whole catalogue; the recommender ranks them.
+    The first stage takes candidates out of the whole catalogue; the fusion of the recommender's answer with
+    collaborative signals and likeness ranks them.
     """
+    from mmsra_pipeline.recommendation.fusion import FUSED, load_models
     from mmsra_pipeline.recommendation.recommendations import recommend
 
     stage = mmsra.stage(context)
-    texts, index = stage.read(Tables.ITEM_TEXT), cooccurrence_index(stage)
-    queries = _served(stage)
-    candidates = first_stage(stage, index).candidates(queries, stage.config.retrieval.first_stage.candidates)
-    context_of_prompts, backbone = prompt_context(stage, index), stage.backbone(*TRAINED)
+    texts, queries = stage.read(Tables.ITEM_TEXT), _served(stage)
+    ranking = first_stage(stage, cooccurrence_index(stage))
+    candidates = ranking.candidates(queries, stage.config.retrieval.first_stage.candidates)
+    context_of_prompts, backbone = prompt_context(stage, pictures=True), tuned_backbone(stage)
 
     lists = recommend(
         backbone,
         queries,
         candidates,
+        signal_source(stage),
+        load_models(stage.artifact(Tables.FUSION))[FUSED],
         context_of_prompts,
         texts,
         stage.config.recommendations.top_n,
@@ -146,46 +151,6 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
 
     stage.write(Tables.RECOMMENDATIONS, lists)
     return report(stage, {"users": len(queries)})
-
-
-def cooccurrence_index(stage: Stage) -> "CooccurrenceIndex":
-    """Give the evidence that prompts show, out of training interactions."""
-    from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
-
-    return CooccurrenceIndex(stage.training_interactions(), stage.config.retrieval.cooccurrence)
-
-
-def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
-    """Give what takes candidates out of the whole catalogue."""
-    from mmsra_pipeline.backbone.sentence_cache import SentenceCache
-    from mmsra_pipeline.retrieval.candidates import FirstStage
-    from mmsra_pipeline.retrieval.encoder import UserEncoder
-    from mmsra_pipeline.retrieval.keyword_view import KeywordView
-
-    words, sentences = stage.read(Tables.ITEM_KEYWORDS), SentenceCache(stage.paths.artifacts / "sentence_cache")
-    return FirstStage(
-        UserEncoder.load(stage.artifact(Tables.USER_ENCODER)),
-        index,
-        stage.read(Tables.ITEM_TEXT)[ITEM].tolist(),
-        interactions=stage.read(Tables.INTERACTIONS),
-        keywords=KeywordView(dict(zip(words[ITEM], words[KEYWORDS])), sentences.encode),
-        cold_share=stage.config.retrieval.first_stage.cold_items,
-    )
-
-
-def prompt_context(stage: Stage, index: "CooccurrenceIndex") -> "PromptContext":
-    """Give what prompts of candidates show."""
-    from mmsra_pipeline.recommendation.context import prompt_context as context_of
-
-    return context_of(
-        stage.config.recommendation.prompt,
-        keywords=stage.read(Tables.ITEM_KEYWORDS),
-        item_text=stage.read(Tables.ITEM_TEXT),
-        similar_users=stage.read(Tables.SIMILAR_USERS),
-        index=index,
-        training=stage.training_interactions(),
-        images=stage.images(),
-    )
 
 
 def _served(stage: Stage) -> "pd.DataFrame":

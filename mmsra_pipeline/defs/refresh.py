@@ -17,7 +17,7 @@ from mmsra_pipeline.defs.due import pin_what_the_training_saw
 from mmsra_pipeline.defs.failures import Failure, failures_of
 from mmsra_pipeline.defs.history import changed_settings, latest
 from mmsra_pipeline.defs.instance import only_refresh
-from mmsra_pipeline.defs.jobs import COSTLY, EVERYTHING
+from mmsra_pipeline.defs.jobs import EVERYTHING, MODELS
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.refresh_report import Account, report_refresh
 from mmsra_pipeline.defs.settings import loaded_config
@@ -182,14 +182,14 @@ class _Refresh:
         return [entry for entry in self._stale(name, ()) if entry.certain or entry.asset in self._leave_out]
 
     def _exists(self, asset: str, partition: str) -> bool:
-        """Whether table, and for a training the adapter, are still there."""
+        """Whether the table is still there, and the artifact of what was trained or fitted."""
         from mmsra_pipeline.artifacts import Artifacts
         from mmsra_pipeline.store import Store
 
         store, artifacts = Store.of(self._paths), Artifacts.of(self._paths)
         if not store.has(asset, partition):
             return False
-        return asset not in COSTLY or artifacts.has(asset, partition) or store.current(asset, partition).rows == 0
+        return asset not in MODELS or artifacts.has(asset, partition) or store.current(asset, partition).rows == 0
 
     def _materialize(self, account: Account, wave: list[Stale], outcome: Outcome) -> None:
         name = account.dataset

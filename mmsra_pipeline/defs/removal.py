@@ -7,7 +7,7 @@ import dagster as dg
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.datasets import load_dataset, remove_dataset
 from mmsra_pipeline.defs.instance import only_refresh
-from mmsra_pipeline.defs.jobs import COSTLY
+from mmsra_pipeline.defs.jobs import MODELS
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.errors import ConfigError, MmsraError
 from mmsra_pipeline.file_hashes import FileHashes
@@ -61,7 +61,7 @@ def _places(paths: Paths, name: str) -> list[Path]:
     return [
         *(
             paths.artifacts / kind / name
-            for kind in (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots", paths.scores.name)
+            for kind in (*MODELS, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots", paths.scores.name)
         ),
         *sorted(paths.work.glob(f"*/{name}")),
         dataset_lock(paths, name),

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from mmsra_pipeline.columns import SPLIT, TEST, TRAIN, Tables
+from mmsra_pipeline.columns import RANK, SPLIT, TEST, TRAIN, Tables
 from mmsra_pipeline.defs.partitions import datasets
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop
 from mmsra_pipeline.defs.resources import Installation
@@ -19,18 +19,21 @@ from mmsra_pipeline.defs.shown import GROUPS, OWNERS
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("user_encoder", 1),
+    code_version=code_version("user_encoder", 2),
 )
 def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
-    """The sequential model on item ids whose history embedding finds similar users; rows are its epochs."""
+    """The sequential model on item ids whose history embedding finds similar users; rows are its epochs.
+
+    Beside it, for each fold of the users, one that has not seen them: it answers their training queries.
+    """
     from mmsra_pipeline.plots import curve_png
-    from mmsra_pipeline.retrieval.encoder_training import train_encoder
+    from mmsra_pipeline.retrieval.folds import train_folded
 
     stage = mmsra.stage(context)
     queries = stage.read(Tables.SEQUENCES)
 
     with stage.training("cpu") as (workdir, tracker):
-        encoder, curve = train_encoder(queries, stage.config.retrieval.encoder, stage.config.seed, workdir, tracker)
+        encoder, curve = train_folded(queries, stage.config.retrieval.encoder, stage.config.seed, workdir, tracker)
 
     with stage.publish() as folder:
         encoder.save(folder)
@@ -43,8 +46,8 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     partitions_def=datasets,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
-    kinds={"faiss"},
-    code_version=code_version("similar_users", 1),
+    kinds={"pytorch"},
+    code_version=code_version("similar_users", 2),
     check_specs=[dg.AssetCheckSpec("nothing_from_the_future", asset=Tables.SIMILAR_USERS, blocking=True)],
 )
 def similar_users(
@@ -52,25 +55,36 @@ def similar_users(
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
     """One row per query and similar training user: who it is, at which moment, and the item that came next there.
 
-    With the rule as_of an item counts only if it was taken before the query's moment; the check measures that.
+    With the rule as_of an item counts only if it was taken before the query's moment; the check measures that. The hit
+    shares are of the users whose next items the prompt shows. That of training queries must not be far above that of
+    test: it would teach the recommender to trust what is weaker later.
     """
     import pandas as pd
 
-    from mmsra_pipeline.recommendation.sft_dataset import training_queries
-    from mmsra_pipeline.retrieval.encoder import UserEncoder
+    from mmsra_pipeline.recommendation.query_sampling import training_queries
+    from mmsra_pipeline.retrieval.folds import FoldedEncoder
     from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
 
     stage = mmsra.stage(context)
-    sequences, encoder = stage.read(Tables.SEQUENCES), UserEncoder.load(stage.artifact(Tables.USER_ENCODER))
+    sequences, encoder = stage.read(Tables.SEQUENCES), FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
     examples = training_queries(sequences, stage.config.recommendation, stage.config.seed)
-    queries = pd.concat([examples, sequences[sequences[SPLIT] != TRAIN]], ignore_index=True)
+    asked = examples[examples[SPLIT] == TRAIN]
+    queries = pd.concat([asked, sequences[sequences[SPLIT] != TRAIN]], ignore_index=True)
+    config = stage.config.retrieval.similar_users
 
-    rows = find_similar_users(encoder, sequences, queries, stage.config.retrieval.similar_users)
+    rows = find_similar_users(encoder, sequences, queries, config)
 
     stage.write(Tables.SIMILAR_USERS, rows)
-    leaks, asked = leak_rate(rows, queries), queries[queries[SPLIT] == TEST]
-    shown = {"leak_rate": _or_none(leaks), "hit_share": _or_none(hit_share(rows, asked)), "test_queries": len(asked)}
-    yield from report_or_stop(stage, shown, checks=[_leak_check(leaks, stage.config.retrieval.similar_users.rule)])
+    leaks, tested = leak_rate(rows, queries), queries[queries[SPLIT] == TEST]
+    shown_users = rows[rows[RANK] <= config.k]
+    shown = {
+        "leak_rate": _or_none(leaks),
+        "hit_share": _or_none(hit_share(shown_users, tested)),
+        "hit_share_training": _or_none(hit_share(shown_users, asked)),
+        "test_queries": len(tested),
+        "training_queries": len(asked),
+    }
+    yield from report_or_stop(stage, shown, checks=[_leak_check(leaks, config.rule)])
 
 
 @dg.asset(

@@ -198,17 +198,27 @@ class Stage:
             self.held.enter_context(locked(device_lock(self.paths, name), f"the device {name}"))
             self._devices.add(name)
 
-    def backbone(self, *adapters: str) -> "Backbone":
-        """Give the backbone with what these trainings made. It takes the device when it reads its weights."""
+    def backbone(self, *adapters: str, layers: int | None = None, tuned: tuple[str, ...] = ()) -> "Backbone":
+        """Give the backbone with what these trainings made. It takes the device when it reads its weights.
+
+        ``layers``: how many are kept after ``adapters``; ``tuned``: trainings on what is kept.
+        """
         from mmsra_pipeline.backbone.model import open_backbone
 
         config = self.config.backbone
         take = functools.partial(self.take_device, config.device)
-        return open_backbone(config, self.artifacts, self.adapters(*adapters), before_reading=take)
+        return open_backbone(
+            config,
+            self.artifacts,
+            self.adapters(*adapters),
+            layers=layers,
+            tuned=self.adapters(*tuned),
+            before_reading=take,
+        )
 
-    def loaded_backbone(self, *adapters: str) -> "Backbone":
+    def loaded_backbone(self, *adapters: str, layers: int | None = None) -> "Backbone":
         """Give the same with its weights read: a training that reads them later draws other random numbers."""
-        backbone = self.backbone(*adapters)
+        backbone = self.backbone(*adapters, layers=layers)
         _ = backbone.model
         return backbone
 

@@ -166,8 +166,10 @@ def _keywords(
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.backbone.served import ServedModel
     from mmsra_pipeline.summarization.cache import KeywordCache
-    from mmsra_pipeline.summarization.generation import write_keywords
+    from mmsra_pipeline.summarization.generation import extractive_keywords, write_keywords
 
+    if stage.config.summarization.writer == "extractive":
+        return extractive_keywords(items, stage.config.summarization, SentenceEncoder()), 0
     backbone = stage.backbone(*adapters)
     cache = KeywordCache(stage.paths.artifacts / "keyword_cache", stage.paths.remote)
     # What a server wrote is kept apart: its arithmetic is another, and a later run without it must not take it over.

@@ -1,7 +1,7 @@
 """Candidate lists: the item that came next among items that the user never took."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -9,21 +9,24 @@ import pandas as pd
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SPLIT, TARGET, TEST, USER
 from mmsra_pipeline.config import EvaluationConfig
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.retrieval.candidates import FirstStage
 from mmsra_pipeline.retrieval.popularity import popularity
 
 PROTOCOL = "protocol"
 IS_TARGET = "is_target"
 UNIFORM = "uniform"
+SERVED = "served"
+FIRST_STAGE_RANK = "first_stage_rank"
 
 
-def held_out_queries(sequences: pd.DataFrame) -> pd.DataFrame:
-    """Give the test rows of all users, by user and position.
+def held_out_queries(sequences: pd.DataFrame, split: str = TEST) -> pd.DataFrame:
+    """Give the rows of all users that are for test (or validation), by user and position.
 
     Raises:
-        DataError: if no row of ``sequences`` is for test.
+        DataError: if no row of ``sequences`` is for test; there may be none for validation.
     """
-    rows = sequences[sequences[SPLIT] == TEST].sort_values([USER, POSITION])
-    if rows.empty:
+    rows = sequences[sequences[SPLIT] == split].sort_values([USER, POSITION])
+    if rows.empty and split == TEST:
         raise DataError(
             f"none of the {len(sequences)} rows of `sequences` is for test, so nothing can be measured. "
             "Lower `interactions.user_core` and `interactions.item_core`, or give more interactions."
@@ -31,17 +34,65 @@ def held_out_queries(sequences: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int) -> pd.DataFrame:
-    """Give the test rows that are scored: those of ``config.users`` random users, or all, by user and position.
+def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int, split: str = TEST) -> pd.DataFrame:
+    """Give the rows that are scored: those of ``config.users`` (validation: ``config.validation_users``) random users.
+
+    All users if the setting is unset; by user and position.
 
     Raises:
         DataError: if no row of ``sequences`` is for test.
     """
-    rows = held_out_queries(sequences)
-    users = rows[USER].unique()
-    if config.users is not None and config.users < len(users):
-        users = np.random.default_rng(seed).permutation(np.asarray(users, dtype=object))[: config.users]
+    rows = held_out_queries(sequences, split)
+    users, most = rows[USER].unique(), config.users if split == TEST else config.validation_users
+    if most is not None and most < len(users):
+        users = np.random.default_rng(seed).permutation(np.asarray(users, dtype=object))[:most]
     return rows[rows[USER].isin(users)]
+
+
+def all_lists(
+    queries: pd.DataFrame,
+    training: pd.DataFrame,
+    interactions: pd.DataFrame,
+    first_stage: FirstStage,
+    served: int,
+    config: EvaluationConfig,
+    seed: int,
+) -> pd.DataFrame:
+    """Draw the lists of queries under every protocol, and with ``served`` the lists that they would be served.
+
+    A served list is what the first stage gives, so it may lack what came next.
+
+    Args:
+        queries: rows of ``sequences`` that have a target.
+        training: rows of ``interactions`` that training may see.
+        interactions: of every split; negatives are drawn from their items.
+        first_stage: what serves.
+        served: candidates of a served list; 0: there are none.
+        config: protocols and number of negatives.
+        seed: of the draws.
+
+    Returns:
+        As ``draw_candidates``, with ``first_stage_rank`` (from 1; null where the first stage does not rank).
+    """
+    catalogue = interactions[ITEM].unique().tolist()
+    ranks = {(user, at): own for user, at, own in first_stage.ranked(queries, max(served, 1))}
+    drawn = [draw_candidates(queries, training, catalogue, config, seed, interactions=interactions)]
+    if served:
+        drawn.append(_served(queries, ranks, served))
+    rows = pd.concat(drawn, ignore_index=True)
+    found = [ranks[user, at].get(item) for user, at, item in zip(rows[USER], rows[POSITION], rows[ITEM])]
+    rows[FIRST_STAGE_RANK] = pd.array(found, dtype="Int64")
+    return rows
+
+
+def _served(queries: pd.DataFrame, ranks: Mapping[tuple[str, int], Mapping[str, int]], count: int) -> pd.DataFrame:
+    rows = [
+        (SERVED, str(user), int(at), item, item == target)
+        for user, at, target in zip(queries[USER], queries[POSITION], queries[TARGET])
+        for item, rank in ranks[str(user), int(at)].items()
+        if rank <= count
+    ]
+    return _as_lists(rows)
 
 
 def draw_candidates(
@@ -93,6 +144,10 @@ def draw_candidates(
             listed = [items[number] for number in _without_repetition(free, config.negatives, generator)] + [target]
             order = generator.permutation(len(listed))
             rows += [(protocol, user, position, listed[number], number == config.negatives) for number in order]
+    return _as_lists(rows)
+
+
+def _as_lists(rows: list[tuple[str, str, int, str, bool]]) -> pd.DataFrame:
     lists = pd.DataFrame(rows, columns=[PROTOCOL, USER, POSITION, ITEM, IS_TARGET])
     return lists.astype({PROTOCOL: "str", USER: "str", POSITION: "int64", ITEM: "str", IS_TARGET: "bool"})
 

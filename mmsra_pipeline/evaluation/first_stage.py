@@ -2,11 +2,11 @@
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from mmsra_pipeline.columns import TARGET
 from mmsra_pipeline.evaluation.baselines import ROW
-from mmsra_pipeline.evaluation.report import QUANTILES
+from mmsra_pipeline.evaluation.resampling import QUANTILES, resampled_means
 from mmsra_pipeline.progress import tracked
 from mmsra_pipeline.retrieval.candidates import FirstStage, Views, fused, with_cold
 from mmsra_pipeline.retrieval.popularity import popularity
@@ -14,7 +14,6 @@ from mmsra_pipeline.retrieval.popularity import popularity
 CUTOFFS = (20, 100, 200)
 ROWS = ("popularity", "encoder", "cooccurrence", "fused", "first_stage")
 MISSED = np.iinfo(np.int64).max  # the rank of a target that a row does not give
-BLOCK_CELLS = 4_000_000  # sample weights held at once
 COLUMNS = [ROW, "k", "recall", "low", "high", "n"]
 
 
@@ -53,20 +52,6 @@ def first_stage_recall(
     table = pd.DataFrame({ROW: ROWS * len(CUTOFFS), "k": np.repeat(CUTOFFS, len(ROWS)), "n": len(queries)})
     table["recall"], table["low"], table["high"] = 100 * hits.mean(axis=0), 100 * low, 100 * high
     return table[COLUMNS]
-
-
-def resampled_means(
-    values: Float[np.ndarray, "users columns"], count: int, seed: int
-) -> Float[np.ndarray, "count columns"]:
-    """Give the means over ``count`` resamples of the users, drawn with replacement."""
-    users = len(values)
-    generator = np.random.default_rng(seed)
-    block = max(1, BLOCK_CELLS // users)
-    means = []
-    for start in range(0, count, block):
-        drawn = generator.multinomial(users, np.full(users, 1 / users), size=min(block, count - start))
-        means.append(drawn.astype(np.float64) @ values / users)
-    return np.concatenate(means)
 
 
 def _orders(views: Views, favourites: np.ndarray, cold_share: float) -> dict[str, Int[np.ndarray, " places"]]:

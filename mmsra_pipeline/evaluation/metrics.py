@@ -5,10 +5,13 @@ every metric is its expectation over them. So a scorer that says the same of all
 earns, and the order of the candidates in a table means nothing.
 """
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+
+SQUARE_LISTS = 3000  # up to which a matrix of lists by lists is held, 72 MB
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,10 @@ def auc_user(at: Placed) -> Float[np.ndarray, " lists"]:
 class PooledAuc:
     """AUC over all lists at once: the probability that any positive scores higher than any negative, ties half.
 
-    It is not the mean of ``auc_user``: it also asks that scores of different users are comparable. Sorted once, it can
-    be had for any weights of the lists in linear time, which makes the bootstrap cheap.
+    It is not the mean of ``auc_user``: it also asks that scores of different users are comparable. It can be had for
+    any weights of the lists, which makes the bootstrap cheap: of up to ``SQUARE_LISTS`` lists by a product with the
+    matrix of how many negatives of list j the positive of list i beats; of more lists, where that matrix were too
+    large, in linear time over the sorted negatives. Both are exact.
     """
 
     def __init__(
@@ -95,22 +100,44 @@ class PooledAuc:
         is_target: Bool[np.ndarray, " rows"],
         scores: Float[np.ndarray, " rows"],
     ) -> None:
-        negatives = scores[~is_target]
-        order = np.argsort(negatives, kind="stable")
-        positives = scores[is_target]
+        order = np.argsort(scores[~is_target], kind="stable")
+        self._negatives = scores[~is_target][order]
         self._owner = lists[~is_target][order]
-        self._lists = lists[is_target]
-        self._lower = np.searchsorted(negatives[order], positives, side="left")
-        self._not_higher = np.searchsorted(negatives[order], positives, side="right")
+        count = int(is_target.sum())
+        self._positives = np.empty(count)
+        self._positives[lists[is_target]] = scores[is_target]
+        self._sizes = np.bincount(self._owner, minlength=count).astype(np.float64)
 
     def value(self, weights: Float[np.ndarray, "samples lists"]) -> Float[np.ndarray, " samples"]:
         """Give the AUC where list i counts ``weights[:, i]`` times."""
+        if len(self._positives) <= SQUARE_LISTS:
+            won = ((weights @ self._beaten) * weights).sum(axis=1)
+        else:
+            won = (self._below(weights) * weights).sum(axis=1)
+        auc: np.ndarray = won / (weights.sum(axis=1) * (weights @ self._sizes))
+        return auc
+
+    @functools.cached_property
+    def _beaten(self) -> Float[np.ndarray, "lists lists"]:
+        """How many negatives of list j the positive of list i beats, ties half, at place [j, i]."""
+        count = len(self._positives)
+        order = np.lexsort((self._negatives, self._owner))
+        negatives, starts = self._negatives[order], np.searchsorted(self._owner[order], np.arange(count + 1))
+        beaten = np.empty((count, count))
+        for number in range(count):
+            own = negatives[starts[number] : starts[number + 1]]
+            lower = np.searchsorted(own, self._positives, side="left")
+            beaten[number] = (lower + np.searchsorted(own, self._positives, side="right")) / 2
+        return beaten
+
+    def _below(self, weights: np.ndarray) -> Float[np.ndarray, "samples lists"]:
+        """How many negatives each positive beats, ties half, in linear time."""
         below = np.zeros((len(weights), len(self._owner) + 1))
         np.cumsum(weights[:, self._owner], axis=1, out=below[:, 1:])
-        won = (below[:, self._lower] + below[:, self._not_higher]) / 2
-        own = weights[:, self._lists]
-        auc: np.ndarray = (won * own).sum(axis=1) / (own.sum(axis=1) * below[:, -1])
-        return auc
+        lower = np.searchsorted(self._negatives, self._positives, side="left")
+        not_higher = np.searchsorted(self._negatives, self._positives, side="right")
+        won: np.ndarray = (below[:, lower] + below[:, not_higher]) / 2
+        return won
 
 
 def _expected(at: Placed, gains: Float[np.ndarray, " k"]) -> Float[np.ndarray, " lists"]:

@@ -10,11 +10,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mmsra_pipeline.backbone.encoding import IGNORED
+from mmsra_pipeline.backbone.groups import last_states
 from mmsra_pipeline.backbone.model import Backbone
+from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.scoring import logits_of, positions
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation import prompts
-from mmsra_pipeline.recommendation.sft_dataset import KEYWORD_TASKS
+from mmsra_pipeline.recommendation.query_sampling import KEYWORD_TASKS
 
 
 def planned_batches(lengths: Sequence[int], *, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
@@ -34,13 +36,13 @@ def planned_batches(lengths: Sequence[int], *, batch_size: int, epochs: int, see
 
 
 def encode_examples(backbone: Backbone, rows: Sequence[Mapping[str, Any]], images: ItemImages) -> dict[str, Tensor]:
-    """Give rows of ``sft_dataset`` as one batch of model inputs with ``labels``, padded on the right.
+    """Give rows of ``sft_dataset`` with one prompt each as one batch with ``labels``, padded on the right.
 
     Keyword answers learn to end. An answer of one token does not: a loss on the end that always follows would only
     dilute that of the token that is scored.
     """
-    asked = [prompts.render(prompts.from_json(row["prompt"]), images) for row in rows]
-    batch = backbone.encode(asked, [row["answer"] for row in rows], side="right")
+    asked = [prompts.render(prompts.from_json(row["prompts"][0]), images) for row in rows]
+    batch = backbone.encode(asked, [row["answers"][0] for row in rows], side="right")
     labels = batch["labels"]
     places = torch.arange(labels.shape[1], device=labels.device)
     last = ((labels != IGNORED) * places).argmax(dim=1)
@@ -55,6 +57,29 @@ def batch_loss(backbone: Backbone, batch: Mapping[str, Tensor]) -> Tensor:
     where = positions(backbone.model, inputs)
     states = backbone.model.base_model(**inputs, position_ids=where, use_cache=False).last_hidden_state
     return answer_loss(states, batch["labels"], functools.partial(logits_of, backbone.model))
+
+
+def group_loss(
+    backbone: Backbone, asked: Sequence[Prompt], answers: Sequence[str], *, listwise: float, yes_no: float
+) -> Tensor:
+    r"""Give the loss of the candidates of one query, of which the first is the positive, in nats.
+
+    $$\lambda \cdot -\log \frac{e^{s_1}}{\sum_j e^{s_j}} + \mu \cdot -\frac1n \sum_j \log P(a_j)$$
+
+    with s = logit(Yes) - logit(No), and P(a) the probability of a candidate's own answer among all tokens, which is the
+    next-token loss of the paper (sec. 3.5). ``listwise`` and ``yes_no`` are lambda and mu.
+    """
+    states = last_states(backbone, asked)
+    tokens = [backbone.encoder.first_token(answer) for answer in answers]
+    loss = states.new_zeros((), dtype=torch.float32)
+    if listwise:
+        wanted = torch.tensor([backbone.encoder.first_token(word) for word in (prompts.YES, prompts.NO)])
+        logits = logits_of(backbone.model, states, wanted.to(states.device))
+        loss = loss - listwise * torch.log_softmax(logits[:, 0] - logits[:, 1], dim=0)[0]
+    if yes_no:
+        every = logits_of(backbone.model, states)
+        loss = loss + yes_no * torch.nn.functional.cross_entropy(every, torch.tensor(tokens, device=states.device))
+    return loss
 
 
 def answer_loss(

@@ -1,4 +1,4 @@
-"""What prompts are made of: queries, and the tables of earlier stages in the form in which prompts look things up."""
+"""What prompts are made of: the tables of earlier stages in the form in which prompts look things up."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from mmsra_pipeline.columns import HISTORY, ITEM, KEYWORDS, POSITION, RANK, TEXT, TIME, USER
+from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, RANK, TEXT, USER
 from mmsra_pipeline.config import PromptConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.recommendation.evidence import EvidenceSource, keyword_shares
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
+from mmsra_pipeline.recommendation.evidence import keyword_shares, without_evidence
 
 # Chat and picture tokens are written with these signs, and ';' parts the items of a list.
 STRUCTURAL_SIGNS = str.maketrans({"<": "(", ">": ")", "|": "/", ";": ","})
@@ -20,38 +19,19 @@ TOKEN_BYTES = 4  # of a word that a tokenizer of English makes one token of, abo
 
 
 @dataclass(frozen=True)
-class Query:
-    """A user at a moment: after how many interactions, with which history (oldest first), when (ms; None: unknown)."""
-
-    user: str
-    position: int
-    history: tuple[str, ...]
-    before: int | None
-
-
-def queries_of(sequences: pd.DataFrame) -> list[Query]:
-    """Give one query per row of ``sequences``, in the order of the rows."""
-    rows = zip(sequences[USER], sequences[POSITION], sequences[HISTORY], sequences[TIME])
-    return [
-        Query(str(user), int(position), tuple(history), None if pd.isna(time) else int(time))
-        for user, position, history, time in rows
-    ]
-
-
-@dataclass(frozen=True)
 class PromptContext:
     """All that a prompt may show. Built by :func:`prompt_context`.
 
-    ``keywords`` and ``text`` are by item, ``similar`` gives the next items of similar users by (user, position), the
-    most similar user first; ``shares`` says how usual a keyword is among the items that training saw: a new item in the
-    catalogue changes no prompt that does not show it. ``images`` is needed only where a prompt is shown to a model.
+    ``keywords`` and ``text`` are by item and hold nothing that looks like evidence. ``similar`` gives the next items of
+    similar users by (user, position), the most similar user first; ``shares`` says how usual a keyword is among the
+    items that training saw: a new item in the catalogue changes no prompt that does not show it. ``images`` is needed
+    only where a prompt is shown to a model.
     """
 
     config: PromptConfig
     keywords: Mapping[str, tuple[str, ...]]
     text: Mapping[str, str]
     similar: Mapping[tuple[str, int], tuple[str, ...]]
-    evidence: EvidenceSource
     shares: Mapping[str, float]
     images: ItemImages | None = None
 
@@ -62,7 +42,7 @@ def prompt_context(
     keywords: pd.DataFrame,
     item_text: pd.DataFrame,
     similar_users: pd.DataFrame,
-    index: CooccurrenceIndex,
+    similar_shown: int,
     training: pd.DataFrame,
     images: ItemImages | None = None,
 ) -> PromptContext:
@@ -73,7 +53,7 @@ def prompt_context(
         keywords: the table ``item_keywords``.
         item_text: the catalogue.
         similar_users: rows for the queries that will be asked.
-        index: co-occurrence over ``training``.
+        similar_shown: how many of a query's similar users are shown, the most similar ones.
         training: the interactions that training may see.
         images: the pictures, where prompts are shown to a model.
 
@@ -82,7 +62,8 @@ def prompt_context(
     """
     _check_once(keywords, "item_keywords")
     _check_once(item_text, "item_text")
-    ordered = similar_users.sort_values([USER, POSITION, RANK], kind="stable")
+    shown = similar_users[similar_users[RANK] <= similar_shown]
+    ordered = shown.sort_values([USER, POSITION, RANK], kind="stable")
     similar: dict[tuple[str, int], tuple[str, ...]] = {}
     for user, position, item in zip(ordered[USER], ordered[POSITION], ordered[ITEM]):
         key = (str(user), int(position))
@@ -91,9 +72,8 @@ def prompt_context(
     return PromptContext(
         config=config,
         keywords=words,
-        text={item: inline(text) for item, text in zip(item_text[ITEM], item_text[TEXT])},
+        text={item: without_evidence(inline(text)) for item, text in zip(item_text[ITEM], item_text[TEXT])},
         similar=similar,
-        evidence=EvidenceSource(index, training),
         shares=keyword_shares({item: words.get(item, ()) for item in training[ITEM].unique()}),
         images=images,
     )
@@ -159,7 +139,7 @@ def estimated_tokens(text: str) -> int:
 
 
 def _clean_keywords(words: Iterable[str]) -> tuple[str, ...]:
-    cleaned = (inline(str(word)) for word in words)
+    cleaned = (without_evidence(inline(str(word))) for word in words)
     return tuple(dict.fromkeys(word for word in cleaned if word))
 
 

@@ -1,75 +1,49 @@
-"""What is said of one candidate for one query beside its content: who took it when, and whose taste it meets.
+"""How evidence is said in a prompt: classes of signals in fixed slots, and keywords that are usual for a user."""
 
-All of it is as of the query's time and without the user's own later events: a training positive must see what a test
-positive would see.
-"""
-
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final
 
-import numpy as np
-import pandas as pd
+from mmsra_pipeline.config import SLOTS, Slot
 
-from mmsra_pipeline.config import CooccurrenceConfig
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
-
+BLANK: Final = -1  # a class that is not said
+WORDS: Final[Mapping[Slot, str]] = {
+    "sequence": "seq",
+    "cooccurrence": "co",
+    "next": "next",
+    "votes": "votes",
+    "taste": "taste",
+    "nearest": "near",
+    "keywords": "kw",
+    "popularity": "pop",
+    "all": "all",
+}
+"""One token each of the embedded model's tokenizer, and so is the class: a slot costs two."""
+SAID = re.compile(rf"\b({'|'.join(WORDS.values())})[\d-](?!\w)", re.IGNORECASE)
 USUAL_ITEMS = 2  # history items that must have a keyword before it counts as usual
-GRADES = 10
-USERS_IN_WORDS = ((0, "nobody"), (1, "one user"), (3, "a few users"), (8, "several users"))
-MORE_USERS = "many users"
-NOT_TAKEN = "Taken soon after none of these."
 
 
-class CandidateEvidence(NamedTuple):
-    """Others' behaviour as it concerns one candidate."""
+def evidence_line(slots: Sequence[Slot], classes: Sequence[int]) -> str:
+    """Say classes, given in the order of ``config.SLOTS``, for the slots that are shown.
 
-    history_items: int
-    """History items soon after which somebody took the candidate."""
-    users: int
-    """Users who did so."""
-    next_users: int
-    """Users who took the candidate right after the latest history item."""
-    popularity: str
-    """Class by the share of items that more users took; 'new': nobody took it."""
-    grade: int
-    """The same share in tenths, 10 the most popular; 0: nobody took it."""
-
-
-class EvidenceSource:
-    """Answers for a candidate and a query from the training interactions."""
-
-    def __init__(self, index: CooccurrenceIndex, training: pd.DataFrame) -> None:
-        self._index = index
-        self._next = CooccurrenceIndex(training, CooccurrenceConfig(window=1))
-        self._codes = {item: code for code, item in enumerate(index.items)}
-
-    def of(self, history: Sequence[str], item: str, *, before: int | None, user: str) -> CandidateEvidence:
-        """Give the evidence for ``item`` after ``history`` (the latest last), as of ``before``, without ``user``."""
-        soon = self._index.evidence(history, item, before=before, exclude_user=user)
-        then = self._next.evidence(history[-1:], item, before=before, exclude_user=user)
-        grade = self._grade(item, before=before, user=user)
-        return CandidateEvidence(soon.history_items, soon.users, then.users, soon.popularity, grade)
-
-    def _grade(self, item: str, *, before: int | None, user: str) -> int:
-        counts = self._index.counts(before=before, exclude_user=user)
-        code = self._codes.get(item)
-        if code is None or counts[code] == 0:
-            return 0
-        share = np.count_nonzero(counts > counts[code]) / np.count_nonzero(counts)
-        return GRADES - int(GRADES * share)
-
-
-def evidence_words(evidence: CandidateEvidence) -> str:
-    """Say the evidence, coarsely: exact counts would tie what was learned to the size of the data set.
-
-    >>> evidence_words(CandidateEvidence(2, 3, 0, "high", 9))
-    'Taken soon after 2 of these by a few users, right after the latest by nobody. Popularity: high, 9 of 10.'
+    >>> evidence_line(("sequence", "popularity"), [9, 0, 0, 0, 5, 5, 1, -1, 0])
+    'seq9 pop-'
     """
-    soon = f"soon after {evidence.history_items} of these by {_users(evidence.users)}"
-    taken = f"Taken {soon}, right after the latest by {_users(evidence.next_users)}."
-    grade = f", {evidence.grade} of {GRADES}" if evidence.grade else ""
-    return f"{taken if evidence.history_items else NOT_TAKEN} Popularity: {evidence.popularity}{grade}."
+    said = dict(zip(SLOTS, classes, strict=True))
+    return " ".join(f"{WORDS[slot]}{'-' if said[slot] == BLANK else said[slot]}" for slot in slots)
+
+
+def without_evidence(text: str) -> str:
+    """Give a text without words that look like evidence: who sells an item writes its title.
+
+    >>> without_evidence("Mug seq9 Co9 for a party, Pop 9, co-op, next-day")
+    'Mug for a party, Pop 9, co-op, next-day'
+    """
+    left, found = SAID.subn("", text)
+    while found:  # "seq-seq9" leaves another one
+        left, found = SAID.subn("", left)
+    return re.sub(r" {2,}", " ", left).strip()
 
 
 def usual_keywords(
@@ -105,7 +79,3 @@ def keyword_shares(keywords: Mapping[str, Sequence[str]]) -> dict[str, float]:
     """
     counts = Counter(word for words in keywords.values() for word in dict.fromkeys(words))
     return {word: count / len(keywords) for word, count in counts.items()}
-
-
-def _users(count: int) -> str:
-    return next((words for limit, words in USERS_IN_WORDS if count <= limit), MORE_USERS)

@@ -1,12 +1,15 @@
 """Negatives: items that a user never took."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from mmsra_pipeline.columns import HISTORY, TARGET, USER
+from mmsra_pipeline.config import NegativeShares
 
+POPULARITY, FIRST_STAGE = 1, 2  # kinds of draws; 0 is uniform
 TRIES = 50  # random draws before all remaining items are listed; only users who took nearly everything get there
 
 
@@ -22,47 +25,72 @@ def taken_items(sequences: pd.DataFrame) -> dict[str, frozenset[str]]:
 
 
 class NegativeSampler:
-    """Draws items that a user never took, by popularity or uniformly."""
+    """Draws items that a user never took: uniformly, by popularity, or among the best of the first stage."""
 
     def __init__(
         self,
         counts: Mapping[str, int],
         taken: Mapping[str, frozenset[str]],
+        shares: NegativeShares,
         *,
-        popularity_share: float,
+        vectors: Mapping[str, Float[np.ndarray, " dim"]] | None = None,
         rng: np.random.Generator,
     ) -> None:
         """Take the items to draw from, with how many users took each.
 
-        Items that nobody took yet are not among them: as negatives alone, they would teach that the new is never
-        taken.
+        Items that nobody took yet are not among them, nor are they drawn from the first stage: as negatives alone, they
+        would teach that the new is never taken. ``vectors``, of length 1, tell near-duplicates of a positive; without
+        them none is known.
         """
+        self._counts = counts
         self._catalogue = sorted(counts)
         self._cumulative = np.array([counts[item] for item in self._catalogue], dtype=float).cumsum()
         self._taken = taken
-        self._popularity_share = popularity_share
+        self._vectors = vectors or {}
+        self._alike = shares.near_duplicate
+        weights = np.array([shares.uniform, shares.popularity, shares.first_stage])
+        self._kinds = (weights / weights.sum()).cumsum()
         self._rng = rng
 
-    def draw(self, user: str, number: int) -> list[str]:
-        """Give ``number`` different items; fewer if the user took nearly all there are."""
+    def draw(self, user: str, number: int, *, target: str | None = None, first_stage: Sequence[str] = ()) -> list[str]:
+        """Give ``number`` different items; fewer if the user took nearly all there are.
+
+        Args:
+            user: whose items are left out.
+            number: how many.
+            target: the positive, of which no near-duplicate is drawn.
+            first_stage: the items that a draw from the first stage may give. They are drawn at random, not by rank: the
+                hardest are often what the user takes later. If none is left, the draw is uniform.
+        """
         refused = set(self._taken.get(user, frozenset()))
         drawn: list[str] = []
         for _ in range(number):
-            item = self._one(refused)
+            item = self._one(refused, target, first_stage)
             if item is None:
                 break
             refused.add(item)
             drawn.append(item)
         return drawn
 
-    def _one(self, refused: set[str]) -> str | None:
-        by_popularity = self._rng.random() < self._popularity_share
+    def _one(self, refused: set[str], target: str | None, first_stage: Sequence[str]) -> str | None:
+        kind = int(np.searchsorted(self._kinds, self._rng.random(), side="right"))
+        if kind >= FIRST_STAGE:
+            near = [item for item in first_stage if item in self._counts and self._may(item, refused, target)]
+            if near:
+                return near[int(self._rng.integers(len(near)))]
         for _ in range(TRIES):
-            item = self._catalogue[self._place(by_popularity)]
-            if item not in refused:
+            item = self._catalogue[self._place(kind == POPULARITY)]
+            if self._may(item, refused, target):
                 return item
-        left = [item for item in self._catalogue if item not in refused]
+        left = [item for item in self._catalogue if self._may(item, refused, target)]
         return left[int(self._rng.integers(len(left)))] if left else None
+
+    def _may(self, item: str, refused: set[str], target: str | None) -> bool:
+        if item in refused:
+            return False
+        if target is None or item not in self._vectors or target not in self._vectors:
+            return True
+        return float(self._vectors[item] @ self._vectors[target]) < self._alike
 
     def _place(self, by_popularity: bool) -> int:
         if not by_popularity:

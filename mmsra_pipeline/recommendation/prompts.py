@@ -1,7 +1,6 @@
 """The prompts of the four tasks, by one builder for training and scoring.
 
-All that does not change over a user's candidates stands first, the question too, so that its computation is shared when
-they are scored.
+All that does not change over a user's candidates stands first, the question too: it is computed once for all of them.
 """
 
 import json
@@ -11,18 +10,17 @@ from string import ascii_uppercase
 
 from mmsra_pipeline.backbone.prompt import Part, Prompt
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.recommendation.context import PromptContext, Query, cut, within_tokens
-from mmsra_pipeline.recommendation.evidence import evidence_words, usual_keywords
+from mmsra_pipeline.recommendation.context import PromptContext, cut, within_tokens
+from mmsra_pipeline.recommendation.evidence import evidence_line, usual_keywords
+from mmsra_pipeline.recommendation.queries import Query
 
 YES = "Yes"
 NO = "No"
 NO_HISTORY = "The customer has taken nothing so far."
 NO_SIMILAR_USERS = "Similar customers: none known."
-NO_USUAL = "Usual keywords it has: none."
 NO_PICTURE = "none"
 UNKNOWN_ITEM = "an item without a description"
 YES_NO_QUESTION = "Will the customer take this item next? Answer Yes or No."
-YES_NO_CUE = "Yes or No?"  # the question stands before the candidate, to be shared; this reminds of it
 CHOOSE_QUESTION = "Which of these items will the customer take next? Answer with its letter."
 NEXT_KEYWORDS_QUESTION = "Which keywords does the customer's next item have?"
 ITEM_KEYWORDS_QUESTION = "Which keywords does the item have?"
@@ -38,17 +36,29 @@ class Picture:
 Parts = tuple[str | Picture, ...]
 
 
-def yes_no_prompt(context: PromptContext, query: Query, item: str) -> Parts:
-    """Ask whether the candidate comes next. The score of the candidate is p(Yes) of the answer (sec. 3.5)."""
-    return _joined(user_part(context, query), YES_NO_QUESTION, *candidate_parts(context, query, item), YES_NO_CUE)
+def yes_no_prompts(
+    context: PromptContext, query: Query, items: Sequence[str], classes: Sequence[Sequence[int]]
+) -> list[Parts]:
+    """Ask of each candidate whether it comes next. Its score is p(Yes) of the answer (sec. 3.5).
+
+    ``classes`` are those of each candidate's signals, in the order of ``config.SLOTS``.
+    """
+    asked = _joined(user_part(context, query), YES_NO_QUESTION)
+    return [_joined(*asked, *candidate_parts(context, item, own)) for item, own in zip(items, classes, strict=True)]
 
 
-def choose_prompt(context: PromptContext, query: Query, items: Sequence[str]) -> Parts:
-    """Ask which of several candidates comes next; they carry letters from A on."""
+def choose_prompt(
+    context: PromptContext, query: Query, items: Sequence[str], classes: Sequence[Sequence[int]]
+) -> Parts:
+    """Ask which of several candidates comes next; they carry letters from A on.
+
+    ``classes``: as in ``yes_no_prompts``.
+    """
+    slots = context.config.evidence
     options = [
         f"{letter}. {_one_line(context, item, context.config.short_text_chars)}"
-        + (f" {_evidence(context, query, item)}" if context.config.evidence else "")
-        for letter, item in zip(ascii_uppercase, items, strict=False)
+        + (f", {evidence_line(slots, own)}" if slots else "")
+        for letter, item, own in zip(ascii_uppercase, items, classes, strict=False)
     ]
     return _joined(user_part(context, query), CHOOSE_QUESTION, *options)
 
@@ -80,19 +90,16 @@ def user_part(context: PromptContext, query: Query) -> str:
     return "\n".join(lines)
 
 
-def candidate_parts(context: PromptContext, query: Query, item: str) -> Parts:
-    """Say what is known of the candidate: text, keywords, evidence, picture, as the settings ask."""
+def candidate_parts(context: PromptContext, item: str, classes: Sequence[int]) -> Parts:
+    """Say what is known of the candidate: text, keywords, picture, evidence, as the settings ask."""
     config = context.config
-    parts: list[str | Picture] = []
-    if config.candidate_text:
-        parts.append(_text_line(context, item))
-    if config.candidate_keywords or not config.candidate_text:
-        parts.append(f"Keywords: {_keyword_words(context, item)}")
+    words = [_one_line(context, item, config.candidate_text_chars)] if config.candidate_text else []
+    if (config.candidate_keywords and context.keywords.get(item)) or not words:
+        words.append(_keyword_words(context, item))
+    parts: list[str | Picture] = [f"Item: {'; '.join(dict.fromkeys(words))}"]
     parts += _picture_parts(context, item)
-    if config.usual_keywords:
-        parts.append(_shared_words(context, query, item))
     if config.evidence:
-        parts.append(_evidence(context, query, item))
+        parts.append(evidence_line(config.evidence, classes))
     return tuple(parts)
 
 
@@ -148,20 +155,8 @@ def _following_words(context: PromptContext, query: Query) -> str:
     return "; ".join(", ".join(words) for words in entries)
 
 
-def _evidence(context: PromptContext, query: Query, item: str) -> str:
-    # Without the user's own events: else a training positive would count itself, which a test positive cannot.
-    found = context.evidence.of(shown_history(context, query), item, before=query.before, user=query.user)
-    return evidence_words(found)
-
-
 def _usual(context: PromptContext, query: Query) -> tuple[str, ...]:
     return usual_keywords(query.history, context.keywords, context.shares, context.config.usual_keywords)
-
-
-def _shared_words(context: PromptContext, query: Query, item: str) -> str:
-    own = context.keywords.get(item, ())
-    shared = [word for word in _usual(context, query) if word in own]
-    return f"Usual keywords it has: {len(shared)}, {', '.join(shared)}." if shared else NO_USUAL
 
 
 def _history_item(context: PromptContext, item: str) -> str:

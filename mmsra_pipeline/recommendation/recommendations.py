@@ -1,4 +1,4 @@
-"""Top-N lists: candidates of the first stage, ranked by p, with the keywords that speak for them."""
+"""Top-N lists: candidates of the first stage, ranked by the fusion, with the keywords that speak for them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -6,41 +6,51 @@ from pathlib import Path
 import pandas as pd
 
 from mmsra_pipeline.backbone.model import Backbone
-from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, RANK, TITLE, USER
+from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, RANK, SCORE, TITLE, USER
 from mmsra_pipeline.recommendation.context import PromptContext
-from mmsra_pipeline.recommendation.scoring import score_candidates
+from mmsra_pipeline.recommendation.fusion import FusionModel
+from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
+from mmsra_pipeline.recommendation.signals import SignalSource
 
-COLUMNS = [USER, RANK, ITEM, TITLE, "p", "first_stage_rank", "shared_keywords"]
+COLUMNS = [USER, RANK, ITEM, TITLE, "p", "p_model", "first_stage_rank", "shared_keywords"]
 
 
 def recommend(
     backbone: Backbone,
     queries: pd.DataFrame,
     candidates: pd.DataFrame,
+    signals: SignalSource,
+    fusion: FusionModel,
     context: PromptContext,
     item_text: pd.DataFrame,
     top_n: int,
     kept: Path | None = None,
     *,
-    autocast: bool,
+    autocast: bool | str,
 ) -> pd.DataFrame:
-    """Give the table ``recommendations``: the ``top_n`` candidates of highest p per user, the best first.
+    """Give the table ``recommendations``: the ``top_n`` candidates of highest score per user, the best first.
 
-    Equal p are ordered by the rank of the first stage, then by item.
+    The fusion scores them; ``p`` is its calibrated probability that the item comes next, ``p_model`` p(Yes) of the
+    language model alone. Equal scores are ordered by the rank of the first stage, then by item.
 
     Args:
         backbone: with the recommender's adapter.
         queries: rows of ``sequences``, one per user (split 'serve').
         candidates: of the first stage, columns user_id, position, item_id, rank.
+        signals: of candidates.
+        fusion: the fitted fusion with the language model.
         context: what prompts show, with images.
         item_text: titles.
         top_n: length of a list; shorter where there are fewer candidates.
         kept: see :func:`score_candidates`.
-        autocast: see ``Backbone.first_token_scores``.
+        autocast: a value of ``recommendation.scoring_autocast``.
     """
     scored = candidates.rename(columns={RANK: "first_stage_rank"})
-    scored = scored.assign(p=score_candidates(backbone, queries, candidates, context, kept, autocast=autocast))
-    scored = scored.sort_values([USER, "p", "first_stage_rank", ITEM], ascending=[True, False, True, True])
+    scored = with_signals(scored, queries, signals)
+    answers = score_candidates(backbone, queries, scored, context, kept, autocast=autocast)
+    scored = scored.assign(logit=answers["logit"], p_model=answers["p"], protocol="served")
+    scored = scored.assign(**{SCORE: fusion.score(scored), "p": fusion.probability(scored)})
+    scored = scored.sort_values([USER, SCORE, "first_stage_rank", ITEM], ascending=[True, False, True, True])
     scored[RANK] = scored.groupby(USER).cumcount() + 1
     best = scored[scored[RANK] <= top_n].reset_index(drop=True)
     histories = {

@@ -1,19 +1,25 @@
-"""p(Yes) of candidates: the score by which they are ranked (sec. 3.5)."""
+"""Signals of candidates, and p(Yes): the score by which they are ranked (sec. 3.5)."""
 
 import contextlib
 import functools
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.columns import ITEM, POSITION, USER
+from mmsra_pipeline.config import SLOTS
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.progress import Progress
 from mmsra_pipeline.recommendation import prompts
-from mmsra_pipeline.recommendation.context import PromptContext, Query, queries_of
+from mmsra_pipeline.recommendation.columns import class_column, signal_column
+from mmsra_pipeline.recommendation.context import PromptContext
+from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.score_cache import ScoreCache, list_key
+from mmsra_pipeline.recommendation.signals import SignalSource
 
 logger = logging.getLogger(__name__)
 
@@ -25,64 +31,96 @@ def score_candidates(
     context: PromptContext,
     kept: Path | None = None,
     *,
-    autocast: bool,
-) -> pd.Series:
-    """Give p in (0, 1) for each row of ``candidates``, on its index.
+    autocast: bool | str,
+) -> pd.DataFrame:
+    """Give ``logit``, ``mass`` and ``p`` for each row of ``candidates``, on its index.
 
-    A (user, position, item) that stands in several rows, say in the lists of two protocols, is scored once. All
-    candidates of a query share the computation of what the prompt says of the user.
+    ``logit`` is logit(Yes) - logit(No), ``p`` its sigmoid, and ``mass`` P(Yes) + P(No) among all tokens. A (user,
+    position, item) that stands in several rows, say in the lists of two protocols, is scored once. All candidates of a
+    query share the computation of what the prompt says of the user.
 
     Args:
         backbone: with the recommender's adapter.
         queries: rows of ``sequences``.
-        candidates: columns user_id, position, item_id; every (user_id, position) must be one of ``queries``.
+        candidates: columns user_id, position, item_id and class_<slot>; every (user_id, position) must be one of
+            ``queries``.
         context: what prompts show, with images.
         kept: file in which scores are kept as they come. A scoring that was stopped goes on; of a later one the lists
             are taken over whose prompts, pictures and weights are the same.
-        autocast: see ``Backbone.first_token_scores``.
+        autocast: a value of ``recommendation.scoring_autocast``.
 
     Raises:
         DataError: if candidates name a query that is not there.
     """
     cache = ScoreCache(kept)
-    wanted = _items_by_query(candidates)
+    once = candidates.drop_duplicates([USER, POSITION, ITEM])
     known = {(query.user, query.position): query for query in queries_of(queries)}
-    _check_known(wanted, known)
-    progress = Progress("scoring", sum(len(items) for items in wanted.values()), "candidates")
-    scores: dict[tuple[str, int, str], float] = {}
+    columns = [ITEM, *(class_column(slot) for slot in SLOTS)]
+    rows = once[columns].itertuples(index=False, name=None)
+    lists: dict[tuple[str, int], list[tuple[str, list[int]]]] = {}
+    for user, at, (item, *classes) in zip(once[USER], once[POSITION], rows):
+        lists.setdefault((str(user), int(at)), []).append((str(item), classes))
+    _check_known(list(lists), known)
+    progress = Progress("scoring", len(once), "candidates")
+    scores: dict[tuple[str, int, str], tuple[float, float]] = {}
     keys, taken_over = [], 0
     with contextlib.ExitStack() as prepared:
-        prepare = functools.cache(lambda: prepared.enter_context(backbone.many_scores(autocast=autocast)))
-        for (user, position), items in wanted.items():
-            asked = [prompts.yes_no_prompt(context, known[user, position], item) for item in items]
+        rounded = functools.cache(lambda: _prepared(backbone, prepared, autocast))
+        for (user, position), listed in lists.items():
+            items = [item for item, _ in listed]
+            asked = prompts.yes_no_prompts(context, known[user, position], items, [classes for _, classes in listed])
             keys.append(list_key(asked, context.images, backbone, autocast=autocast))
             found = cache.get(keys[-1])
             if found is None:
-                prepare()
                 shown = [prompts.render(parts, context.images) for parts in asked]
-                p = backbone.first_token_scores(shown, words=(prompts.YES, prompts.NO), autocast=autocast)
-                found = [float(value) for value in p]
+                answers = backbone.score_group(shown, (prompts.YES, prompts.NO), autocast=rounded())
+                found = list(zip(answers.margin.tolist(), answers.mass.tolist(), strict=True))
                 cache.add(keys[-1], found)
             else:
                 taken_over += len(items)
-            scores |= {(user, position, item): p for item, p in zip(items, found, strict=True)}
+            scores |= {(user, position, item): one for item, one in zip(items, found, strict=True)}
             progress.advance(len(items))
     cache.keep(keys)
     if taken_over:
         logger.info("scoring: %d of %d candidates were scored before", taken_over, len(scores))
-    rows = zip(candidates[USER], candidates[POSITION], candidates[ITEM])
-    values = [scores[str(user), int(position), str(item)] for user, position, item in rows]
-    return pd.Series(values, index=candidates.index, dtype="float64", name="p")
+    wanted = zip(candidates[USER], candidates[POSITION], candidates[ITEM])
+    values = [scores[str(user), int(position), str(item)] for user, position, item in wanted]
+    table = pd.DataFrame(values, index=candidates.index, columns=["logit", "mass"], dtype="float64")
+    return table.assign(p=1 / (1 + np.exp(-table["logit"])))
 
 
-def _items_by_query(candidates: pd.DataFrame) -> dict[tuple[str, int], list[str]]:
-    wanted: dict[tuple[str, int], list[str]] = {}
-    for user, position, item in candidates[[USER, POSITION, ITEM]].drop_duplicates().itertuples(index=False):
-        wanted.setdefault((str(user), int(position)), []).append(str(item))
+def with_signals(
+    candidates: pd.DataFrame, queries: pd.DataFrame, source: SignalSource, *, training: bool = False
+) -> pd.DataFrame:
+    """Add signal_<slot> (nan: nothing known) and class_<slot> (0 to 9) to rows of user_id, position, item_id.
+
+    Signals of a candidate do not depend on the list that it stands in.
+    """
+    once = candidates[[USER, POSITION, ITEM]].drop_duplicates()
+    groups = once.groupby([USER, POSITION], sort=False)[ITEM].agg(list)
+    known = {(query.user, query.position): query for query in queries_of(queries)}
+    keys = [(str(user), int(at)) for user, at in groups.index]
+    _check_known(keys, known)
+    raw, classes = [], []
+    for signals in source.of([known[key] for key in keys], groups.tolist(), training=training):
+        raw.append(signals.raw)
+        classes.append(signals.classes)
+    told = pd.DataFrame(
+        [(user, at, item) for (user, at), items in zip(keys, groups) for item in items], columns=[USER, POSITION, ITEM]
+    )
+    told[[signal_column(slot) for slot in SLOTS]] = np.concatenate([np.empty((0, len(SLOTS))), *raw])
+    told[[class_column(slot) for slot in SLOTS]] = np.concatenate([np.empty((0, len(SLOTS)), np.int64), *classes])
+    return candidates.merge(told, on=[USER, POSITION, ITEM], how="left", validate="many_to_one")
+
+
+def _prepared(backbone: Backbone, prepared: contextlib.ExitStack, autocast: bool | str) -> bool:
+    """Prepare the weights for many lists; give whether arithmetic is in bfloat16."""
+    wanted = backbone.autocasts(autocast)
+    prepared.enter_context(backbone.rounded(autocast=wanted))
     return wanted
 
 
-def _check_known(wanted: dict[tuple[str, int], list[str]], known: dict[tuple[str, int], Query]) -> None:
+def _check_known(wanted: list[tuple[str, int]], known: Mapping[tuple[str, int], Query]) -> None:
     missing = [key for key in wanted if key not in known]
     if missing:
         raise DataError(

@@ -1,173 +1,184 @@
-"""Training examples of the four instruction types (sec. 3.5), out of training positions only."""
+"""Training examples of four tasks, and validation queries, as prompts with answers.
+
+A query with its candidates is one example: the positive first, then its negatives. All that a prompt says is as of the
+query's time.
+"""
 
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
 import numpy as np
 import pandas as pd
 
-from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SPLIT, TARGET, TIME, TRAIN, USER
-from mmsra_pipeline.config import RecommendationConfig, TaskWeights
-from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TARGET, TRAIN, USER, VALIDATION
+from mmsra_pipeline.config import SLOTS, RecommendationConfig
 from mmsra_pipeline.recommendation import prompts
-from mmsra_pipeline.recommendation.context import PromptContext, Query, prompt_context, queries_of
+from mmsra_pipeline.recommendation.columns import class_column
+from mmsra_pipeline.recommendation.context import PromptContext
+from mmsra_pipeline.recommendation.evidence import BLANK
+from mmsra_pipeline.recommendation.evidence_model import fit_evidence
 from mmsra_pipeline.recommendation.negatives import NegativeSampler, taken_items
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
+from mmsra_pipeline.recommendation.queries import Query, queries_of
+from mmsra_pipeline.recommendation.query_sampling import (
+    CHOOSE,
+    ITEM_KEYWORDS,
+    NEXT_KEYWORDS,
+    YES_NO,
+    task_counts,
+    training_queries,
+    validation_queries,
+)
+from mmsra_pipeline.recommendation.signals import SignalSource
+from mmsra_pipeline.retrieval.candidates import FirstStage
 
-YES_NO = "yes_no"
-CHOOSE = "choose"
-NEXT_KEYWORDS = "next_keywords"
-ITEM_KEYWORDS = "item_keywords"
-KEYWORD_TASKS = (NEXT_KEYWORDS, ITEM_KEYWORDS)
-COLUMNS = ["example_id", "task", USER, POSITION, "prompt", "answer", ITEM]
+COLUMNS = ["example_id", "task", SPLIT, USER, POSITION, "prompts", "answers", "items", "classes"]
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt with its answer. ``item`` is the candidate, or the item asked about; None where there is none."""
+    """Prompts with their answers, one but for the task yes/no, where each candidate of the query has one.
+
+    ``items`` are the candidates, the positive first, or the item asked about; ``classes`` are those of the candidates'
+    signals as they are, though a prompt may leave some blank.
+    """
 
     task: str
+    split: str
     query: Query | None
-    parts: prompts.Parts
-    answer: str
-    item: str | None
-
-
-def task_counts(examples: int, weights: TaskWeights) -> dict[str, int]:
-    """Share ``examples`` among the tasks; yes/no gets an even number and what rounding leaves.
-
-    >>> task_counts(100, TaskWeights(yes_no=0.7, choose=0.1, next_keywords=0.1, item_keywords=0.1))
-    {'yes_no': 70, 'choose': 10, 'next_keywords': 10, 'item_keywords': 10}
-    """
-    shares = weights.model_dump()
-    total = sum(shares.values())
-    counts = {task: int(examples * share / total) for task, share in shares.items()}
-    counts[YES_NO] = 2 * ((examples - sum(counts.values()) + counts[YES_NO]) // 2)
-    return counts
-
-
-def training_queries(sequences: pd.DataFrame, config: RecommendationConfig, seed: int) -> pd.DataFrame:
-    """Give the training rows of ``sequences`` that examples are made of, sorted by user and position.
-
-    A random sample of as many as the examples need; positions with a history shorter than ``min_history``, or among
-    the earliest ``early_share``, come in only if the others are too few.
-
-    Raises:
-        DataError: if there is no training row.
-    """
-    rng = np.random.default_rng([seed, 1])
-    rows = sequences[sequences[SPLIT] == TRAIN].sort_values([USER, POSITION], kind="stable")
-    if rows.empty:
-        raise DataError(
-            "table 'sequences' has no row of the split 'train', so there is nothing to learn from. Lower "
-            "`interactions.user_core` and `interactions.item_core`, or give the dataset more interactions."
-        )
-    users = np.array(sorted(rows[USER].unique()), dtype=object)
-    if config.training_users is not None and config.training_users < len(users):
-        rows = rows[rows[USER].isin(rng.choice(users, config.training_users, replace=False))]
-    counts = task_counts(config.examples, config.tasks)
-    needed = counts[YES_NO] // 2 + counts[CHOOSE] + counts[NEXT_KEYWORDS]
-    short = (rows[HISTORY].map(len) < config.min_history).to_numpy()
-    order = np.lexsort((rng.random(len(rows)), short | _early(rows, config.early_share)))
-    return rows.iloc[np.sort(order[:needed])].reset_index(drop=True)
+    prompts: list[prompts.Parts]
+    answers: list[str]
+    items: list[str]
+    classes: list[list[int]]
 
 
 def build_sft_dataset(
     sequences: pd.DataFrame,
     training: pd.DataFrame,
-    keywords: pd.DataFrame,
-    item_text: pd.DataFrame,
-    similar_users: pd.DataFrame,
-    index: CooccurrenceIndex,
+    context: PromptContext,
+    signals: SignalSource,
+    first_stage: FirstStage | None,
     recommendation: RecommendationConfig,
     seed: int,
 ) -> pd.DataFrame:
-    """Give the table ``sft_dataset``: one row per example, with the prompt as a JSON list of parts.
+    """Give the table ``sft_dataset``: one row per example, with each prompt as a JSON list of parts.
 
-    Yes/no examples come in pairs: what the user took next, and an item that the user never took in any split. Where
-    the data have fewer training positions than asked for, positions are used again with other negatives.
+    A yes/no example is what the user took next and ``list_negatives`` items (one where the objective is pointwise) that
+    the user never took in any split. Where the data have fewer training positions than asked for, positions are used
+    again with other negatives. Validation rows are yes/no alone, and no class is left blank in them.
 
     Args:
-        sequences: all splits; the held-out ones only say what is no negative.
+        sequences: all splits; the held-out ones say what is no negative, and the validation rows which step is best.
         training: the interactions that training may see.
-        keywords: ``item_keywords``.
-        item_text: what prompts say of items.
-        similar_users: rows for the queries of :func:`training_queries`.
-        index: co-occurrence over ``training``.
-        recommendation: shares of tasks, number of examples, what prompts show.
+        context: what prompts show.
+        signals: what evidence comes of. Where prompts have the slot 'all' its regression is fitted here.
+        first_stage: where a share of the negatives comes from; may be None where that share is 0.
+        recommendation: shares of tasks, number of examples, negatives.
         seed: of all draws.
     """
-    queries = training_queries(sequences, recommendation, seed)
+    queries, held = (
+        training_queries(sequences, recommendation, seed),
+        validation_queries(sequences, recommendation, seed),
+    )
     rng = np.random.default_rng([seed, 2])
-    context = prompt_context(
-        recommendation.prompt,
-        keywords=keywords,
-        item_text=item_text,
-        similar_users=similar_users,
-        index=index,
-        training=training,
-    )
-    negatives = NegativeSampler(
-        Counter(training[ITEM]),
-        taken_items(sequences),
-        popularity_share=recommendation.popularity_negatives,
-        rng=rng,
-    )
-    maker = _ExampleMaker(context, negatives, recommendation.options, rng)
+    shares = recommendation.negatives
+    sampler = NegativeSampler(Counter(training[ITEM]), taken_items(sequences), shares, vectors=signals.vectors, rng=rng)
+    near: dict[tuple[str, int], list[str]] = {}
+    if first_stage is not None and shares.first_stage:
+        found = first_stage.candidates(pd.concat([queries, held], ignore_index=True), shares.first_stage_top)
+        for user, at, item in zip(found[USER], found[POSITION], found[ITEM]):
+            near.setdefault((str(user), int(at)), []).append(str(item))
+    maker = _ExampleMaker(context, sampler, signals, near, recommendation, rng)
     counts = task_counts(recommendation.examples, recommendation.tasks)
     pairs = list(zip(queries_of(queries), queries[TARGET].astype(str)))
     examples = maker.make(pairs, sorted(training[ITEM].unique()), counts)
     made = {task: sum(example.task == task for example in examples) for task in counts}
     logger.info("examples by task: %s (asked for %s), of %d training positions", made, counts, len(pairs))
-    return _table(examples)
+    held_pairs = list(zip(queries_of(held), held[TARGET].astype(str)))
+    return _table([*examples, *maker.lists(held_pairs, VALIDATION)])
 
 
-def _early(rows: pd.DataFrame, share: float) -> np.ndarray:
-    times = pd.to_numeric(rows[TIME]).astype("Int64")
-    return np.asarray((times < times.quantile(share)).fillna(False), dtype=bool)
+def training_lists(sft_dataset: pd.DataFrame) -> pd.DataFrame:
+    """Give one row per candidate of a training query: list_id, is_target, class_<slot>, as a regression reads them."""
+    rows = sft_dataset[(sft_dataset["task"] == YES_NO) & (sft_dataset[SPLIT] == TRAIN)]
+    return _as_lists([np.array([list(own) for own in each], dtype=np.int64) for each in rows["classes"]])
+
+
+def _as_lists(classes: Sequence[np.ndarray]) -> pd.DataFrame:
+    """Number lists whose first candidate is the positive."""
+    sizes = [len(own) for own in classes]
+    lists = pd.DataFrame({"list_id": np.repeat(np.arange(len(sizes)), sizes)})
+    lists["is_target"] = [place == 0 for size in sizes for place in range(size)]
+    every = np.concatenate(classes) if classes else np.empty((0, len(SLOTS)), dtype=np.int64)
+    lists[[class_column(slot) for slot in SLOTS]] = every
+    return lists
 
 
 @dataclass(frozen=True)
 class _ExampleMaker:
     context: PromptContext
     negatives: NegativeSampler
-    options: int
+    signals: SignalSource
+    near: Mapping[tuple[str, int], Sequence[str]]
+    config: RecommendationConfig
     rng: np.random.Generator
 
     def make(self, pairs: list[tuple[Query, str]], items: list[str], counts: Mapping[str, int]) -> list[Example]:
         """Give examples of all tasks; ``pairs`` are queries with what came next."""
         endless = itertools.cycle([pairs[place] for place in self.rng.permutation(len(pairs))])
-        examples: list[Example] = []
-        for _ in range(counts[YES_NO] // 2):
-            examples += self.yes_no(*next(endless))
-        for _ in range(counts[CHOOSE]):
-            examples += self.choose(*next(endless))
-        for _ in range(counts[NEXT_KEYWORDS]):
-            examples += self.next_keywords(*next(endless))
+        drawn = self._draw(list(itertools.islice(endless, counts[YES_NO])), self._negatives())
+        self._fit_evidence(drawn)
+        examples = self._said(drawn, TRAIN)
+        examples += self.choose(list(itertools.islice(endless, counts[CHOOSE])))
+        for query, target in itertools.islice(endless, counts[NEXT_KEYWORDS]):
+            examples += self.next_keywords(query, target)
         return examples + self.item_keywords(items, counts[ITEM_KEYWORDS])
 
-    def yes_no(self, query: Query, target: str) -> Iterator[Example]:
-        for negative in self.negatives.draw(query.user, 1):
-            for item, answer in ((target, prompts.YES), (negative, prompts.NO)):
-                yield Example(YES_NO, query, prompts.yes_no_prompt(self.context, query, item), answer, item)
+    def lists(self, pairs: list[tuple[Query, str]], split: str) -> list[Example]:
+        """Give the yes/no examples of queries with what came next."""
+        return self._said(self._draw(pairs, self._negatives()), split)
 
-    def choose(self, query: Query, target: str) -> Iterator[Example]:
-        items = [target, *self.negatives.draw(query.user, self.options - 1)]
-        if len(items) < 2:
+    def _negatives(self) -> int:
+        return 1 if self.config.objective == "pointwise" else self.config.list_negatives
+
+    def _fit_evidence(self, drawn: list[tuple[Query, list[str]]]) -> None:
+        """Fit what the slot 'all' sums up by, on the training lists as they are drawn."""
+        if "all" not in self.context.config.evidence or not drawn:
             return
-        shown = [items[place] for place in self.rng.permutation(len(items))]
-        letter = ascii_uppercase[shown.index(target)]
-        yield Example(CHOOSE, query, prompts.choose_prompt(self.context, query, shown), letter, target)
+        self.signals.evidence = None
+        slots = [slot for slot in self.context.config.evidence if slot != "all"]
+        found = self.signals.of([query for query, _ in drawn], [items for _, items in drawn], training=True)
+        self.signals.evidence = fit_evidence(_as_lists([signals.classes for signals in found]), slots)
+
+    def _said(self, drawn: list[tuple[Query, list[str]]], split: str) -> list[Example]:
+        examples = []
+        for query, items, classes in self._with_classes(drawn, split):
+            said = self._blanked(classes) if split == TRAIN else classes
+            asked = prompts.yes_no_prompts(self.context, query, items, said.tolist())
+            answers = [prompts.YES, *[prompts.NO] * (len(items) - 1)]
+            examples.append(Example(YES_NO, split, query, asked, answers, items, classes.tolist()))
+        return examples
+
+    def choose(self, pairs: list[tuple[Query, str]]) -> list[Example]:
+        """Give the examples that ask for one of several candidates."""
+        examples = []
+        for query, items, classes in self._with_classes(self._draw(pairs, self.config.options - 1), TRAIN):
+            order = self.rng.permutation(len(items))
+            letter = ascii_uppercase[int(np.flatnonzero(order == 0)[0])]
+            shown, said = [items[place] for place in order], self._blanked(classes)[order]
+            asked = prompts.choose_prompt(self.context, query, shown, said.tolist())
+            examples.append(Example(CHOOSE, TRAIN, query, [asked], [letter], [items[0]], []))
+        return examples
 
     def next_keywords(self, query: Query, target: str) -> Iterator[Example]:
         answer = prompts.keyword_answer(self.context, target)
         if answer:
-            yield Example(NEXT_KEYWORDS, query, prompts.next_keywords_prompt(self.context, query), answer, target)
+            asked = prompts.next_keywords_prompt(self.context, query)
+            yield Example(NEXT_KEYWORDS, TRAIN, query, [asked], [answer], [target], [])
 
     def item_keywords(self, items: list[str], number: int) -> list[Example]:
         described = [item for item in items if prompts.keyword_answer(self.context, item)]
@@ -176,10 +187,40 @@ class _ExampleMaker:
         rounds = -(-number // len(described))
         order = [described[place] for _ in range(rounds) for place in self.rng.permutation(len(described))]
         return [
-            Example(ITEM_KEYWORDS, None, prompts.item_keywords_prompt(self.context, item), answer, item)
+            Example(
+                ITEM_KEYWORDS,
+                TRAIN,
+                None,
+                [prompts.item_keywords_prompt(self.context, item)],
+                [prompts.keyword_answer(self.context, item)],
+                [item],
+                [],
+            )
             for item in order[:number]
-            for answer in [prompts.keyword_answer(self.context, item)]
         ]
+
+    def _draw(self, pairs: list[tuple[Query, str]], number: int) -> list[tuple[Query, list[str]]]:
+        """Give each query with its positive and negatives; none of a user who took all there is."""
+        lists = []
+        for query, target in pairs:
+            near = self.near.get((query.user, query.position), ())
+            drawn = self.negatives.draw(query.user, number, target=target, first_stage=near)
+            if drawn:
+                lists.append((query, [target, *drawn]))
+        return lists
+
+    def _with_classes(
+        self, drawn: list[tuple[Query, list[str]]], split: str
+    ) -> Iterator[tuple[Query, list[str], np.ndarray]]:
+        """Give the lists with the classes of their candidates."""
+        found = self.signals.of([query for query, _ in drawn], [items for _, items in drawn], training=split == TRAIN)
+        for (query, items), signals in zip(drawn, found, strict=True):
+            yield query, items, signals.classes
+
+    def _blanked(self, classes: np.ndarray) -> np.ndarray:
+        """Leave a share of the classes of a list blank: a slot for all its candidates, or for none."""
+        drawn = np.asarray(self.rng.random(classes.shape[1]))
+        return np.where(drawn[None, :] < self.config.evidence_dropout, BLANK, classes)
 
 
 def _table(examples: list[Example]) -> pd.DataFrame:
@@ -187,11 +228,13 @@ def _table(examples: list[Example]) -> pd.DataFrame:
         {
             "example_id": number,
             "task": example.task,
+            SPLIT: example.split,
             USER: example.query.user if example.query else None,
             POSITION: example.query.position if example.query else None,
-            "prompt": prompts.to_json(example.parts),
-            "answer": example.answer,
-            ITEM: example.item,
+            "prompts": [prompts.to_json(parts) for parts in example.prompts],
+            "answers": example.answers,
+            "items": example.items,
+            "classes": example.classes,
         }
         for number, example in enumerate(examples)
     ]

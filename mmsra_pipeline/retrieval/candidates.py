@@ -89,6 +89,16 @@ class FirstStage:
         found = pd.DataFrame(rows, columns=[USER, POSITION, ITEM, RANK])
         return found.astype({USER: "str", POSITION: "int64", ITEM: "str", RANK: "int64"})
 
+    def ranked(self, queries: pd.DataFrame, count: int) -> Iterator[tuple[str, int, dict[str, int]]]:
+        """Give each query's user and position with the rank, from 1, of every item that it may be recommended.
+
+        ``count``: places among which cold items have their share.
+        """
+        for views in self.views(queries, count):
+            order = with_cold(fused(views), views.cold, self.cold_share, len(self.items))
+            ranks = {self.items[place]: rank for rank, place in enumerate(order.tolist(), start=1)}
+            yield views.user, views.position, ranks
+
     def views(self, queries: pd.DataFrame, count: int) -> Iterator[Views]:
         """Give what is known for each query, in their order, with cold items for ``count`` places at least."""
         cold = self._cold(queries, count)

@@ -1,4 +1,4 @@
-"""Trains the user encoder: sampled negatives, early stop on the full catalogue, resumable after every epoch."""
+"""Trains the user encoder: early stop on the full catalogue, resumable after every epoch."""
 
 import hashlib
 import io
@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int
 from torch import Tensor
 
 from mmsra_pipeline.artifacts import fingerprint
@@ -24,6 +22,7 @@ from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.files import write_atomically
 from mmsra_pipeline.progress import Progress
 from mmsra_pipeline.retrieval.encoder import UserEncoder, build_model
+from mmsra_pipeline.retrieval.encoder_losses import effective_loss, next_item_loss
 from mmsra_pipeline.retrieval.gru4rec import Gru4Rec
 from mmsra_pipeline.retrieval.sasrec import SasRec
 from mmsra_pipeline.retrieval.windows import TrainingSequences, flatten, shuffled_batches, training_sequences
@@ -70,6 +69,27 @@ def train_encoder(
     validation = sequences[sequences[SPLIT] == VALIDATION]
     if validation.empty:
         logger.warning("no validation rows: the user encoder trains all %d epochs without an early stop", config.epochs)
+    if effective_loss(config, len(training.items)) != config.loss:
+        logger.info(
+            "user encoder: %d items are more than retrieval.encoder.catalogue_items (%d), so the loss is softmax over "
+            "%d sampled ones", len(training.items), config.catalogue_items, config.negatives,
+        )  # fmt: skip
+    return fit(training, validation, config, seed, workdir, tracker)
+
+
+def fit(
+    training: TrainingSequences,
+    validation: pd.DataFrame,
+    config: EncoderConfig,
+    seed: int,
+    workdir: Path,
+    tracker: Tracker,
+    what: str = "user encoder",
+) -> tuple[UserEncoder, pd.DataFrame]:
+    """Train as ``train_encoder`` does on what it has read; ``what`` names the training in the log.
+
+    ``validation`` are rows of ``sequences``, maybe none.
+    """
     with torch.random.fork_rng(devices=[]):  # initial weights and dropout leave the caller's random state alone
         torch.manual_seed(seed)
         model = build_model(config, len(training.items))
@@ -77,21 +97,30 @@ def train_encoder(
         optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
         state = _State(model, optimizer)
         name = fingerprint(config.model_dump(), seed, _content(training, validation))
-        _resume(state, workdir / CHECKPOINT, name)
-        progress = Progress("user encoder", config.epochs, "epochs")
+        _resume(state, workdir / CHECKPOINT, name, what)
+        progress = Progress(what, config.epochs, "epochs")
         progress.advance(state.epoch)
         while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
             speed = _run_epoch(state, training, validation, config, seed)
             tracker.log_metrics({**_measured(state.curve[-1]), SPEED: speed}, step=state.epoch)
             write_atomically(workdir / CHECKPOINT, _packed(state, name))
-            reached = f"{NDCG} {state.curve[-1][NDCG]:.3f}, best in epoch {state.best_epoch}"
-            progress.advance(note=f"{reached}, {speed:,.0f} targets/s")
+            progress.advance(note=f"{_reached(state)}, {speed:,.0f} targets/s")
     model.load_state_dict(state.best)
-    logger.info(
-        "user encoder: best epoch %d of %d, %s", state.best_epoch, state.epoch, state.curve[state.best_epoch - 1]
-    )
+    logger.info("%s: best epoch %d of %d, %s", what, state.best_epoch, state.epoch, state.curve[state.best_epoch - 1])
     curve = pd.DataFrame(state.curve, columns=["epoch", "loss", NDCG]).astype({"epoch": "int64"})
     return UserEncoder(model, training.items, config), curve
+
+
+def best_epoch(curve: pd.DataFrame) -> int:
+    """Give the epoch, from 1, whose encoder a training gave: the first with the best NDCG, or without one the last."""
+    reached = curve[NDCG].to_numpy(dtype=float)
+    place = -1 if np.isnan(reached).all() else int(np.nanargmax(reached))
+    return int(curve["epoch"].iloc[place])
+
+
+def mixed(seed: int, number: int) -> int:
+    """Give another seed for each number."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
 def _run_epoch(
@@ -99,7 +128,7 @@ def _run_epoch(
 ) -> float:
     """Train and validate once; give the training positions per second."""
     epoch = state.epoch + 1
-    torch.manual_seed(_mixed(seed, epoch))  # each epoch has its own, so a resumed run is the run not stopped
+    torch.manual_seed(mixed(seed, epoch))  # each epoch has its own, so a resumed run is the run not stopped
     start = time.perf_counter()
     loss = _train_epoch(state, training, config, np.random.default_rng([seed, epoch]))
     speed = training.targets / (time.perf_counter() - start)
@@ -125,64 +154,16 @@ def _train_epoch(
     windows = training.windows(config.max_length, generator)
     lengths = (windows > 0).sum(axis=1)
     codes = torch.from_numpy(windows)
-    weight = _weight(config, len(training.items))
+    loss_of = next_item_loss(config, len(training.items))
     total = 0.0
     for rows in shuffled_batches(lengths, config.batch_size, generator):
         batch = codes[torch.from_numpy(rows), : int(lengths[rows].max())]
-        negatives = torch.randint(1, len(training.items) + 1, (len(batch), config.negatives))
-        loss = sampled_loss(state.model(batch[:, :-1]), batch, negatives, state.model.items.weight, weight)
+        loss = loss_of(state.model(batch[:, :-1]), batch, state.model.items.weight)
         state.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own
         state.optimizer.step()
         total += loss.item() * int((lengths[rows] - 1).sum())
     return total / training.targets
-
-
-def sampled_loss(
-    hidden: Float[Tensor, "batch length dim"],
-    windows: Int[Tensor, "batch width"],
-    negatives: Int[Tensor, "batch negatives"],
-    items: Float[Tensor, "codes dim"],
-    weight: float | None,
-) -> Float[Tensor, ""]:
-    r"""Loss of the next item against sampled ones, mean over positions, in nats. ``width`` is ``length`` + 1.
-
-    With a ``weight`` $\beta$ it is binary cross-entropy (gBCE, Petrov and Macdonald, arXiv 2308.07192; 1 is plain BCE)
-
-    $$-\tfrac{1}{k+1}\bigl(\beta \log\sigma(s^+) + \textstyle\sum_{j=1}^{k} \log(1-\sigma(s^-_j))\bigr)$$
-
-    and without one cross-entropy over positive and negatives, $-\log\,e^{s^+} / (e^{s^+} + \sum_j e^{s^-_j})$.
-
-    The negatives of a window serve all its positions, which makes one matrix product of them; those in the window
-    itself are no negatives and count nothing.
-    """
-    targets = windows[:, 1:]
-    real = targets > 0
-    false = (negatives[:, :, None] != windows[:, None, :]).all(dim=2)[:, None, :]
-    positive = (hidden * F.embedding(targets, items)).sum(dim=2, keepdim=True)
-    negative = hidden @ F.embedding(negatives, items).transpose(1, 2)
-    negative = negative.masked_fill(~false, -torch.inf)
-    if weight is None:
-        losses = -torch.log_softmax(torch.cat([positive, negative], dim=2), dim=2)[..., 0]
-        return losses[real].mean()
-    losses = -weight * F.logsigmoid(positive[..., 0]) + F.softplus(negative).sum(dim=2)
-    return losses[real].mean() / (negatives.shape[1] + 1)
-
-
-def _weight(config: EncoderConfig, items: int) -> float | None:
-    if config.loss == "softmax":
-        return None
-    return positive_weight(config.negatives, items, config.calibration if config.loss == "gbce" else 0.0)
-
-
-def positive_weight(negatives: int, items: int, calibration: float) -> float:
-    r"""Give $\beta$ of gBCE: $\alpha\,(t(1 - 1/\alpha) + 1/\alpha)$ with $\alpha$ the share of items that are sampled.
-
-    >>> positive_weight(10, 101, calibration=0.0), positive_weight(10, 101, calibration=1.0)
-    (1.0, 0.1)
-    """
-    sampled = min(negatives / max(items - 1, 1), 1.0)
-    return sampled * (calibration * (1 - 1 / sampled) + 1 / sampled)
 
 
 def catalogue_ndcg(encoder: UserEncoder, histories: Sequence[Sequence[str]], targets: Sequence[str]) -> float:
@@ -205,9 +186,19 @@ def catalogue_ndcg(encoder: UserEncoder, histories: Sequence[Sequence[str]], tar
 
 def _content(training: TrainingSequences, validation: pd.DataFrame) -> str:
     """Hash of all that a training reads."""
-    asked = [part.tolist() for part in flatten(validation[HISTORY].tolist())]
-    told = [training.codes.tolist(), training.sizes.tolist(), training.items, asked, validation[TARGET].tolist()]
-    return hashlib.sha256(repr(told).encode()).hexdigest()
+    asked, sizes = flatten(validation[HISTORY].tolist())
+    digest = hashlib.sha256()
+    for numbers in (training.codes, training.sizes, sizes):
+        digest.update(f"{len(numbers)};".encode() + np.ascontiguousarray(numbers, dtype=np.int64).tobytes())
+    digest.update(repr([training.items, asked.to_pylist(), validation[TARGET].tolist()]).encode())
+    return digest.hexdigest()
+
+
+def _reached(state: _State) -> str:
+    last = state.curve[-1]
+    if math.isnan(last[NDCG]):
+        return f"loss {last['loss']:.3f}"
+    return f"{NDCG} {last[NDCG]:.3f}, best in epoch {state.best_epoch}"
 
 
 def _measured(row: dict[str, float]) -> dict[str, float]:
@@ -230,18 +221,14 @@ def _packed(state: _State, name: str) -> bytes:
     return content.getvalue()
 
 
-def _resume(state: _State, file: Path, name: str) -> None:
+def _resume(state: _State, file: Path, name: str, what: str) -> None:
     if not file.is_file():
         return
     saved: dict[str, Any] = torch.load(file, weights_only=True)
     if saved["name"] != name:
-        logger.info("%s is of other settings or sequences: training begins anew", file.name)
+        logger.info("%s: %s is of other settings or sequences: training begins anew", what, file.name)
         return
     state.model.load_state_dict(saved["model"])
     state.optimizer.load_state_dict(saved["optimizer"])
     state.curve, state.best, state.best_epoch = saved["curve"], saved["best"], saved["best_epoch"]
-    logger.info("user encoder: going on after epoch %d", state.epoch)
-
-
-def _mixed(seed: int, epoch: int) -> int:
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+    logger.info("%s: going on after epoch %d", what, state.epoch)

@@ -22,7 +22,7 @@ from mmsra_pipeline.columns import (
 )  # fmt: skip
 from mmsra_pipeline.config import SimilarUsersConfig
 from mmsra_pipeline.retrieval.as_of_search import Entries, Queries, nearest_users, unit_vectors
-from mmsra_pipeline.retrieval.encoder import UserEncoder
+from mmsra_pipeline.retrieval.folds import FoldedEncoder
 from mmsra_pipeline.retrieval.times import NEVER, milliseconds
 
 NEIGHBOR_POSITION = "neighbor_position"
@@ -30,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 
 def find_similar_users(
-    encoder: UserEncoder, sequences: pd.DataFrame, queries: pd.DataFrame, config: SimilarUsersConfig
+    encoder: FoldedEncoder, sequences: pd.DataFrame, queries: pd.DataFrame, config: SimilarUsersConfig
 ) -> pd.DataFrame:
-    """Give the ``config.k`` most similar users of each query and the item that each of them took next.
+    """Give the users most similar to each query, ``config.k`` or ``config.voters`` if more, and what each took next.
 
     The knowledge base is the training rows of ``sequences``: every prefix of a training history, with what came next
     and when. A neighbour counts once, by its most similar prefix, and never is the query's own user. Under the rule
@@ -40,7 +40,8 @@ def find_similar_users(
     times cannot tell: there the rule is the paper's, all training entries of other users, and the log says so.
 
     Args:
-        encoder: embeds the histories.
+        encoder: embeds the histories. A training query and all that it is compared with are embedded by the encoder
+            that has not seen its user, other queries by the full one.
         sequences: the table; only its training rows are searched.
         queries: rows of ``sequences``.
         config: how many neighbours, and the rule.
@@ -51,27 +52,50 @@ def find_similar_users(
         no known item, or that see nobody, have no row.
     """
     base = _knowledge_base(sequences)
-    times = milliseconds(base[TIME])
     users, codes = np.unique(np.concatenate([base[USER], queries[USER]]).astype(str), return_inverse=True)
-    entries = Entries(unit_vectors(encoder.embed(base[HISTORY].tolist())), codes[: len(base)])
-    visible = _visible(times, queries, config.rule)
-    asked = Queries(unit_vectors(encoder.embed(queries[HISTORY].tolist())), codes[len(base) :], visible)
-    matches = nearest_users(entries, asked, config.k)
-    neighbors = base.iloc[matches.entry]
-    found = queries.iloc[matches.query]
-    logger.info("similar users: %d found for %d of %d queries", len(found), len(np.unique(matches.query)), len(queries))
+    visible = _visible(milliseconds(base[TIME]), queries, config.rule)
+    matches = _matches(encoder, base, queries, codes, visible, max(config.k, config.voters))
+    neighbors = base.iloc[matches["entry"]]
+    found = queries.iloc[matches["query"]]
+    logger.info(
+        "similar users: %d found for %d of %d queries", len(found), len(np.unique(matches["query"])), len(queries)
+    )
     return pd.DataFrame(
         {
             USER: found[USER].to_numpy(),
             POSITION: found[POSITION].to_numpy(dtype=np.int64),
-            RANK: matches.rank,
-            NEIGHBOR: users[entries.users[matches.entry]],
+            RANK: matches["rank"].to_numpy(),
+            NEIGHBOR: users[codes[matches["entry"]]],
             NEIGHBOR_POSITION: neighbors[POSITION].to_numpy(dtype=np.int64),
             ITEM: neighbors[TARGET].to_numpy(),
             TIME: neighbors[TIME].astype("Int64").array,
-            SCORE: matches.cosine,
+            SCORE: matches["cosine"].to_numpy(),
         }
     ).astype({USER: "str", NEIGHBOR: "str", ITEM: "str"})
+
+
+def _matches(
+    encoder: FoldedEncoder,
+    base: pd.DataFrame,
+    queries: pd.DataFrame,
+    codes: np.ndarray,
+    visible: np.ndarray,
+    count: int,
+) -> pd.DataFrame:
+    """Search with each encoder for the queries that it answers; give ``Matches`` of all, places in both tables.
+
+    ``codes`` are of the users of ``base``, then of ``queries``.
+    """
+    training = (queries[SPLIT] == TRAIN).to_numpy()
+    known, asked = base[HISTORY].tolist(), queries[HISTORY].tolist()
+    found = []
+    for one, rows in encoder.by_encoder(queries[USER].tolist(), training):
+        seen = int(visible[rows].max(initial=0))  # what none of these queries may see need not be embedded
+        entries = Entries(unit_vectors(one.embed(known[:seen])), codes[:seen])
+        vectors = unit_vectors(one.embed([asked[row] for row in rows]))
+        matches = nearest_users(entries, Queries(vectors, codes[len(base) + rows], visible[rows]), count)
+        found.append(pd.DataFrame({**vars(matches), "query": rows[matches.query]}))
+    return pd.concat(found).sort_values("query", kind="stable")  # a query's are of one encoder, and in order there
 
 
 def hit_share(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:

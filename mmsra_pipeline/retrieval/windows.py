@@ -41,11 +41,16 @@ class TrainingSequences:
         return cut(self.codes, self.sizes, max_length, shift)
 
 
-def training_sequences(sequences: pd.DataFrame) -> TrainingSequences:
+def training_sequences(sequences: pd.DataFrame, items: Sequence[str] | None = None) -> TrainingSequences:
     """Take each user's training sequence: the history of the first training row and the targets of all.
+
+    Args:
+        sequences: the table; only its training rows are read.
+        items: which item each code from 1 stands for. None: those that were taken, sorted.
 
     Raises:
         DataError: if no row of ``sequences`` is for training.
+        ValueError: if an item was taken that ``items`` lacks.
     """
     rows = sequences[sequences[SPLIT] == TRAIN].sort_values([USER, POSITION])
     if rows.empty:
@@ -58,8 +63,15 @@ def training_sequences(sequences: pd.DataFrame) -> TrainingSequences:
     taken = np.concatenate([begun.to_numpy(zero_copy_only=False), rows[TARGET].to_numpy(dtype=object)])
     owner = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), owner])
     order = np.argsort(owner, kind="stable")  # of each user the first history, then the targets
-    codes, items = pd.factorize(taken[order], sort=True)
-    return TrainingSequences(codes + 1, np.bincount(owner), [str(item) for item in items])
+    if items is None:
+        codes, found = pd.factorize(taken[order], sort=True)
+        return TrainingSequences(codes + 1, np.bincount(owner), [str(item) for item in found])
+    codes = pd.Index(np.array(items, dtype=object)).get_indexer(taken[order])
+    if (codes < 0).any():
+        raise ValueError(
+            f"{(codes < 0).sum()} items of the training rows are not among the {len(items)} that were named"
+        )
+    return TrainingSequences(codes + 1, np.bincount(owner), list(items))
 
 
 def flatten(histories: Sequence[Sequence[str]]) -> tuple[pa.Array, Int[np.ndarray, " histories"]]:

@@ -1,8 +1,11 @@
 """Users of the made-up shop and what they buy.
 
-A user takes the next product by a softmax over utility = taste over attributes of picture and text + popularity. Or,
-if the last product has a companion, often that one: pairs of products that share no attribute, so that only
-interactions tell they belong together.
+A user takes the next product by a softmax over utility = taste + popularity. Or, if the last product has a companion,
+often that one: pairs of products that share no attribute, so that only interactions tell they belong together.
+
+A taste is for one value of a main attribute and, less, for one of a minor attribute. The other attributes do not count,
+so that four purchases show a taste; were it spread over all of them, nobody could infer it from so few. Some users go
+by pictures alone and some by text alone.
 """
 
 from typing import Final
@@ -13,20 +16,24 @@ from jaxtyping import Float
 
 VISIBLE: Final = ("colour", "pattern", "shape")
 TOLD: Final = ("material", "use", "brand")
-TASTE: Final = {"colour": 1.8, "pattern": 0.7, "shape": 1.4, "material": 1.6, "use": 1.4, "brand": 0.7}
-SECOND_CHOICE = 0.5  # of the weight of a favourite
-POPULARITY = 0.8  # utility falls by this times log(rank)
+MAIN: Final = {
+    "picture": ("colour", "shape"),
+    "text": ("material", "use"),
+    "both": ("colour", "shape", "material", "use"),
+}
+"""What may be the main attribute of whom, by what they care for."""
+MAIN_WEIGHT = 5.0  # added to the utility of a product that has the favourite value of the main attribute
+MINOR_WEIGHT = 3.0  # or of the minor one
 COMPANION_CHANCE = 0.6
 BASKET_CHANCE = 0.04  # that two purchases carry the same time
 OPENING = pd.Timestamp("2024-01-08T08:00:00Z")
-JOIN_DAYS = 240
 GAP_DAYS = 4.0
 SECONDS_A_DAY = 86_400
 
 
-def popularity_utility(count: int, rng: np.random.Generator) -> Float[np.ndarray, " products"]:
-    """Give each product's utility from popularity alone, mean 0."""
-    values: Float[np.ndarray, " products"] = -POPULARITY * np.log(1 + rng.permutation(count).astype(np.float64))
+def popularity_utility(count: int, fall: float, rng: np.random.Generator) -> Float[np.ndarray, " products"]:
+    """Give each product's utility from popularity alone, mean 0: it falls by ``fall`` times log(rank)."""
+    values: Float[np.ndarray, " products"] = -fall * np.log(1 + rng.permutation(count).astype(np.float64))
     values -= values.mean()
     return values
 
@@ -49,24 +56,50 @@ def make_companions(products: pd.DataFrame, pairs: int, rng: np.random.Generator
     return pd.DataFrame(both, columns=["item_id", "companion_id"], dtype="str")
 
 
-def make_users(products: pd.DataFrame, count: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Give users with a first and a second favourite value of each attribute (``colour``, ``colour_2``, …)."""
-    table: dict[str, list[str]] = {"user_id": [f"u{number:03d}" for number in range(1, count + 1)]}
-    for attribute in TASTE:
-        values = np.array(sorted(products[attribute].unique()))
-        picks = [rng.choice(values, size=2, replace=False) for _ in range(count)]
-        table[attribute] = [str(first) for first, _ in picks]
-        table[f"{attribute}_2"] = [str(second) for _, second in picks]
-    return pd.DataFrame(table)
+def make_users(products: pd.DataFrame, count: int, one_sided: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Give users, each with the two attributes that the taste goes by and the favourite value of either.
+
+    Args:
+        products: whose values may be favourites.
+        count: of users.
+        one_sided: so many users care for pictures alone, and so many for text alone.
+        rng: draws who cares for what.
+
+    Returns:
+        ``user_id``; ``cares_for``, a key of ``MAIN``; ``main`` and ``minor``, two attributes, of one kind (``VISIBLE``
+        or ``TOLD``) unless ``cares_for`` is "both"; for each attribute the favourite value, "" of all but those two.
+    """
+    width = id_width(count)
+    sides = np.array(["picture"] * one_sided + ["text"] * one_sided + ["both"] * (count - 2 * one_sided))
+    values = {attribute: sorted(products[attribute].unique()) for attribute in (*VISIBLE, *TOLD)}
+    rows: list[dict[str, str]] = []
+    for number, cares_for in enumerate(map(str, rng.permutation(sides)), start=1):
+        main = str(rng.choice(MAIN[cares_for]))
+        minor = str(rng.choice(_minors(cares_for, main)))
+        row = {"user_id": f"u{number:0{width}d}", "cares_for": cares_for, "main": main, "minor": minor}
+        row |= {name: str(rng.choice(some)) if name in (main, minor) else "" for name, some in values.items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _minors(cares_for: str, main: str) -> list[str]:
+    """Attributes that may stand beside the main one: of the other kind, or else others of the same."""
+    own, other = (VISIBLE, TOLD) if main in VISIBLE else (TOLD, VISIBLE)
+    return [attribute for attribute in (other if cares_for == "both" else own) if attribute != main]
+
+
+def id_width(count: int) -> int:
+    """Give how many digits the ids of ``count`` things have: p001 of 100, p0001 of 1,000."""
+    return max(3, len(str(count)))
 
 
 def utilities(users: pd.DataFrame, products: pd.DataFrame) -> Float[np.ndarray, "users products"]:
-    """Give each user's utility of each product; a favourite value counts by the weights of ``TASTE``."""
+    """Give each user's utility of each product: its popularity, and more where it has a favourite value."""
     total = np.tile(products["popularity"].to_numpy(dtype=np.float64), (len(users), 1))
-    for attribute, weight in TASTE.items():
-        values = products[attribute].to_numpy()[None, :]
-        total += weight * (users[attribute].to_numpy()[:, None] == values)
-        total += SECOND_CHOICE * weight * (users[f"{attribute}_2"].to_numpy()[:, None] == values)
+    for attribute in (*VISIBLE, *TOLD):
+        weight = MAIN_WEIGHT * (users["main"] == attribute) + MINOR_WEIGHT * (users["minor"] == attribute)
+        liked = users[attribute].to_numpy()[:, None] == products[attribute].to_numpy()[None, :]
+        total += weight.to_numpy()[:, None] * liked
     return total
 
 
@@ -75,11 +108,13 @@ def make_events(
     products: pd.DataFrame,
     companions: pd.DataFrame,
     lengths: tuple[int, int],
+    join_days: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
     """Give the purchases: user_id, item_id, timestamp (seconds), rating, by_companion; sorted by time.
 
-    Nobody buys a product twice, and new products (``is_new``) are not bought yet.
+    A user takes ``lengths[0]`` to ``lengths[1]`` products, the first within ``join_days`` of the opening. Nobody buys a
+    product twice, and new products (``is_new``) are not bought yet.
     """
     ids = products["item_id"].tolist()
     place = {item: index for index, item in enumerate(ids)}
@@ -89,10 +124,10 @@ def make_events(
     for user, utility in zip(users["user_id"], utilities(users, products)):
         count = min(int(rng.integers(lengths[0], lengths[1] + 1)), len(on_sale))
         bought = _purchases(utility, partner, on_sale, count, rng)
-        seconds = _times([follows for _, follows in bought], rng)
-        middle = float(np.median(utility))
+        seconds = _times([follows for _, follows in bought], join_days, rng)
+        middle = float(np.median(utility))  # about what a product has that has no favourite value
         for (index, follows), second in zip(bought, seconds):
-            rating = int(np.clip(round(3.6 + 0.4 * (utility[index] - middle) + rng.normal(0, 0.6)), 1, 5))
+            rating = int(np.clip(round(1.6 + 0.35 * (utility[index] - middle) + rng.normal(0, 0.6)), 1, 5))
             rows.append((user, ids[index], second, rating, follows))
     events = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp", "rating", "by_companion"])
     return events.sort_values("timestamp", kind="stable", ignore_index=True)
@@ -121,9 +156,9 @@ def _purchases(
     return bought
 
 
-def _times(follows: list[bool], rng: np.random.Generator) -> list[int]:
+def _times(follows: list[bool], join_days: int, rng: np.random.Generator) -> list[int]:
     """Seconds since 1970: days apart, minutes apart for a companion, now and then equal."""
-    now = int(OPENING.timestamp()) + int(rng.integers(JOIN_DAYS * SECONDS_A_DAY))
+    now = int(OPENING.timestamp()) + int(rng.integers(join_days * SECONDS_A_DAY))
     times = [now]
     for companion in follows[1:]:
         gap = rng.integers(120, 3600) if companion else 3600 + rng.exponential(GAP_DAYS * SECONDS_A_DAY)

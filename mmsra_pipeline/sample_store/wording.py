@@ -23,8 +23,34 @@ CARE: Final = {
     "glass": "Mouth-blown; handle with care.",
     "wool": "Air it rather than wash it.",
 }
-FIRST: Final = ("Al", "Bel", "Cor", "Dal", "Ev", "Fen", "Gal", "Hal", "Is", "Jor", "Kel", "Lor")
-SECOND: Final = ("andra", "bero", "cinta", "dine", "ette", "fora", "grin", "hem", "ino", "kara", "lund", "mora")
+FIRST: Final = (
+    *(
+        "Al",
+        "Bel",
+        "Cor",
+        "Dal",
+        "Ev",
+        "Fen",
+        "Gal",
+        "Hal",
+        "Is",
+        "Jor",
+        "Kel",
+        "Lor",
+        "Mar",
+        "Nor",
+        "Ol",
+        "Per",
+        "Quin",
+    ),
+    *("Ros", "Sol", "Tam", "Ul", "Ver", "Wil", "Yl", "Zan", "Bran", "Cas", "Dor", "El", "Fal", "Gren", "Hol", "Im"),
+    *("Jun", "Kal", "Lin", "Mel", "Nim", "Or", "Pol"),
+)
+SECOND: Final = (
+    *("andra", "bero", "cinta", "dine", "ette", "fora", "grin", "hem", "ino", "kara", "lund", "mora", "nessa", "olin"),
+    *("pello", "quist", "rona", "stad", "tine", "una", "vik", "wyn", "zia", "aldo", "brik", "celle", "dova", "eska"),
+    *("finn", "gora"),
+)
 PRAISE: Final = {
     5: ("Exactly what I hoped for.", "Would buy again at once.", "A joy every day."),
     4: ("Good, as described.", "Happy with it.", "Does what it should."),
@@ -44,8 +70,14 @@ class Facts(NamedTuple):
 
 
 def model_names(count: int, rng: np.random.Generator) -> list[str]:
-    """Give ``count`` different names of products."""
+    """Give ``count`` different names of products.
+
+    Raises:
+        ValueError: if there are not so many.
+    """
     names = [first + second for first in FIRST for second in SECOND]
+    if count > len(names):
+        raise ValueError(f"{count} names of products are asked for, but there are {len(names)}; add parts of names")
     return [names[index] for index in rng.permutation(len(names))[:count]]
 
 

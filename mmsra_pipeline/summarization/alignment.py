@@ -106,19 +106,20 @@ def _train(
         start_projector(backbone, optimizer.param_groups[0]["params"], settings, seed)
     progress = Progress("alignment", settings.steps - len(losses), "steps")
     model.train()
-    for step in range(len(losses), settings.steps):
-        torch.manual_seed(seed * 1_000_003 + step)  # of dropout: a training that goes on draws the same
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * rate(step, settings.steps)
-        loss = _step(backbone, examples.batch(step))
-        torch.nn.utils.clip_grad_norm_(trained.values(), MAX_GRADIENT_NORM)
-        optimizer.step()
-        optimizer.zero_grad()
-        losses.append(loss)
-        tracker.log_metrics({"loss": loss}, step=step + 1)
-        progress.advance(note=f"loss {loss:.3f}")
-        if (step + 1) % settings.checkpoint_every == 0:
-            _save(checkpoint, trained, optimizer, losses)
+    with backbone.rounded(autocast=backbone.autocasts(backbone.config.autocast)):
+        for step in range(len(losses), settings.steps):
+            torch.manual_seed(seed * 1_000_003 + step)  # of dropout: a training that goes on draws the same
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * rate(step, settings.steps)
+            loss = _step(backbone, examples.batch(step))
+            torch.nn.utils.clip_grad_norm_(trained.values(), MAX_GRADIENT_NORM)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss)
+            tracker.log_metrics({"loss": loss}, step=step + 1)
+            progress.advance(note=f"loss {loss:.3f}")
+            if (step + 1) % settings.checkpoint_every == 0:
+                _save(checkpoint, trained, optimizer, losses)
     return pd.DataFrame({"step": range(1, len(losses) + 1), "loss": losses}).astype(
         {"step": "int64", "loss": "float64"}
     )

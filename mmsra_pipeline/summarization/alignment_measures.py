@@ -24,7 +24,7 @@ COLUMNS = ["pictures", "attribute", "accuracy", "n"]
 def measure_drawings(backbone: Backbone, config: SummarizationConfig, *, count: int, seed: int) -> pd.DataFrame:
     """Give the accuracy by attribute on ``count`` drawings of held-out looks and, for the same looks, a blank picture.
 
-    No text is shown. Columns ``COLUMNS``; accuracy in [0, 1]; by chance 1/8, 1/4 and 1/6.
+    No text is shown. Columns ``COLUMNS``; accuracy in [0, 1]; by chance 1/8, 1/4 and 1/8.
     """
     rng = np.random.default_rng([seed, 1])
     looks = [sorted(HELD_OUT)[place % len(HELD_OUT)] for place in range(count)]

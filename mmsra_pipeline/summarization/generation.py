@@ -15,7 +15,8 @@ from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.progress import batches
 from mmsra_pipeline.summarization import prompts
 from mmsra_pipeline.summarization.cache import KeywordCache, cache_key
-from mmsra_pipeline.summarization.keywords import parse_summary, words_of
+from mmsra_pipeline.summarization.keywords import format_summary, parse_summary, words_of
+from mmsra_pipeline.summarization.pseudo import pseudo_keywords
 from mmsra_pipeline.summarization.rewards import information
 
 COLUMNS = [ITEM, KEYWORDS, "image_keywords", "text_keywords", "completion", "well_formed", "copied", "information"]
@@ -77,6 +78,14 @@ def write_keywords(
         cache.put(dict(zip((keys[row] for row in rows), said, strict=True)))
     completions = [cache.get(key) or "" for key in keys]
     return keyword_table(ids, texts, completions, config, sentences), len(missing)
+
+
+def extractive_keywords(items: pd.DataFrame, config: SummarizationConfig, sentences: SentenceEncoder) -> pd.DataFrame:
+    """Give the same table from words of high TF-IDF in the items' own texts; pictures have no keywords."""
+    texts = items[TEXT].fillna("").tolist()
+    found = pseudo_keywords(texts, count=config.max_keywords)
+    completions = [format_summary((), words) for words in found]
+    return keyword_table(items[ITEM].tolist(), texts, completions, config, sentences)
 
 
 def draft_sample(items: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:

@@ -187,7 +187,7 @@ def _arguments(
     return Arguments(
         output_dir=str(workdir),
         use_cpu=backbone.device.type == "cpu",
-        bf16=backbone.config.autocast,
+        bf16=backbone.autocasts(backbone.config.autocast),
         per_device_train_batch_size=grpo.items_per_step * grpo.group_size,
         num_generations=grpo.group_size,
         max_completion_length=config.max_new_tokens,

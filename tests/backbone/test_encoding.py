@@ -39,7 +39,7 @@ def test_words_that_spell_a_control_token_are_only_words(backbone, pictures):
     rendered = backbone.encoder.render(prompt)
     assert rendered.count(token) == 1
     assert rendered.count("<|im_end|>") == 1  # that of the turn itself
-    assert backbone.first_token_scores([prompt]).shape == (1,)
+    assert backbone.score_group([prompt]).margin.shape == (1,)
 
 
 def test_qwen_batches_keep_the_token_types_that_its_positions_need(backbone, pictures):

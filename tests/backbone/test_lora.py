@@ -57,10 +57,19 @@ def test_a_saved_adapter_gives_the_trained_model_again(tmp_path, artifacts, pict
     save_adapter(model, tmp_path / "adapter")
     prompts = [Prompt((picture, "Answer Yes or No.")) for picture in pictures]
     again = load_backbone(tiny_config(tmp_path / kind, kind), artifacts, [tmp_path / "adapter"])
-    np.testing.assert_allclose(again.first_token_scores(prompts), backbone.first_token_scores(prompts), atol=1e-4)
+    np.testing.assert_allclose(
+        again.score_group(prompts).margin.sigmoid().numpy(),
+        backbone.score_group(prompts).margin.sigmoid().numpy(),
+        atol=1e-4,
+    )
     assert not any("lora" in name for name, _ in again.model.named_parameters())
     base = load_backbone(tiny_config(tmp_path / kind, kind), artifacts)
-    assert np.abs(base.first_token_scores(prompts) - again.first_token_scores(prompts)).max() > 0.01
+    assert (
+        np.abs(
+            base.score_group(prompts).margin.sigmoid().numpy() - again.score_group(prompts).margin.sigmoid().numpy()
+        ).max()
+        > 0.01
+    )
 
 
 def test_adapters_are_merged_one_upon_the_other(tmp_path, artifacts, pictures):
@@ -74,7 +83,11 @@ def test_adapters_are_merged_one_upon_the_other(tmp_path, artifacts, pictures):
         save_adapter(model, tmp_path / name)
         folders = [*folders, tmp_path / name]
     both = load_backbone(config, artifacts, folders)
-    np.testing.assert_allclose(both.first_token_scores(prompts), backbone.first_token_scores(prompts), atol=1e-4)
+    np.testing.assert_allclose(
+        both.score_group(prompts).margin.sigmoid().numpy(),
+        backbone.score_group(prompts).margin.sigmoid().numpy(),
+        atol=1e-4,
+    )
     assert len({load_backbone(config, artifacts, folders[:count]).fingerprint for count in (0, 1, 2)}) == 3
 
 

@@ -18,7 +18,7 @@ from mmsra_pipeline.errors import ConfigError, MissingInputError
 
 def test_a_picture_makes_a_difference(backbone, pictures):
     prompts = [Prompt((picture, "Answer Yes or No.")) for picture in pictures]
-    assert np.ptp(backbone.first_token_scores(prompts)) > 0.01
+    assert np.ptp(backbone.score_group(prompts).margin) > 0.01
     # greedy answers of a random model loop; the likelihood of one and the same answer still tells pictures apart
     likelihoods = [values[0] for values in backbone.log_likelihood(prompts, ["red"] * 3)]
     assert np.ptp(likelihoods) > 0.01
@@ -139,7 +139,7 @@ def test_an_opened_backbone_reads_its_weights_at_the_first_use(tmp_path, artifac
     assert opened.fingerprint == loaded.fingerprint
     assert ["model" in vars(backbone) for backbone in (opened, loaded)] == [False, True]
     prompts = [Prompt(("one",)), Prompt(("two",))]
-    assert opened.first_token_scores(prompts).tolist() == loaded.first_token_scores(prompts).tolist()
+    assert opened.score_group(prompts).margin.tolist() == loaded.score_group(prompts).margin.tolist()
 
 
 def test_a_missing_adapter_is_told_before_the_weights_are_read(tmp_path, artifacts):

@@ -128,6 +128,6 @@ def test_an_exported_checkpoint_answers_as_the_model_with_its_adapters(tmp_path,
     asked = prompts(pictures)
     assert again.generate(asked, max_new_tokens=8) == backbone.generate(asked, max_new_tokens=8)
     plain = load_backbone(config, artifacts)
-    assert plain.first_token_scores(asked[:1], ("a", "b")) != backbone.first_token_scores(asked[:1], ("a", "b"))
+    assert plain.score_group(asked[:1], ("a", "b")).margin != backbone.score_group(asked[:1], ("a", "b")).margin
     with pytest.raises(ConfigError, match="exported is there already"):
         export_checkpoint(backbone, tmp_path / "exported")

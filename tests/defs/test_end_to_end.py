@@ -56,10 +56,16 @@ def test_metrics_and_recommendations_are_there_for_every_row_and_user(shell):
     assert {"recall@20", "recall@100", "recall@200"} < set(first_stage["first_stage"])
     expected = {
         (row, protocol)
-        for row in ("random", "popularity", "cooccurrence", "sasrec", "mmsrarec")
+        for row in (
+            "random", "popularity", "popularity_as_of", "cooccurrence", "cooccurrence_as_of", "sasrec", "first_stage",
+            "content", "evidence", "cf+content", "mmsrarec", "mmsrarec+cf", "ceiling",
+        )
         for protocol in ("uniform", "popularity")
-    }
+    }  # fmt: skip
     assert {(row["row"], row["protocol"]) for row in rows} == expected
+    compared = {(row["row"], row["against"]) for row in json.loads(out)["differences"]}
+    assert {("mmsrarec", "evidence"), ("mmsrarec+cf", "cf+content"), ("cf+content", "first_stage")} < compared
+    assert {row["row"] for row in json.loads(out)["by_count"]} >= {"mmsrarec", "mmsrarec+cf"}
     for row in rows:
         assert {"hr@5", "ndcg@5", "mrr@5", "auc_pooled", "auc_user"} < set(row)
     lists = Store(shell.root / "data").read("recommendations", "shop")
@@ -80,7 +86,7 @@ def test_every_table_is_in_the_catalog(shell):
         }
     assert views == ALL | {
         "raw_items", "rejects", "funnel", "training_bounds", "candidates", "refresh_report",
-        "image_status", "item_text_sources",
+        "image_status", "item_text_sources", "validation_candidates", "differences", "metrics_by_count",
     }  # fmt: skip
 
 
@@ -94,7 +100,7 @@ def test_the_ui_is_given_samples_plots_settings_and_checks(shell):
             if asset == "similar_users":
                 assert event.metadata["leak_rate"].value == 0.0
                 assert 0 <= event.metadata["hit_share"].value <= 1
-            if asset in {"alignment", "summarizer", "user_encoder", "recommender"}:
+            if asset in {"alignment", "summarizer", "user_encoder", "recommender", "fusion"}:
                 assert {"plot", "plot_file", "mlflow_run", "artifact"} <= set(event.metadata), asset
                 picture = Path(event.metadata["plot_file"].value)
                 assert picture.read_bytes().startswith(b"\x89PNG")
@@ -109,18 +115,31 @@ def test_a_second_refresh_materializes_nothing(shell):
     assert done == {"dataset": "shop", "stale": [], "materialized": []}
 
 
+FUSED = {"fusion", "rankings", "metrics", "recommendations"}
+"""The fusion and what depends on it."""
+
+
 def test_a_setting_of_similar_users_marks_exactly_it_and_what_depends_on_it(shell):
-    shell.settings(retrieval__similar_users={"k": 2})
+    shell.settings(retrieval__similar_users={"voters": 8, "k": 2})
     stale = shell.refresh("--dataset", "shop", "--dry-run")["stale"]
-    assert set(names(stale)) == {
-        "similar_users",
-        "sft_dataset",
-        "recommender",
-        "rankings",
-        "metrics",
-        "recommendations",
-    }
+    assert set(names(stale)) == {"similar_users", "sft_dataset", "recommender"} | FUSED
     assert stale[0]["reasons"] == ["settings changed: retrieval.similar_users.k 3 -> 2"]
+    shell.settings()
+    assert shell.refresh("--dataset", "shop", "--dry-run")["stale"] == []
+
+
+def test_a_setting_of_the_fusion_marks_exactly_it_and_what_depends_on_it(shell):
+    shell.settings(fusion={"folds": 2, "regularization": 2.0})
+    stale = {entry["asset"]: entry["reasons"] for entry in shell.refresh("--dataset", "shop", "--dry-run")["stale"]}
+    assert set(stale) == FUSED
+    assert stale["fusion"] == ["settings changed: fusion.regularization 1.0 -> 2.0"]
+    assert stale["rankings"] == ["may change with fusion"]
+
+
+def test_other_evidence_in_prompts_leaves_encoder_and_similar_users_as_they_are(shell):
+    shell.settings(recommendation__prompt={"history_length": 2, "candidate_image": True, "evidence": ["taste"]})
+    stale = shell.refresh("--dataset", "shop", "--dry-run")["stale"]
+    assert set(names(stale)) == {"sft_dataset", "recommender"} | FUSED
     shell.settings()
     assert shell.refresh("--dataset", "shop", "--dry-run")["stale"] == []
 

@@ -17,6 +17,7 @@ from tiny import tiny_fastvlm
 
 from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.defs.history import latest
+from mmsra_pipeline.defs.jobs import MODELS
 from mmsra_pipeline.paths import find_paths
 from mmsra_pipeline.store import Store
 
@@ -104,7 +105,7 @@ def test_it_reads_metrics_recommendations_and_tables(one, two):
 
 
 def test_it_goes_on_with_the_models_and_keywords_of_the_other(one, two):
-    two.settings(summarization__draft_items=3, retrieval__similar_users={"k": 2})
+    two.settings(summarization__draft_items=3, recommendation__list_negatives=3)
     made = names(two.refresh("--dataset", "shop")["materialized"])
     assert {"item_keywords", "recommender", "metrics"} <= set(made)
     assert not {"alignment", "summarizer", "user_encoder"} & set(made)
@@ -118,7 +119,7 @@ def test_what_is_old_goes_and_all_can_still_be_read_from_a_new_mirror(one, two, 
     before = keys(s3_url)
     two.settings(
         summarization__draft_items=3,
-        retrieval__similar_users={"k": 2},
+        recommendation__list_negatives=3,
         retention={"versions": 0, "grace_hours": 0},
     )
     two.say("gc")
@@ -134,7 +135,7 @@ def test_what_is_old_goes_and_all_can_still_be_read_from_a_new_mirror(one, two, 
         paths = find_paths()
         for table in sorted(ALL):
             Store.of(paths).read(table, "shop")
-        for kind in ("alignment", "summarizer", "user_encoder", "cooccurrence_neighbors", "recommender"):
+        for kind in (*MODELS, "cooccurrence_neighbors"):
             assert any(Artifacts.of(paths).current(kind, "shop").iterdir())
 
 

@@ -8,14 +8,18 @@ import threading
 import time
 
 import dagster as dg
+import pandas as pd
 import pytest
-from defs.small_graph import BOTH, add_shop
+from defs.small_graph import BOTH, add_shop, small_graph, written
 
+from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.config import Config
 from mmsra_pipeline.defs import refresh as refreshing
 from mmsra_pipeline.defs.abandoned import REFRESH_TAG
 from mmsra_pipeline.defs.instance import INSTANCE_YAML, RefreshBusyError, only_refresh, open_instance
-from mmsra_pipeline.defs.refresh import refresh
+from mmsra_pipeline.defs.jobs import MODELS
+from mmsra_pipeline.defs.partitions import datasets
+from mmsra_pipeline.defs.refresh import Made, refresh
 from mmsra_pipeline.errors import ConfigError, NoSpaceError
 from mmsra_pipeline.locks import locked
 from mmsra_pipeline.store import Store
@@ -100,6 +104,20 @@ def test_a_table_that_was_deleted_is_made_again_and_stops_there(instance, paths,
     refresh(instance, paths, definitions=definitions)
     (paths.data / "raw_reviews" / "shop" / "current").unlink()
     assert refresh(instance, paths, definitions=definitions).materialized == BOTH[:1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_that_was_deleted_is_made_again(instance, paths, shop, name):
+    @dg.asset(name=name, deps=["interactions"], partitions_def=datasets, code_version="1")
+    def model(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        with Artifacts(paths.artifacts).publish(name, context.partition_key) as folder:
+            (folder / "model.json").write_text("{}")
+        return written(name, context.partition_key, pd.DataFrame({"value": [1.0]}))
+
+    definitions = small_graph(model)
+    refresh(instance, paths, definitions=definitions)
+    (paths.artifacts / name / "shop" / "current").unlink()
+    assert refresh(instance, paths, definitions=definitions).materialized == [Made(name, "shop")]
 
 
 def test_a_dataset_that_fails_says_why_and_the_others_go_on(instance, paths, definitions):

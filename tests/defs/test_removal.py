@@ -19,8 +19,8 @@ def two(instance, paths, definitions, monkeypatch):
     monkeypatch.setattr("mmsra_pipeline.file_hashes.time.time", lambda: now() + 60)
     for name in ("shop", "shop2"):
         add_shop(paths, name)
-        folder = paths.artifacts / "work" / "recommender" / name / "abc"
-        folder.mkdir(parents=True)
+        for folder in ("work/recommender", "fusion"):
+            (paths.artifacts / folder / name / "abc").mkdir(parents=True)
         dataset_lock(paths, name).touch()
     refresh(instance, paths, definitions=definitions)
 

@@ -1,4 +1,4 @@
-"""The asset of co-occurrence on the tiny sample store: the table, and the counts that it keeps."""
+"""The assets of retrieval on the tiny sample store."""
 
 import dagster as dg
 import duckdb
@@ -7,12 +7,25 @@ import pytest
 from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config import Config
+from mmsra_pipeline.defs import settings
 from mmsra_pipeline.defs.interactions import interactions, raw_reviews, sequences
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.retrieval import cooccurrence_neighbors
+from mmsra_pipeline.defs.retrieval import cooccurrence_neighbors, similar_users, user_encoder
 from mmsra_pipeline.interactions.splits import training_interactions
 from mmsra_pipeline.retrieval.cooccurrence import cooccurrence_neighbors as neighbors_of
+from mmsra_pipeline.retrieval.encoder import UserEncoder
+from mmsra_pipeline.retrieval.folds import FoldedEncoder, fold_of
 from mmsra_pipeline.store import Store
+
+QUICK = Config.model_validate(
+    {
+        "seed": 3,
+        "retrieval": {
+            "encoder": {"dim": 8, "layers": 1, "heads": 1, "epochs": 2, "folds": 2},
+            "similar_users": {"k": 2, "voters": 6},
+        },
+    }
+)
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +69,43 @@ def test_a_second_run_reads_no_user_again_and_changes_nothing(made):
     table = Store(made[0] / "data").current(Tables.COOCCURRENCE_NEIGHBORS, "shop")
     version = fingerprint({table.table: table.version})
     assert first.tags["dagster/data_version"] == again.tags["dagster/data_version"] == version
+
+
+@pytest.fixture(scope="module")
+def retrieved(made):
+    """The root, and what the encoder and the similar users said of themselves."""
+    root = made[0]
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setenv("MMSRA_ROOT", str(root))
+        patch.setattr(settings, "loaded_config", lambda: QUICK)
+        instance.add_dynamic_partitions("dataset", ["shop"])
+        stages = [raw_reviews, interactions, sequences, user_encoder, similar_users]
+        run = {"instance": instance, "partition_key": "shop", "resources": {"mmsra": Installation()}}
+        done = dg.materialize(stages, selection=[user_encoder, similar_users], **run)
+        [event] = done.asset_materializations_for_node("similar_users")
+        yield root, {name: value.value for name, value in event.metadata.items()}
+
+
+def test_the_artifact_holds_an_encoder_of_all_users_and_those_of_the_folds(retrieved):
+    [folder] = [file.parent for file in (retrieved[0] / "artifacts").rglob("folds.json")]
+    folded = FoldedEncoder.load(folder)
+    assert (len(folded.folds), folded.seed) == (2, 3)
+    assert folded.for_training("u") is folded.folds[fold_of("u", 2, 3)]
+    assert UserEncoder.load(folder).items == folded.full.items == folded.folds[0].items
+
+
+def test_voters_are_found_for_training_and_held_out_queries_and_hits_are_of_those_shown(retrieved):
+    root, told = retrieved
+    store = Store(root / "data")
+    rows = store.read(Tables.SIMILAR_USERS, "shop")
+    assert rows["rank"].max() == 6
+    assert not rows.duplicated(["user_id", "position", "rank"]).any()
+    queries = rows.merge(store.read(Tables.SEQUENCES, "shop"), on=["user_id", "position"], suffixes=("", "_asked"))
+    assert set(queries["split"]) == {"train", "validation", "test", "serve"}
+    assert told["leak_rate"] == 0
+    for split, name in (("test", "hit_share"), ("train", "hit_share_training")):
+        asked = queries[(queries["split"] == split) & (queries["rank"] <= 2)]
+        hits = asked[asked["item_id"] == asked["target"]].groupby(["user_id", "position"]).ngroups
+        count = told["test_queries" if split == "test" else "training_queries"]
+        assert told[name] == pytest.approx(hits / count)
+        assert hits

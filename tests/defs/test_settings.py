@@ -21,12 +21,33 @@ def affected(config):
     return {asset for asset in READS if settings_of(asset, config) != settings_of(asset, BASE)}
 
 
-def test_a_setting_of_similar_users_is_read_by_that_asset_alone():
-    assert affected(changed("retrieval.similar_users", k=5)) == {"similar_users"}
+PROMPTING = {"sft_dataset", "fusion", "rankings", "recommendations"}
+
+
+def test_a_setting_of_similar_users_is_read_by_that_asset_alone_but_for_how_many_are_shown():
+    assert affected(changed("retrieval.similar_users", voters=9)) == {"similar_users"}
+    assert affected(changed("retrieval.similar_users", k=5)) == {"similar_users"} | PROMPTING
+
+
+def test_a_setting_of_the_prompt_is_read_by_those_that_make_prompts():
+    assert affected(changed("recommendation.prompt", evidence=("taste",))) == PROMPTING
+    assert affected(changed("recommendation.prompt", history_length=2)) == PROMPTING
+
+
+def test_how_many_users_are_scored_is_read_where_they_are_scored():
+    assert affected(changed("evaluation", users=7)) == {"rankings"}
+    assert affected(changed("evaluation", validation_users=7)) == {"fusion"}
+    assert affected(changed("fusion", regularization=2.0)) == {"fusion"}
+
+
+def test_how_examples_are_judged_leaves_the_similar_users_as_they_are():
+    assert affected(changed("recommendation", validation_lists=3)) == {"sft_dataset"}
+    assert affected(changed("recommendation", objective="pointwise")) == {"sft_dataset", "recommender"}
+    assert affected(changed("recommendation", examples=3)) == {"sft_dataset", "similar_users"}
 
 
 def test_a_setting_of_cooccurrence_is_read_by_those_that_build_the_index():
-    expected = {"cooccurrence_neighbors", "sft_dataset", "rankings", "recommendations", "first_stage_recall"}
+    expected = {"cooccurrence_neighbors", "first_stage_recall"} | PROMPTING
     assert affected(changed("retrieval.cooccurrence", window=2)) == expected
     assert affected(changed("retrieval.cooccurrence", session_hours=2)) == expected
 

@@ -4,7 +4,7 @@ import pytest
 from retrieval.histories import interactions_of, query, random_encoder
 
 from mmsra_pipeline.config import CooccurrenceConfig, EvaluationConfig
-from mmsra_pipeline.evaluation.baselines import baseline_scores
+from mmsra_pipeline.evaluation.baselines import ORDER, RANKING_COLUMNS, baseline_scores
 from mmsra_pipeline.evaluation.candidates import draw_candidates
 from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 
@@ -23,7 +23,10 @@ def rankings(candidates=None, seed=0):
 
 def lists():
     config = EvaluationConfig(negatives=1)
-    return draw_candidates(QUERIES, TRAINING, list("abcd"), config, 0, interactions=INTERACTIONS)
+    drawn = draw_candidates(QUERIES, TRAINING, list("abcd"), config, 0, interactions=INTERACTIONS)
+    ranks = pd.array([None if item == "d" else ord(item) - ord("a") + 1 for item in drawn["item_id"]], dtype="Int64")
+    taste = drawn["item_id"].map({"a": 0.5, "b": -0.25, "c": np.nan, "d": 0.0})
+    return drawn.assign(signal_popularity=3.0, signal_taste=taste, first_stage_rank=ranks, class_taste=4)
 
 
 def scores_of(table, row, user):
@@ -33,9 +36,16 @@ def scores_of(table, row, user):
 
 def test_every_row_scores_the_same_lists():
     table = rankings()
-    assert table["row"].unique().tolist() == ["random", "popularity", "cooccurrence", "sasrec"]
+    assert table["row"].unique().tolist() == [
+        "random", "popularity", "popularity_as_of", "cooccurrence", "cooccurrence_as_of", "sasrec", "first_stage",
+        "content",
+    ]  # fmt: skip
+    assert table["row"].unique().tolist() == [row for row in ORDER if row in set(table["row"])]
+    assert table.columns.tolist() == RANKING_COLUMNS
+    own = ["protocol", "user_id", "position", "item_id", "is_target"]
     for _, part in table.groupby("row", sort=False):
-        pd.testing.assert_frame_equal(part[lists().columns.tolist()].reset_index(drop=True), lists())
+        pd.testing.assert_frame_equal(part[own].reset_index(drop=True), lists()[own])
+    assert table["score"].notna().all()
     assert table["p"].isna().all()
 
 
@@ -49,9 +59,26 @@ def test_scores_are_those_of_the_models():
     np.testing.assert_allclose(list(encoded.values()), expected, atol=1e-6)
 
 
+def test_rows_as_of_the_query_see_nothing_later_and_nothing_of_the_user():
+    times = {"t": [10, 20], "s": [10, 90], "u": [30, 40]}
+    training = interactions_of({"t": ["a", "b"], "s": ["a", "b"], "u": ["a", "b"]}, times)
+    index = CooccurrenceIndex(training, CooccurrenceConfig(window=1, min_users=1))
+    asked = query("u", ["a"], 35, target="b")
+    made = pd.DataFrame({"protocol": "uniform", "user_id": "u", "position": 1, "item_id": ["b", "c"]})
+    made = made.assign(is_target=[True, False], signal_popularity=[1.0, np.nan], signal_taste=np.nan)
+    made["first_stage_rank"] = pd.array([None, 7], dtype="Int64")
+    table = baseline_scores(made, asked, training, index, ENCODER, 0)
+    assert scores_of(table, "cooccurrence", "u") == {"b": pytest.approx(3 / 3), "c": 0}
+    # Before 35 others took a twice and b once, and one of them b right after a.
+    assert scores_of(table, "cooccurrence_as_of", "u") == {"b": pytest.approx(1 / np.sqrt(2 * 1)), "c": 0}
+    assert scores_of(table, "popularity_as_of", "u") == {"b": 1, "c": -np.inf}
+    assert scores_of(table, "first_stage", "u") == {"b": -np.inf, "c": -7}
+    assert scores_of(table, "content", "u") == {"b": -np.inf, "c": -np.inf}  # tied: what chance earns
+
+
 def test_rows_of_the_candidates_in_another_order_get_the_same_scores():
     shuffled = lists().sample(frac=1, random_state=2)
-    for row in ("popularity", "cooccurrence", "sasrec"):
+    for row in ORDER[1:8]:
         for user in ("u", "v"):
             assert scores_of(rankings(shuffled), row, user) == scores_of(rankings(), row, user)
 

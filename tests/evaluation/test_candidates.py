@@ -4,7 +4,7 @@ import pytest
 
 from mmsra_pipeline.config import EvaluationConfig
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.evaluation.candidates import draw_candidates, sample_queries
+from mmsra_pipeline.evaluation.candidates import all_lists, draw_candidates, held_out_queries, sample_queries
 
 CONFIG = EvaluationConfig(negatives=4)
 CATALOGUE = [f"i{number:02}" for number in range(20)]
@@ -119,3 +119,58 @@ def test_sampled_queries_are_all_test_rows_of_that_many_users():
 def test_no_test_row_is_an_error():
     with pytest.raises(DataError, match="none of the 3 rows of `sequences` is for test"):
         sample_queries(queries_of(HISTORIES, "train"), CONFIG, seed=0)
+
+
+def test_each_split_has_its_own_queries_and_its_own_number_of_users():
+    histories = {f"u{number}": ["a", "b", "c"] for number in range(9)}
+    sequences = pd.concat([queries_of(histories), queries_of(histories, "validation"), queries_of(histories, "train")])
+    config = EvaluationConfig(users=4, validation_users=6)
+    for split, users in (("test", 4), ("validation", 6)):
+        chosen = sample_queries(sequences, config, seed=1, split=split)
+        assert set(chosen["split"]) == {split}
+        assert chosen["user_id"].nunique() == len(chosen) == users
+        assert len(held_out_queries(sequences, split)) == 9
+    every = EvaluationConfig(users=1, validation_users=None)
+    assert len(sample_queries(sequences, every, seed=1, split="validation")) == 9
+
+
+def test_no_validation_row_is_no_error():
+    assert sample_queries(queries_of(HISTORIES), CONFIG, seed=0, split="validation").empty
+
+
+class Served:
+    """Stands in for the first stage: the same four items for everybody, those taken left out."""
+
+    ITEMS = ("i19", "i03", "i11", "i04")
+
+    def ranked(self, queries, count):
+        for user, at in zip(queries["user_id"], queries["position"]):
+            free = [item for item in self.ITEMS if item not in HISTORIES[user][:-1]]
+            yield user, at, {item: rank for rank, item in enumerate(free, start=1)}
+
+
+def every_list(served, config=CONFIG):
+    return all_lists(queries_of(HISTORIES), TRAINING, INTERACTIONS, Served(), served, config, 0)
+
+
+def test_served_lists_stand_beside_the_drawn_ones_and_may_lack_what_came_next():
+    lists = every_list(2)
+    columns = ["protocol", "user_id", "position", "item_id", "is_target"]
+    drawn = draw(catalogue=INTERACTIONS["item_id"].unique().tolist())
+    pd.testing.assert_frame_equal(lists.iloc[: len(drawn)][columns], drawn)
+    served = lists[lists["protocol"] == "served"]
+    assert served["user_id"].unique().tolist() == ["u", "v", "w"]
+    # u took up to i09 and then that, v up to i07 and then i08, w up to i18 and then i19.
+    expected = {"u": [("i19", 1), ("i11", 2)], "v": [("i19", 1), ("i03", 2)], "w": [("i19", 1), ("i03", 2)]}
+    for user, own in served.groupby("user_id"):
+        assert list(zip(own["item_id"], own["first_stage_rank"])) == expected[user]
+    assert served.loc[served["is_target"], ["user_id", "item_id"]].to_numpy().tolist() == [["w", "i19"]]
+
+
+def test_every_candidate_has_its_place_in_the_first_stage_where_it_has_one():
+    lists = every_list(0)
+    assert "served" not in set(lists["protocol"])
+    for user, item, rank in zip(lists["user_id"], lists["item_id"], lists["first_stage_rank"]):
+        free = [each for each in Served.ITEMS if each not in HISTORIES[user][:-1]]
+        assert pd.isna(rank) if item not in free else rank == free.index(item) + 1
+    assert lists["first_stage_rank"].dtype == "Int64"

@@ -109,7 +109,9 @@ def test_auc_agrees_with_scikit_learn_pooled_and_per_user_under_ties():
     assert pooled != pytest.approx(np.mean(own), abs=0.01)  # users' scores are offset: the two are not the same
 
 
-def test_weighted_pooled_auc_is_that_of_repeated_lists():
+@pytest.mark.parametrize("squared", [0, 3000])
+def test_weighted_pooled_auc_is_that_of_repeated_lists(monkeypatch, squared):
+    monkeypatch.setattr("mmsra_pipeline.evaluation.metrics.SQUARE_LISTS", squared)
     lists, is_target, scores = made_up(users=6)
     weights = np.array([[2, 0, 1, 3, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 6, 0]])
     found = PooledAuc(lists, is_target, scores).value(weights.astype(float))
@@ -117,6 +119,17 @@ def test_weighted_pooled_auc_is_that_of_repeated_lists():
         repeated = np.repeat(np.arange(len(lists)), counts[lists])
         expected = sklearn.metrics.roc_auc_score(is_target[repeated], scores[repeated])
         assert found[row] == pytest.approx(expected)
+
+
+def test_both_ways_to_the_pooled_auc_agree_also_for_lists_of_mixed_rows_and_length(monkeypatch):
+    lists, is_target, scores = made_up()
+    kept = is_target | (np.random.default_rng(1).random(len(lists)) < 0.6)
+    order = np.random.default_rng(2).permutation(np.flatnonzero(kept))
+    weights = np.random.default_rng(3).integers(0, 4, (50, 30)).astype(float)
+    auc = PooledAuc(lists[order], is_target[order], scores[order])
+    square = auc.value(weights)
+    monkeypatch.setattr("mmsra_pipeline.evaluation.metrics.SQUARE_LISTS", 0)
+    np.testing.assert_allclose(auc.value(weights), square, rtol=1e-12)
 
 
 def test_ndcg_lies_between_its_bounds():

@@ -1,7 +1,10 @@
 """Four users of a small shop, worked by hand, for the tests of this stage."""
 
 import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
@@ -12,7 +15,9 @@ from mmsra_pipeline.columns import (
     ITEM,
     KEYWORDS,
     POSITION,
+    RANK,
     RATING,
+    SCORE,
     SPLIT,
     TARGET,
     TEXT,
@@ -22,9 +27,14 @@ from mmsra_pipeline.columns import (
 )
 from mmsra_pipeline.config import CooccurrenceConfig, PromptConfig, RecommendationConfig
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.recommendation.context import PromptContext, Query, prompt_context
+from mmsra_pipeline.recommendation.context import PromptContext, prompt_context
+from mmsra_pipeline.recommendation.queries import Query
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
+from mmsra_pipeline.recommendation.signals import SignalSource
+from mmsra_pipeline.retrieval.candidates import FirstStage
 from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.encoder import UserEncoder
+from mmsra_pipeline.retrieval.folds import FoldedEncoder
 
 DAY = 86_400_000
 WORDS = {
@@ -83,22 +93,57 @@ def item_text() -> pd.DataFrame:
 
 
 def similar_users(rows: list[tuple[str, int, int, str]] | None = None) -> pd.DataFrame:
-    return pd.DataFrame(rows or [], columns=[USER, POSITION, "rank", ITEM])
+    return pd.DataFrame(rows or [], columns=[USER, POSITION, RANK, ITEM]).assign(**{SCORE: 0.5})
 
 
-def index() -> CooccurrenceIndex:
-    return CooccurrenceIndex(training(), CooccurrenceConfig(min_users=1))
+class StubEncoder:
+    """Scores items by fixed numbers, whatever the history; all by 0 where it knows no item of the history."""
+
+    def __init__(self, scores: Mapping[str, float]) -> None:
+        self.items = list(scores)
+        self._scores = np.array(list(scores.values()), dtype=np.float32)
+
+    def score_all(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
+        known = np.array([any(item in self.items for item in history) for history in histories], dtype=bool)
+        return np.where(known[:, None], self._scores, np.float32(0))
+
+
+def encoder(scores: Mapping[str, float] | None = None) -> FoldedEncoder:
+    """Without folds; a stub knows all that the signals ask of it."""
+    stub = StubEncoder(scores or {item: 1.0 + place for place, item in enumerate(sorted(WORDS))})
+    return FoldedEncoder(cast(UserEncoder, stub))
+
+
+def vectors(items: Iterable[str] = WORDS, dim: int = 6) -> dict[str, np.ndarray]:
+    """A unit vector of each item, by its place alone."""
+    drawn = np.random.default_rng(5).normal(size=(1000, dim))
+    return {item: drawn[place] / np.linalg.norm(drawn[place]) for place, item in enumerate(items)}
+
+
+def source(similar: pd.DataFrame | None = None, **parts: Any) -> SignalSource:
+    given = {"keywords": WORDS, "vectors": vectors(), "encoder": encoder(), **parts}
+    return SignalSource(training(), similar_users=similar_users() if similar is None else similar, **given)
+
+
+def first_stage() -> FirstStage:
+    index = CooccurrenceIndex(training(), CooccurrenceConfig(min_users=1))
+    return FirstStage(encoder().full, index, list(WORDS), interactions=interactions())
 
 
 def context(
-    similar: list[tuple[str, int, int, str]] | None = None, pictures: ItemImages | None = None, **settings: object
+    similar: list[tuple[str, int, int, str]] | None = None,
+    pictures: ItemImages | None = None,
+    *,
+    shown: int = 3,
+    **settings: object,
 ) -> PromptContext:
+    """A context whose prompts say two signals alone, ``settings`` aside."""
     return prompt_context(
-        PromptConfig.model_validate(settings),
+        PromptConfig.model_validate({"evidence": ("sequence", "popularity"), **settings}),
         keywords=keywords(),
         item_text=item_text(),
         similar_users=similar_users(similar),
-        index=index(),
+        similar_shown=shown,
         training=training(),
         images=pictures,
     )
@@ -119,6 +164,6 @@ def images(artifacts: Artifacts) -> ItemImages:
     return ItemImages(artifacts, pd.DataFrame(rows, columns=[ITEM, IMAGE_HASH]))
 
 
-def examples(count: int = 24) -> pd.DataFrame:
-    config = RecommendationConfig(examples=count, min_history=1)
-    return build_sft_dataset(sequences(), training(), keywords(), item_text(), similar_users(), index(), config, seed=0)
+def examples(count: int = 24, **settings: Any) -> pd.DataFrame:
+    config = RecommendationConfig(**{"examples": count, "min_history": 1, "list_negatives": 2, **settings})
+    return build_sft_dataset(sequences(), training(), context(), source(), first_stage(), config, seed=0)

@@ -1,9 +1,21 @@
 import math
 
+import pytest
 import torch
+from PIL import Image
+from recommendation.shop import examples, images
+from tiny import tiny_backbone
 
 from mmsra_pipeline.backbone.encoding import IGNORED
-from mmsra_pipeline.recommendation.batching import answer_loss, planned_batches
+from mmsra_pipeline.backbone.prompt import Prompt
+from mmsra_pipeline.recommendation.batching import (
+    answer_loss,
+    batch_loss,
+    encode_examples,
+    group_loss,
+    planned_batches,
+)
+from mmsra_pipeline.recommendation.prompts import from_json, render
 
 LABELS = torch.tensor([[IGNORED, IGNORED, 1, IGNORED], [IGNORED, 0, 1, 0]])
 
@@ -55,3 +67,74 @@ def test_padding_changes_nothing():
     longer = torch.cat([hidden, torch.randn(2, 2, 3)], dim=1)
     labels = torch.cat([LABELS, torch.full((2, 2), IGNORED)], dim=1)
     torch.testing.assert_close(answer_loss(longer, labels, head), answer_loss(hidden, LABELS, head))
+
+
+def group(count: int = 3) -> list[Prompt]:
+    pictures = [Image.new("RGB", (20, 20), colour) for colour in ("red", "blue", "green", "black")]
+    return [
+        Prompt(("The user's history: red mug, blue ball. Item: ", picture, f" toy {place}, seq{place}"))
+        for place, picture in enumerate(pictures[:count])
+    ]
+
+
+def logits(backbone, asked: list[Prompt]) -> torch.Tensor:
+    """Logits over the vocabulary of the first token of each answer, each prompt by itself."""
+    with torch.no_grad():
+        return torch.stack([backbone.model(**backbone.encode([prompt])).logits[0, -1] for prompt in asked])
+
+
+@pytest.mark.parametrize("kind", ["fastvlm", "qwen2_5_vl"])
+@pytest.mark.parametrize(("listwise", "yes_no"), [(1.0, 0.0), (0.0, 1.0), (1.0, 0.1), (0.5, 2.0)])
+def test_the_loss_of_a_group_is_that_of_its_logits(tmp_path, kind, listwise, yes_no):
+    backbone, asked = tiny_backbone(tmp_path, kind), group()
+    every = logits(backbone, asked)
+    yes, no = (backbone.encoder.first_token(word) for word in ("Yes", "No"))
+    margins = (every[:, yes] - every[:, no]).tolist()
+    assert max(margins) - min(margins) > 0.05  # a constant would pass
+    chosen = -math.log(math.exp(margins[0]) / sum(map(math.exp, margins)))
+    answered = -sum(float(row.log_softmax(0)[token]) for row, token in zip(every, [yes, no, no])) / 3
+    loss = group_loss(backbone, asked, ["Yes", "No", "No"], listwise=listwise, yes_no=yes_no)
+    assert float(loss) == pytest.approx(listwise * chosen + yes_no * answered, abs=1e-4)
+
+
+def test_the_listwise_loss_of_candidates_that_are_alike_is_log_of_their_number(tmp_path):
+    backbone = tiny_backbone(tmp_path)
+    loss = group_loss(backbone, group()[:1] * 5, ["Yes", *["No"] * 4], listwise=1.0, yes_no=0.0)
+    assert float(loss) == pytest.approx(math.log(5), abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["fastvlm", "qwen2_5_vl"])
+def test_the_pointwise_loss_is_the_next_token_loss_of_whole_prompts(tmp_path, artifacts, kind):
+    backbone, pictures = tiny_backbone(tmp_path, kind), images(artifacts)
+    table = examples(objective="pointwise").query("task == 'yes_no'")
+    for row in table.to_dict("records")[:3]:
+        asked = [render(from_json(parts), pictures) for parts in row["prompts"]]
+        singles = [{"task": "yes_no", "prompts": [p], "answers": [a]} for p, a in zip(row["prompts"], row["answers"])]
+        with torch.no_grad():
+            expected = batch_loss(backbone, encode_examples(backbone, singles, pictures))
+            found = group_loss(backbone, asked, row["answers"], listwise=0.0, yes_no=1.0)
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["fastvlm", "qwen2_5_vl"])
+def test_only_answers_are_learned_and_single_tokens_without_their_end(tmp_path, artifacts, kind):
+    backbone = tiny_backbone(tmp_path, kind)
+    rows = examples(40).query("task != 'yes_no'").to_dict("records")
+    batch = encode_examples(backbone, rows, images(artifacts))
+    assert {row["task"] for row in rows} == {"choose", "next_keywords", "item_keywords"}
+    for row, labels in zip(rows, batch["labels"]):
+        said = backbone.tokenizer.decode(labels[labels >= 0])
+        end = backbone.tokenizer.eos_token if row["task"] in ("next_keywords", "item_keywords") else ""
+        assert said == row["answers"][0] + end
+    assert torch.isfinite(batch_loss(backbone, batch))
+
+
+@pytest.mark.parametrize("kind", ["fastvlm", "qwen2_5_vl"])
+def test_the_loss_of_keywords_is_the_backbones_own_likelihood(tmp_path, artifacts, kind):
+    backbone, pictures = tiny_backbone(tmp_path, kind), images(artifacts)
+    rows = examples(40).query("task == 'choose'").to_dict("records")[:4]
+    with torch.inference_mode():
+        loss = batch_loss(backbone, encode_examples(backbone, rows, pictures))
+    asked = [render(from_json(row["prompts"][0]), pictures) for row in rows]
+    expected = [-scores.mean() for scores in backbone.log_likelihood(asked, [row["answers"][0] for row in rows])]
+    assert float(loss) == pytest.approx(sum(expected) / len(expected), abs=1e-4)

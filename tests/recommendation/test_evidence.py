@@ -1,60 +1,44 @@
-import pandas as pd
 import pytest
-from recommendation.shop import DAY, index, training
 
-from mmsra_pipeline.columns import ITEM, POSITION, TIME, USER
-from mmsra_pipeline.config import CooccurrenceConfig
-from mmsra_pipeline.recommendation.evidence import CandidateEvidence, EvidenceSource, evidence_words
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
+from mmsra_pipeline.config import SLOTS
+from mmsra_pipeline.recommendation.evidence import BLANK, WORDS, evidence_line, usual_keywords, without_evidence
 
 
-def source() -> EvidenceSource:
-    return EvidenceSource(index(), training())
+def test_slots_are_said_in_the_order_that_is_asked_for_and_no_other():
+    classes = [9, 8, 7, 6, 5, 4, 3, 0, 1]
+    assert evidence_line(SLOTS, classes) == "seq9 co8 next7 votes6 taste5 near4 kw3 pop0 all1"
+    assert evidence_line(("keywords", "sequence"), classes) == "kw3 seq9"
+    assert evidence_line((), classes) == ""
+
+
+def test_a_blank_class_is_a_dash():
+    assert evidence_line(SLOTS, [BLANK, *[0] * 7, BLANK]) == "seq- co0 next0 votes0 taste0 near0 kw0 pop0 all-"
+
+
+def test_classes_of_fewer_slots_than_there_are_are_refused():
+    with pytest.raises(ValueError, match="shorter"):
+        evidence_line(("sequence",), [9])
+
+
+@pytest.mark.parametrize("word", WORDS.values())
+@pytest.mark.parametrize("value", "0123456789-")
+def test_every_word_of_evidence_is_taken_out(word, value):
+    said = f"{word}{value}"
+    for text in (said, said.upper(), f"({said})", f"{said}, {said}", f"{word}-{said}", f"{word}-{word}-{said}"):
+        assert word not in without_evidence(f"Mug {text} blue").lower()
 
 
 @pytest.mark.parametrize(
-    ("evidence", "words"),
-    [
-        (CandidateEvidence(0, 0, 0, "new", 0), "Taken soon after none of these. Popularity: new."),
-        (
-            CandidateEvidence(2, 1, 1, "low", 2),
-            "Taken soon after 2 of these by one user, right after the latest by one user. Popularity: low, 2 of 10.",
-        ),
-        (
-            CandidateEvidence(1, 3, 0, "high", 9),
-            "Taken soon after 1 of these by a few users, right after the latest by nobody. Popularity: high, 9 of 10.",
-        ),
-        (
-            CandidateEvidence(4, 9, 8, "very high", 10),
-            "Taken soon after 4 of these by many users, right after the latest by several users. "
-            "Popularity: very high, 10 of 10.",
-        ),
-    ],
+    "text", ["co-op next-day pop-up 2 seq", "kw12 seq99", "economics 9", "Taste 9 lives", "nearly7", "", "votes 4"]
 )
-def test_evidence_is_said_in_coarse_words(evidence, words):
-    assert evidence_words(evidence) == words
+def test_other_words_stay(text):
+    assert without_evidence(text) == text
 
 
-def test_who_took_it_soon_and_who_right_after_the_latest_item():
-    # ball came two after the mug and right after the pot for u1; nobody else took it after either.
-    found = source().of(["mug", "pot"], "ball", before=None, user="u9")
-    assert (found.history_items, found.users, found.next_users) == (2, 1, 1)
-    turned = source().of(["pot", "mug"], "ball", before=None, user="u9")
-    assert (turned.history_items, turned.users, turned.next_users) == (2, 1, 0)
-
-
-def test_the_users_own_events_and_later_ones_do_not_count():
-    assert source().of(["mug", "pot"], "ball", before=None, user="u1")[:3] == (0, 0, 0)
-    assert source().of(["mug", "pot"], "ball", before=3 * DAY, user="u9")[:3] == (0, 0, 0)  # u1 took it on day 3
-    assert source().of(["mug", "pot"], "ball", before=4 * DAY, user="u9")[:3] == (2, 1, 1)
-
-
-def test_popularity_is_graded_by_the_share_of_items_that_more_users_took():
-    # Four items taken by 4, 3, 2 and 2 users: shares 0, 1/4, 1/2, 1/2 of them are more popular.
-    takers = {"a": 4, "b": 3, "c": 2, "d": 2}
-    rows = [(f"u{user}", item, 0, user) for item, count in takers.items() for user in range(count)]
-    table = pd.DataFrame(rows, columns=[USER, ITEM, TIME, POSITION]).sort_values([USER, ITEM])
-    table[POSITION] = table.groupby(USER).cumcount()
-    graded = EvidenceSource(CooccurrenceIndex(table, CooccurrenceConfig()), table)
-    grades = {item: graded.of([], item, before=None, user="u9").grade for item in [*takers, "unknown"]}
-    assert grades == {"a": 10, "b": 8, "c": 5, "d": 5, "unknown": 0}
+def test_usual_keywords_need_two_items_and_come_by_how_far_they_exceed_the_catalogue():
+    words = {"a": ["x", "y", "z"], "b": ["x", "y", "y"], "c": ["x", "w"]}
+    shares = {"x": 0.9, "y": 0.1, "w": 0.0, "z": 0.0}
+    assert usual_keywords(["a", "b", "c"], words, shares, 5) == ("y", "x")
+    assert usual_keywords(["a", "b", "c"], words, shares, 1) == ("y",)
+    assert usual_keywords(["a", "b", "c"], words, {"x": 1.0, "y": 0.7}, 5) == ()
+    assert usual_keywords([], words, shares, 5) == ()

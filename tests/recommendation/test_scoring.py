@@ -1,18 +1,23 @@
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+from recommendation import shop, wide_shop
 from recommendation.shop import context, images, sequences
 from tiny import tiny_backbone
 
 from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone.model import open_backbone
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, USER
+from mmsra_pipeline.config import SLOTS
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.recommendation import prompts
-from mmsra_pipeline.recommendation.context import queries_of
-from mmsra_pipeline.recommendation.scoring import score_candidates
+from mmsra_pipeline.recommendation.columns import class_column, signal_column
+from mmsra_pipeline.recommendation.queries import queries_of
+from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 
+SIGNALS = [*map(signal_column, SLOTS), *map(class_column, SLOTS)]
 ROWS = [
     ("uniform", "u1", 4, "bag"),
     ("uniform", "u1", 4, "chair"),
@@ -23,7 +28,8 @@ ROWS = [
 
 
 def candidates() -> pd.DataFrame:
-    return pd.DataFrame(ROWS, columns=["protocol", USER, POSITION, ITEM], index=[9, 7, 5, 3, 1])
+    rows = pd.DataFrame(ROWS, columns=["protocol", USER, POSITION, ITEM])
+    return with_signals(rows, queries(), shop.source()).set_axis([9, 7, 5, 3, 1])
 
 
 def queries() -> pd.DataFrame:
@@ -33,21 +39,27 @@ def queries() -> pd.DataFrame:
 
 def counted(backbone, monkeypatch) -> list[int]:
     asked: list[int] = []
-    score = backbone.first_token_scores
-    monkeypatch.setattr(backbone, "first_token_scores", lambda p, **kw: asked.append(len(p)) or score(p, **kw))
+    score = backbone.score_group
+    monkeypatch.setattr(backbone, "score_group", lambda p, *a, **kw: asked.append(len(p)) or score(p, *a, **kw))
     return asked
 
 
-def test_each_row_gets_the_p_of_its_own_prompt(tmp_path, artifacts):
+def test_each_row_gets_the_answer_to_its_own_prompt(tmp_path, artifacts):
     backbone, pictures = tiny_backbone(tmp_path), images(artifacts)
-    shop = context(pictures=pictures)
-    found = score_candidates(backbone, queries(), candidates(), shop, autocast=False)
+    shown, lists = context(pictures=pictures), candidates()
+    found = score_candidates(backbone, queries(), lists, shown, autocast=False)
+    assert found.columns.tolist() == ["logit", "mass", "p"]
     assert found.index.tolist() == [9, 7, 5, 3, 1]
     by_user = {query.user: query for query in queries_of(queries())}
-    for (_, user, _, item), p in zip(ROWS, found):
-        prompt = prompts.render(prompts.yes_no_prompt(shop, by_user[user], item), pictures)
-        assert p == pytest.approx(float(backbone.first_token_scores([prompt])[0]), abs=1e-4)
-    assert found[9] == found[3]
+    for place, (_, user, _, item) in zip(found.index, ROWS):
+        classes = [lists.loc[place, class_column(slot)] for slot in SLOTS]
+        (parts,) = prompts.yes_no_prompts(shown, by_user[user], [item], [classes])
+        alone = backbone.score_group([prompts.render(parts, pictures)], ("Yes", "No"))
+        assert found.loc[place, "logit"] == pytest.approx(float(alone.margin[0]), abs=1e-4)
+        assert found.loc[place, "mass"] == pytest.approx(float(alone.mass[0]), abs=1e-4)
+    np.testing.assert_allclose(found["p"], 1 / (1 + np.exp(-found["logit"])))
+    assert found.loc[9].equals(found.loc[3])
+    assert np.ptp(found["logit"]) > 0.01
 
 
 def test_an_item_in_two_lists_is_scored_once(tmp_path, artifacts, monkeypatch):
@@ -58,61 +70,145 @@ def test_an_item_in_two_lists_is_scored_once(tmp_path, artifacts, monkeypatch):
 
 
 def test_a_scoring_that_was_stopped_goes_on(tmp_path, artifacts, monkeypatch):
-    backbone, shop, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "kept" / "s.jsonl"
-    whole = score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "kept" / "s.jsonl"
+    whole = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
     first, second = file.read_text().splitlines()
     file.write_text(f"{first}\n{second[:7]}")  # u2's line is torn
     asked = counted(backbone, monkeypatch)
-    again = score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+    again = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
     assert asked == [1]
-    assert again.tolist() == whole.tolist()
+    pd.testing.assert_frame_equal(again, whole, check_exact=True)
     assert file.read_text().splitlines() == [first, second]
 
 
-def test_only_lists_whose_prompts_changed_are_scored_again(tmp_path, artifacts, monkeypatch):
-    backbone, shop, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
-    score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+def test_a_scoring_that_is_cut_off_keeps_the_lists_that_it_finished(tmp_path, artifacts, monkeypatch):
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    score = backbone.score_group
+
+    def cut_off(asked, *rest, **settings):
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return score(asked, *rest, **settings)
+
+    monkeypatch.setattr(backbone, "score_group", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+    monkeypatch.setattr(backbone, "score_group", score)
     asked = counted(backbone, monkeypatch)
-    changed = replace(shop, text={**shop.text, "ball": "a ball of glass"})  # a candidate of u2 alone
-    found = score_candidates(backbone, queries(), candidates(), changed, file, autocast=False)
+    found = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
     assert asked == [1]
-    assert found.tolist() == score_candidates(backbone, queries(), candidates(), changed, autocast=False).tolist()
+    whole = score_candidates(backbone, queries(), candidates(), shown, autocast=False)
+    pd.testing.assert_frame_equal(found, whole, check_exact=True)
+
+
+def test_a_file_of_an_older_version_is_passed_over_and_does_not_stay(tmp_path, artifacts, monkeypatch):
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    whole = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+    lines = file.read_text().splitlines()
+    keys = [line.split('"')[1] for line in lines]
+    file.write_text(f'["{keys[0]}", [0.1, 0.2, 0.3]]\n["{keys[1]}", [0.4]]\n')  # one number a candidate
+    asked = counted(backbone, monkeypatch)
+    again = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+    assert asked == [3, 1]
+    pd.testing.assert_frame_equal(again, whole, check_exact=True)
+    assert file.read_text().splitlines() == lines
+
+
+@pytest.mark.parametrize("what", ["words", "classes"])
+def test_only_lists_whose_prompts_changed_are_scored_again(tmp_path, artifacts, monkeypatch, what):
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    lists = candidates()
+    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    asked = counted(backbone, monkeypatch)
+    if what == "words":
+        shown = replace(shown, text={**shown.text, "ball": "a ball of glass"})  # a candidate of u2 alone
+    else:
+        lists.loc[1, class_column("sequence")] = 9  # of the last candidate of u1, of which nothing was known
+    found = score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    assert asked == [1 if what == "words" else 3]
+    fresh = score_candidates(backbone, queries(), lists, shown, autocast=False)
+    pd.testing.assert_frame_equal(found, fresh, check_exact=True)
     assert len(file.read_text().splitlines()) == 2  # what nobody asks for any more is forgotten
+
+
+def test_a_class_that_prompts_do_not_say_changes_no_score(tmp_path, artifacts, monkeypatch):
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    lists = candidates()
+    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    asked = counted(backbone, monkeypatch)
+    lists[class_column("taste")] = 3  # prompts of this shop say sequence and popularity
+    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    assert asked == []
 
 
 def test_other_pictures_weights_and_arithmetic_are_scored_again(tmp_path, artifacts, monkeypatch):
     backbone, pictures, file = tiny_backbone(tmp_path), images(artifacts), tmp_path / "s.jsonl"
-    shop = context(pictures=pictures)
-    score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+    shown, lists = context(pictures=pictures), candidates()
+    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
     asked = counted(backbone, monkeypatch)
-    score_candidates(backbone, queries(), candidates(), shop, file, autocast=False)
+    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
     assert asked == []
-    score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    score_candidates(backbone, queries(), lists, shown, file, autocast=True)
     assert asked == [3, 1]
     monkeypatch.setattr(backbone, "fingerprint", "others")
-    score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    score_candidates(backbone, queries(), lists, shown, file, autocast=True)
     assert asked == [3, 1] * 2
     monkeypatch.setattr(pictures, "image_hash", lambda item: "another" if item == "bag" else "as before")
-    score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    score_candidates(backbone, queries(), lists, shown, file, autocast=True)
     pictures.image_hash = lambda item: "as before"
     asked.clear()
-    score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    score_candidates(backbone, queries(), lists, shown, file, autocast=True)
     assert asked == [3]  # u1's list has the bag
 
 
 def test_weights_are_read_only_where_a_list_is_scored(tmp_path, artifacts):
-    backbone, shop, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
-    first = score_candidates(backbone, queries(), candidates(), shop, file, autocast=True)
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    first = score_candidates(backbone, queries(), candidates(), shown, file, autocast=True)
     unread = open_backbone(backbone.config, Artifacts(tmp_path))
-    assert score_candidates(unread, queries(), candidates(), shop, file, autocast=True).equals(first)
+    assert score_candidates(unread, queries(), candidates(), shown, file, autocast=True).equals(first)
     assert "model" not in vars(unread)
-    score_candidates(unread, queries(), candidates(), shop, autocast=True)
+    score_candidates(unread, queries(), candidates(), shown, autocast=True)
     assert "model" in vars(unread)
 
 
 def test_candidates_without_a_query_are_refused(tmp_path):
     stray = candidates().assign(**{POSITION: 2})
-    with pytest.raises(
-        DataError, match=r"2 of 2 lists of candidates have no query \(first: user_id='u1', position=2\)"
-    ):
+    missing = r"2 of 2 lists of candidates have no query \(first: user_id='u1', position=2\)"
+    with pytest.raises(DataError, match=missing):
         score_candidates(tiny_backbone(tmp_path), queries(), stray, context(), autocast=False)
+    with pytest.raises(DataError, match=missing):
+        with_signals(stray[[USER, POSITION, ITEM]], queries(), shop.source())
+
+
+def test_signals_come_to_their_rows_whatever_list_a_candidate_stands_in():
+    rows = wide_shop.sequences()
+    asked = rows[rows[SPLIT] == TEST].iloc[:6]
+    generator = np.random.default_rng(0)
+    lists = pd.DataFrame(
+        [
+            (protocol, user, position, item)
+            for protocol in ("uniform", "popularity", "served")
+            for user, position in zip(asked[USER], asked[POSITION])
+            for item in generator.choice(wide_shop.ITEMS, 7, replace=False)
+        ],
+        columns=["protocol", USER, POSITION, ITEM],
+    ).sample(frac=1, random_state=1)
+    found = with_signals(lists, asked, wide_shop.source())
+    assert found[lists.columns].to_numpy().tolist() == lists.to_numpy().tolist()
+    assert found.columns.tolist() == [*lists.columns, *SIGNALS]
+    spread = found.groupby([USER, POSITION, ITEM])[SIGNALS].agg(lambda values: values.nunique(dropna=False))
+    assert len(spread) < len(found)  # some stand in several lists
+    assert (spread == 1).all(axis=None)
+    alone = pd.concat([with_signals(lists.iloc[[row]], asked, wide_shop.source()) for row in range(0, len(lists), 9)])
+    pd.testing.assert_frame_equal(alone.reset_index(drop=True), found.iloc[::9].reset_index(drop=True))
+    for query in queries_of(asked):
+        own = found[found[USER] == query.user]
+        (signals,) = wide_shop.source().of([query], [own[ITEM].tolist()], training=False)
+        np.testing.assert_array_equal(own[SIGNALS[: len(SLOTS)]], signals.raw)
+        np.testing.assert_array_equal(own[SIGNALS[len(SLOTS) :]], signals.classes)
+
+
+def test_no_candidates_get_no_signals():
+    none = with_signals(candidates().iloc[:0][[USER, POSITION, ITEM]], queries(), shop.source())
+    assert len(none) == 0
+    assert set(SIGNALS) <= set(none.columns)

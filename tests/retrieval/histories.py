@@ -8,7 +8,9 @@ import torch
 
 from mmsra_pipeline.config import EncoderConfig
 from mmsra_pipeline.retrieval.encoder import UserEncoder, build_model
+from mmsra_pipeline.tracking import NullTracker
 
+CIRCLE = [f"i{number:02}" for number in range(24)]
 TINY = EncoderConfig(dim=8, layers=1, heads=2, max_length=6, epochs=3, patience=3, batch_size=4, negatives=4, dropout=0)
 
 
@@ -54,3 +56,29 @@ def random_encoder(items: Sequence[str], config: EncoderConfig = TINY, seed: int
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return UserEncoder(build_model(config, len(items)), items, config)
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Recorder(NullTracker):
+    """Keeps the steps and names of metrics; stops the training when one of the step ``stop_at`` comes."""
+
+    def __init__(self, stop_at: int | None = None, name: str = "loss"):
+        self.steps = []
+        self._stop_at = (stop_at, name)
+
+    def log_metrics(self, metrics, step):
+        self.steps.append((step, sorted(metrics)))
+        if step == self._stop_at[0] and self._stop_at[1] in metrics:
+            raise Interrupted
+
+
+def cycles(users: int = 48, length: int = 6, split_last: bool = True) -> pd.DataFrame:
+    """Every user walks the items in the same circle, so that the last item tells the next."""
+    histories = {f"u{u:02}": [CIRCLE[(u + step) % 24] for step in range(length)] for u in range(users)}
+    sequences = sequences_of(interactions_of(histories))
+    if split_last:
+        sequences.loc[sequences["position"] == length - 1, "split"] = "validation"
+    return sequences

@@ -1,6 +1,5 @@
 import math
 
-import faiss
 import numpy as np
 import pytest
 
@@ -49,12 +48,12 @@ def test_search_equals_brute_force_with_ties_and_equal_times(seed, coarse):
 
 
 @pytest.mark.parametrize("coarse", [False, True])
-def test_blocks_and_proposals_do_not_change_the_result(monkeypatch, coarse):
+def test_blocks_do_not_change_the_result(monkeypatch, coarse):
     entries, queries = problem(9, coarse=coarse)
     expected = brute_force(entries, queries, 3)
-    for block, proposed in [(1, (2, 4)), (7, (3,)), (64, (1, 5, 25)), (512, (1000,))]:
-        monkeypatch.setattr(as_of_search, "BLOCK", block)
-        monkeypatch.setattr(as_of_search, "PROPOSED", proposed)
+    for together, cells in [(1, 1), (7, 10_000), (16, 1), (64, 2_000), (512, 900)]:
+        monkeypatch.setattr(as_of_search, "TOGETHER", together)
+        monkeypatch.setattr(as_of_search, "CELLS", cells)
         assert asked(nearest_users(entries, queries, 3)) == expected
 
 
@@ -94,7 +93,7 @@ def test_nothing_visible_gives_no_match():
 
 
 def test_many_queries_and_entries_of_few_users_equal_brute_force():
-    # Entries of a user lie close together: the first proposals are of one user, and more are asked for.
+    # Entries of a user lie close together: the nearest are all of one user.
     generator = np.random.default_rng(3)
     owner = generator.permutation(np.repeat(np.arange(5), 60))
     taste = 20 * generator.normal(size=(5, 4))
@@ -103,14 +102,3 @@ def test_many_queries_and_entries_of_few_users_equal_brute_force():
     vectors = unit_vectors((taste[asking] + generator.normal(size=(60, 4))).astype(np.float32))
     queries = Queries(vectors, asking, generator.integers(0, 301, 60))
     assert asked(nearest_users(entries, queries, 3)) == brute_force(entries, queries, 3)
-
-
-def test_the_settings_of_faiss_are_left_as_they_were(monkeypatch):
-    names = [f"distance_compute_blas_{name}" for name in ("threshold", "query_bs", "database_bs")]
-    for place, name in enumerate(names):
-        monkeypatch.setattr(faiss.cvar, name, 500 + place)
-    entries, queries = problem(0, coarse=False)
-    nearest_users(entries, queries, 3)
-    with pytest.raises(ValueError, match="mismatch"):
-        nearest_users(entries, Queries(queries.vectors[:, :2], queries.users, queries.visible), 3)
-    assert [getattr(faiss.cvar, name) for name in names] == [500, 501, 502]

@@ -4,42 +4,25 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from retrieval.histories import TINY, interactions_of, query, random_encoder, sequences_of
+from retrieval.histories import CIRCLE as ITEMS
+from retrieval.histories import TINY, Interrupted, Recorder, cycles, query, random_encoder
 
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.retrieval import encoder_training
-from mmsra_pipeline.retrieval.encoder_training import catalogue_ndcg, positive_weight, sampled_loss, train_encoder
+from mmsra_pipeline.retrieval.encoder_training import best_epoch, catalogue_ndcg, train_encoder
 from mmsra_pipeline.tracking import NullTracker
-
-ITEMS = [f"i{number:02}" for number in range(24)]
-
-
-class Interrupted(Exception):
-    pass
-
-
-class Recorder(NullTracker):
-    def __init__(self, stop_at: int | None = None):
-        self.steps = []
-        self._stop_at = stop_at
-
-    def log_metrics(self, metrics, step):
-        self.steps.append((step, sorted(metrics)))
-        if step == self._stop_at:
-            raise Interrupted
-
-
-def cycles(users: int = 48, length: int = 6, split_last: bool = True) -> pd.DataFrame:
-    """Every user walks the items in the same circle, so that the last item tells the next."""
-    histories = {f"u{u:02}": [ITEMS[(u + step) % 24] for step in range(length)] for u in range(users)}
-    sequences = sequences_of(interactions_of(histories))
-    if split_last:
-        sequences.loc[sequences["position"] == length - 1, "split"] = "validation"
-    return sequences
 
 
 @pytest.mark.parametrize(
-    ("kind", "loss"), [("sasrec", "bce"), ("sasrec", "gbce"), ("sasrec", "softmax"), ("gru4rec", "bce")]
+    ("kind", "loss"),
+    [
+        ("sasrec", "catalogue"),
+        ("sasrec", "bce"),
+        ("sasrec", "gbce"),
+        ("sasrec", "softmax"),
+        ("gru4rec", "bce"),
+        ("gru4rec", "catalogue"),
+    ],
 )
 def test_a_circle_of_items_is_learnt(tmp_path, kind, loss):
     config = TINY.model_copy(
@@ -178,33 +161,6 @@ def test_without_validation_rows_all_epochs_run_and_the_ndcg_is_missing(tmp_path
     assert "no validation rows" in caplog.text
 
 
-def test_the_loss_of_zero_scores_is_log_two_per_binary_question():
-    hidden = torch.zeros(1, 2, 4)
-    windows = torch.tensor([[1, 2, 3]])
-    loss = sampled_loss(hidden, windows, torch.tensor([[4, 5]]), torch.randn(6, 4), 1.0)
-    assert loss.item() == pytest.approx(math.log(2))  # (1 positive + 2 negatives) · log 2 / 3
-
-
-def test_padding_and_negatives_of_the_window_itself_cost_nothing():
-    items = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
-    hidden = torch.randn(1, 2, 4, generator=torch.Generator().manual_seed(1))
-    score = lambda place, code: (hidden[0, place] @ items[code]).item()  # noqa: E731  # shorter than its name elsewhere
-    loss = sampled_loss(hidden, torch.tensor([[1, 2, 0]]), torch.tensor([[2, 5]]), items, 0.5)
-    expected = 0.5 * np.log1p(np.exp(-score(0, 2))) + np.log1p(np.exp(score(0, 5)))
-    assert loss.item() == pytest.approx(expected / 3, rel=1e-5)
-
-
-def test_the_softmax_loss_of_equal_scores_is_the_log_of_their_number():
-    windows, negatives = torch.tensor([[1, 2, 0]]), torch.tensor([[4, 5, 1]])  # 1 is in the window: no negative
-    loss = sampled_loss(torch.zeros(1, 2, 4), windows, negatives, torch.randn(6, 4), None)
-    assert loss.item() == pytest.approx(math.log(3))
-
-
-def test_the_weight_of_gbce_is_that_of_its_paper():
-    # alpha = 32 / 100; beta = alpha (t (1 - 1/alpha) + 1/alpha) = 0.32 (0.75 (1 - 3.125) + 3.125) = 0.49
-    assert positive_weight(32, 101, 0.75) == pytest.approx(0.49)
-
-
 def test_ndcg_over_the_catalogue_leaves_out_the_history_and_ranks_ties_last():
     encoder = random_encoder(["a", "b", "c", "d"])
     order = [encoder.items[place] for place in np.argsort(-encoder.score_all([["a"]])[0])]
@@ -239,3 +195,26 @@ def test_a_user_of_one_interaction_is_no_query_and_no_obstacle(tmp_path):
     sequences = pd.concat([cycles(), query("serve", ["i00"], None, split="serve", target=None)])
     encoder, _ = train_encoder(sequences, TINY, 0, tmp_path, NullTracker())
     assert encoder.items == ITEMS
+
+
+def test_a_catalogue_too_large_for_its_loss_is_sampled_and_the_log_says_so(tmp_path, caplog):
+    caplog.set_level("INFO")
+    few = TINY.model_copy(update={"loss": "catalogue", "catalogue_items": 23})
+    fallen_back, curve = train_encoder(cycles(), few, 0, tmp_path / "1", NullTracker())
+    assert caplog.text.count("24 items are more than retrieval.encoder.catalogue_items (23)") == 1
+    sampled, expected = train_encoder(
+        cycles(), TINY.model_copy(update={"loss": "softmax"}), 0, tmp_path / "2", NullTracker()
+    )
+    pd.testing.assert_frame_equal(curve, expected)
+    assert (fallen_back.embed([ITEMS[:3]]) == sampled.embed([ITEMS[:3]])).all()
+    caplog.clear()
+    enough = few.model_copy(update={"catalogue_items": 24})
+    _, whole = train_encoder(cycles(), enough, 0, tmp_path / "3", NullTracker())
+    assert "catalogue_items" not in caplog.text
+    assert (whole["loss"] > curve["loss"]).all()  # among 24 items, not 5
+
+
+def test_the_best_epoch_of_a_curve_is_its_first_with_the_best_ndcg_or_the_last_without():
+    curve = pd.DataFrame({"epoch": [1, 2, 3, 4], "loss": 0.0, "ndcg@10": [0.1, 0.4, 0.4, 0.2]})
+    assert best_epoch(curve) == 2
+    assert best_epoch(curve.assign(**{"ndcg@10": math.nan})) == 4

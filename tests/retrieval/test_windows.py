@@ -70,3 +70,14 @@ def test_batches_hold_every_window_once_and_windows_of_like_length():
     assert sorted(np.concatenate(batches)) == list(range(128))
     assert all(len(set(lengths[batch])) == 1 for batch in batches)
     assert [lengths[batch][0] for batch in batches] != sorted(lengths[batch][0] for batch in batches)
+
+
+def test_codes_follow_the_items_that_are_named():
+    sequences = sequences_of(interactions_of(HISTORIES))
+    items = ["e", "x", "d", "c", "b", "a"]
+    training = training_sequences(sequences, items)
+    assert training.items == items
+    assert [items[code - 1] for code in training.codes] == ["a", "b", "c", "d", "e", "c", "a"]
+    assert training.sizes.tolist() == [5, 2]
+    with pytest.raises(ValueError, match="2 items of the training rows are not among the 5 that were named"):
+        training_sequences(sequences, items[:5])

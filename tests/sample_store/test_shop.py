@@ -1,6 +1,8 @@
 import re
 import subprocess
 import sys
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,14 +10,20 @@ import pytest
 from PIL import Image
 
 from mmsra_pipeline.files import folder_hash
-from mmsra_pipeline.sample_store import behaviour
-from mmsra_pipeline.sample_store.drawing import COLOURS, HELD_OUT, PATTERNS, SHAPES, Look
-from mmsra_pipeline.sample_store.shop import SCALES, Shop, make_shop, write_sample, write_shop
+from mmsra_pipeline.sample_store import behaviour, wording
+from mmsra_pipeline.sample_store import shop as module
+from mmsra_pipeline.sample_store.drawing import ALL_LOOKS, COLOURS, HELD_OUT, PATTERNS, SHAPES, Look
+from mmsra_pipeline.sample_store.shop import MADE_BY, SCALES, Shop, make_shop, write_sample, write_shop
 
 
 @pytest.fixture(scope="module")
 def shop() -> Shop:
     return make_shop("small", 0)
+
+
+@pytest.fixture(scope="module")
+def large() -> Shop:
+    return make_shop("large", 0)
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +33,10 @@ def folder(shop, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("size", ["tiny", "small"])
-def test_a_shop_has_the_size_it_was_asked_for(size):
-    shop, scale = make_shop(size, 3), SCALES[size]
+@pytest.mark.parametrize("size", ["tiny", "small", "large"])
+def test_a_shop_has_the_size_it_was_asked_for(size, request):
+    shop = request.getfixturevalue("large") if size == "large" else make_shop(size, 3)
+    scale = SCALES[size]
     assert (len(shop.products), len(shop.users)) == (scale.products, scale.users)
     lengths = shop.events["user_id"].value_counts()
     assert len(lengths) == scale.users
@@ -110,39 +119,119 @@ def test_times_mostly_differ_and_sometimes_do_not(shop):
     assert 0.01 < repeated < 0.08
 
 
-def hits_at_5(scores: np.ndarray) -> float:
-    """Share of rows whose first entry is among the five largest."""
-    return float(((scores[:, 1:] > scores[:, :1]).sum(axis=1) < 5).mean())
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_some_users_care_for_pictures_alone_and_some_for_what_is_told(size, request):
+    users = request.getfixturevalue("shop" if size == "small" else "large").users
+    one_sided = SCALES[size].one_sided
+    assert one_sided >= 0.25 * len(users)
+    expected = {"picture": one_sided, "text": one_sided, "both": len(users) - 2 * one_sided}
+    assert users["cares_for"].value_counts().to_dict() == expected
+    assert users["cares_for"].iloc[:50].nunique() == 3  # spread over the ids: a cut of the users holds all kinds
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_popularity_beats_chance_taste_beats_popularity_and_companions_add_to_it(seed):
-    """The last purchase against 20 uniform negatives; chance is 5/21 = 0.24."""
-    shop = make_shop("small", seed)
-    ids = shop.products["item_id"].tolist()
-    utility = dict(zip(shop.users["user_id"], behaviour.utilities(shop.users, shop.products)))
-    partner = dict(shop.companions.itertuples(index=False))
-    popularity = shop.events["item_id"].value_counts().reindex(ids).fillna(0).to_numpy()
-    rng = np.random.default_rng(0)
-    rows: dict[str, list[np.ndarray]] = {"popularity": [], "taste": [], "all": []}
-    for user, events in shop.events.groupby("user_id"):
-        *history, target = events["item_id"]
-        others = [place for place, item in enumerate(ids) if item not in set(events["item_id"])]
-        for _ in range(4):
-            places = np.array([ids.index(target), *rng.choice(others, 20, replace=False)])
-            rows["popularity"].append(popularity[places])
-            rows["taste"].append(utility[user][places])
-            bonus = np.array([20.0 * (partner.get(history[-1]) == ids[place]) for place in places])
-            rows["all"].append(utility[user][places] + bonus)
-    hits = {name: hits_at_5(np.array(scores)) for name, scores in rows.items()}
-    assert hits["popularity"] > 0.24 + 0.10
-    assert hits["taste"] > hits["popularity"] + 0.05
-    assert hits["all"] > hits["taste"] + 0.08
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_a_user_has_one_favourite_of_a_main_and_a_minor_attribute_and_of_nothing_else(size, request):
+    shop = request.getfixturevalue("shop" if size == "small" else "large")
+    assert list(shop.users) == ["user_id", "cares_for", "main", "minor", *behaviour.VISIBLE, *behaviour.TOLD]
+    values = {attribute: set(shop.products[attribute]) for attribute in (*behaviour.VISIBLE, *behaviour.TOLD)}
+    for user in shop.users.to_dict("records"):
+        chosen = {user["main"], user["minor"]}
+        assert len(chosen) == 2
+        for attribute, known in values.items():
+            assert user[attribute] in (known if attribute in chosen else {""})
 
 
-def test_seeds_differ():
-    first, other = make_shop("tiny", 0), make_shop("tiny", 1)
-    assert not first.events["item_id"].equals(other.events["item_id"])
+def test_main_and_minor_attribute_are_of_what_a_user_cares_for(shop):
+    pairs = {side: set(zip(some["main"], some["minor"])) for side, some in shop.users.groupby("cares_for")}
+    seen, told = ("colour", "shape"), ("material", "use")
+    assert pairs == {
+        "picture": {(main, minor) for main in seen for minor in behaviour.VISIBLE if minor != main},
+        "text": {(main, minor) for main in told for minor in behaviour.TOLD if minor != main},
+        "both": {*product(seen, behaviour.TOLD), *product(told, behaviour.VISIBLE)},
+    }
+
+
+def test_a_taste_shows_in_few_purchases(shop):
+    users = shop.users.set_index("user_id").loc[shop.events["user_id"]].reset_index(drop=True)
+    products = shop.products.set_index("item_id").loc[shop.events["item_id"]].reset_index(drop=True)
+    for kind, least in (("main", 0.6), ("minor", 0.35)):
+        had = sum(
+            (users[kind].eq(attribute) & users[attribute].eq(products[attribute])).mean()
+            for attribute in (*behaviour.VISIBLE, *behaviour.TOLD)
+        )
+        assert had >= least
+
+
+@pytest.mark.parametrize("hidden", [behaviour.VISIBLE, behaviour.TOLD])
+def test_what_a_user_does_not_care_for_moves_no_utility(shop, hidden):
+    whole = behaviour.utilities(shop.users, shop.products)
+    bare = behaviour.utilities(shop.users, shop.products.assign(**dict.fromkeys(hidden, "unknown")))
+    moved = pd.Series((whole != bare).any(axis=1), index=shop.users["cares_for"])
+    assert moved.groupby(level=0).mean().to_dict() == {
+        "both": 1.0, "picture": float(hidden == behaviour.VISIBLE), "text": float(hidden == behaviour.TOLD)
+    }  # fmt: skip
+
+
+def test_ratings_use_the_scale_and_are_higher_for_what_is_liked_more(shop):
+    shares = shop.events["rating"].value_counts(normalize=True)
+    assert shares.reindex(range(1, 6), fill_value=0).min() > 0.04
+    assert shares.max() < 0.45
+    users = shop.users.set_index("user_id").loc[shop.events["user_id"]]
+    products = shop.products.set_index("item_id").loc[shop.events["item_id"]]
+    liked = sum(
+        (users[attribute].to_numpy() == products[attribute].to_numpy()).astype(int)
+        for attribute in (*behaviour.VISIBLE, *behaviour.TOLD)
+    )
+    assert np.corrcoef(liked, shop.events["rating"])[0, 1] > 0.55
+
+
+def test_every_user_keeps_a_training_a_validation_and_a_test_position(shop):
+    """Under ``interactions: {user_core: 3, item_core: 2}`` and leave_last_out, which needs four interactions."""
+    for events in (shop.events, make_shop("small", 1).events, make_shop("small", 2).events):
+        taken = events["item_id"].value_counts()
+        kept = events[events["item_id"].map(taken) >= 2]
+        assert kept["user_id"].value_counts().reindex(events["user_id"].unique()).min() >= 4
+
+
+def test_most_of_what_others_took_is_known_when_the_last_purchase_comes(shop):
+    last = shop.events.groupby("user_id")["timestamp"].max().to_numpy()
+    times = shop.events["timestamp"].to_numpy()
+    assert np.mean([(times < moment).mean() for moment in last]) > 0.6
+
+
+def test_a_shop_can_have_more_products_than_there_are_looks(large):
+    looks = large.products[[*Look._fields]].apply(tuple, axis=1)
+    assert len(looks) > 3 * len(ALL_LOOKS)
+    assert set(looks) == set(ALL_LOOKS)
+    times = looks.value_counts().groupby(lambda look: look in HELD_OUT)
+    assert (times.max() - times.min() <= 1).all()  # none repeats before all of its kind were had
+    assert large.products["held_out"].mean() == pytest.approx(0.4)
+
+
+def test_names_do_not_repeat_in_a_large_shop(large):
+    names = large.products["title"].str.extract(r" (\w+),")[0]
+    assert large.products["brand"].str.cat(names, sep=" ").is_unique
+    assert names.is_unique
+
+
+def test_ids_are_as_wide_as_the_largest_needs_and_sort_by_number(shop, large):
+    for found, letter in ((large.products["item_id"], "p"), (large.users["user_id"], "u")):
+        assert found.tolist() == [f"{letter}{number:04d}" for number in range(1, len(found) + 1)]
+    assert shop.products["item_id"].iloc[[0, -1]].tolist() == ["p001", "p100"]
+    assert shop.users["user_id"].iloc[[0, -1]].tolist() == ["u001", "u400"]
+
+
+def test_too_many_names_are_refused():
+    with pytest.raises(ValueError, match="1201 names of products are asked for, but there are 1200"):
+        wording.model_names(1201, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("size", ["tiny", "small"])
+def test_seeds_differ_and_the_same_seed_does_not(size):
+    first, again, other = make_shop(size, 0), make_shop(size, 0), make_shop(size, 1)
+    for table in ("products", "users", "companions", "events"):
+        pd.testing.assert_frame_equal(getattr(first, table), getattr(again, table))
+        assert not getattr(first, table).equals(getattr(other, table))
 
 
 def test_the_same_seed_gives_the_same_files_in_another_process(tmp_path):
@@ -164,3 +253,10 @@ def test_a_written_sample_is_not_made_again_unless_the_generator_changed(tmp_pat
     (folder / ".complete").write_text("an older generator")
     write_sample("tiny", 0, tmp_path)
     assert (folder / "items.csv").read_text().startswith("item_id,title")
+
+
+def test_the_generators_version_reads_every_file_that_makes_the_shop():
+    home = Path(module.__file__).parent
+    assert {*MADE_BY, "__init__.py", "ceiling.py"} == {path.name for path in home.glob("*.py")}
+    text = "".join((home / name).read_text() for name in MADE_BY)
+    assert "sample_store.ceiling" not in text  # it only measures

@@ -1,0 +1,70 @@
+"""What a picture becomes for the language model, computed once and kept by content."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from mmsra_pipeline.backbone.model import Backbone
+
+KEPT_BYTES = 256 * 2**20
+
+
+class Seen(NamedTuple):
+    """A picture as the language model takes it."""
+
+    states: Float[Tensor, "tokens dim"]
+    grid: Tensor | None
+    """Its rows and columns of patches, (3,), where the model's positions depend on them."""
+
+
+class PictureFeatures:
+    """Gives pictures behind the vision tower and the projector, in the precision of the weights, without gradient.
+
+    The pictures used last are kept, up to ``KEPT_BYTES``. Not for a projector in training.
+    """
+
+    def __init__(self, backbone: "Backbone", kept_bytes: int = KEPT_BYTES) -> None:
+        self._backbone = backbone
+        self._room = kept_bytes
+        self._kept: OrderedDict[bytes, Seen] = OrderedDict()
+
+    def of(self, images: Sequence[Image.Image]) -> list[Seen]:
+        """Give each picture, in order."""
+        keys = [_content(image) for image in images]
+        new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._kept}
+        seen = {key: self._kept[key] for key in keys if key in self._kept}
+        for key, image in new.items():  # one by one: together they would round otherwise
+            seen[key] = self._look(image)
+        for key in dict.fromkeys(keys):
+            self._kept[key] = seen[key]
+            self._kept.move_to_end(key)
+        while len(self._kept) > 1 and sum(_size(one) for one in self._kept.values()) > self._room:
+            self._kept.popitem(last=False)
+        return [seen[key] for key in keys]
+
+    def _look(self, image: Image.Image) -> Seen:
+        model = self._backbone.model
+        pixels = dict(self._backbone.processor.image_processor(images=[image], return_tensors="pt"))
+        grid = pixels.get("image_grid_thw")
+        beside = {} if grid is None else {"image_grid_thw": grid.to(model.device)}
+        with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
+            values = pixels["pixel_values"].to(model.device, dtype=model.dtype)
+            found = model.base_model.get_image_features(pixel_values=values, return_dict=True, **beside).pooler_output
+        states = found[0]
+        return Seen(states.reshape(-1, states.shape[-1]), None if grid is None else grid[0])
+
+
+def _content(image: Image.Image) -> bytes:
+    named = f"{image.mode} {image.size}".encode()
+    return hashlib.blake2b(named + image.tobytes(), digest_size=16).digest()
+
+
+def _size(seen: Seen) -> int:
+    return seen.states.numel() * seen.states.element_size()

@@ -1,0 +1,56 @@
+"""Settings of the summarizer: its tuning, and the keywords that it writes."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from mmsra_pipeline.config_backbone import LoraSettings
+from mmsra_pipeline.config_server import GenerationServer
+from mmsra_pipeline.section import Section
+
+
+class RewardWeights(Section):
+    """Weights of the reward terms. The paper names alpha, beta and gamma without values (eq. 4)."""
+
+    information: NonNegativeFloat = 1.0
+    """alpha, of eq. 1."""
+    reconstruction: NonNegativeFloat = 1.0
+    """beta, of eq. 2."""
+    length: NonNegativeFloat = 0.5
+    """gamma, of eq. 3."""
+    grounding: NonNegativeFloat = 0.0
+    """Of the picture: log-likelihood of the keywords with it minus with a blank one. Not in the paper."""
+
+
+class GrpoConfig(Section):
+    """Tuning of the summarizer by group-relative policy optimization (sec. 3.3)."""
+
+    steps: NonNegativeInt = 500
+    group_size: Annotated[int, Field(ge=2)] = 8
+    """Completions sampled per item; advantages are contrasts within this group."""
+    items_per_step: PositiveInt = 2
+    learning_rate: PositiveFloat = 1e-5
+    temperature: PositiveFloat = 1.0
+    kl_beta: NonNegativeFloat = 0.04
+    """Weight of the KL term to the model before tuning."""
+    aggregation: Literal["normalize_then_sum", "sum_then_normalize"] = "normalize_then_sum"
+    """normalize_then_sum: each term is standardized within its group first. sum_then_normalize: eq. 4 as printed, where
+    perplexity swamps the cosine."""
+    weights: RewardWeights = RewardWeights()
+    lora: LoraSettings = LoraSettings()
+
+
+class SummarizationConfig(Section):
+    """Keywords of an item: how many, how long, how written."""
+
+    max_keywords: PositiveInt = 10
+    max_keyword_words: PositiveInt = 4
+    """A keyword of more words is no keyword: else a copied sentence counts as one."""
+    max_new_tokens: PositiveInt = 48
+    draft_items: PositiveInt = 100
+    """Items whose keywords are also written by the untuned model, for comparison."""
+    writer: Literal["model", "extractive"] = "model"
+    """model: the tuned summarizer. extractive: words of high TF-IDF out of the item's text, for a machine that is
+    too small to let a model read a large catalogue; pictures then say nothing, and sec. 3.3 is not in force."""
+    server: GenerationServer | None = None
+    """Writes the keywords of `item_keywords` in place of this process."""

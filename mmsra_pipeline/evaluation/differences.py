@@ -1,0 +1,64 @@
+"""How much better a row is than another, paired by user."""
+
+import numpy as np
+import pandas as pd
+
+from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, OURS, ROW
+from mmsra_pipeline.evaluation.candidates import PROTOCOL
+from mmsra_pipeline.evaluation.measuring import Measured
+from mmsra_pipeline.evaluation.resampling import QUANTILES
+from mmsra_pipeline.recommendation.fusion import FUSED, WITHOUT_MODEL
+
+AGAINST = "against"
+COLLABORATIVE_ROWS = ("popularity", "popularity_as_of", "cooccurrence", "cooccurrence_as_of", "sasrec", "first_stage")
+COLUMNS = [PROTOCOL, ROW, AGAINST, "users", "metric", "value", "low", "high"]
+
+
+def pairs(rows: list[str]) -> list[tuple[str, str]]:
+    """Give who is compared with whom, of the rows there are.
+
+    The recommender and its fusion are compared with every other row, the fusion without the language model with the
+    collaborative ones.
+    """
+    ours = [(row, other) for row in (OURS, FUSED) if row in rows for other in rows if other != row]
+    without = [(WITHOUT_MODEL, other) for other in rows if other in COLLABORATIVE_ROWS]
+    return ours + (without if WITHOUT_MODEL in rows else [])
+
+
+def differences_table(measured: list[Measured]) -> pd.DataFrame:
+    """Give the differences of :func:`pairs` in points of percent, with 95 % intervals paired by user.
+
+    Returns:
+        ``protocol``, ``row``, ``against``, ``users``, ``metric``, ``value``, ``low``, ``high``. An interval without 0
+        is a difference that these users show.
+    """
+    entries = []
+    for one in measured:
+        place = {name: number for number, name in enumerate(one.rows)}
+        for row, other in pairs(one.rows):
+            ours, theirs = place[row], place[other]
+            value = one.values[ours] - one.values[theirs]
+            low, high = np.percentile(one.samples[:, ours] - one.samples[:, theirs], QUANTILES, axis=0)
+            for column, metric in enumerate(one.metrics):
+                numbers = (value[column], low[column], high[column])
+                entries.append((one.protocol, row, other, len(one.per_list), metric, *numbers))
+    return pd.DataFrame(entries, columns=COLUMNS)
+
+
+def beyond_evidence(differences: pd.DataFrame, metric: str) -> tuple[bool, str]:
+    """Tell whether the recommender ranks better than a regression on what its prompt states, under every protocol.
+
+    Returns:
+        Whether all differences are above 0 (also where there is nothing to compare), and what was found.
+    """
+    mine = (differences[ROW] == OURS) & (differences[AGAINST] == EVIDENCE_ROW) & (differences["metric"] == metric)
+    if not mine.any():
+        return True, f"there are no rows {OURS!r} and {EVIDENCE_ROW!r} to compare"
+    found = []
+    numbers = differences.loc[mine, ["value", "low", "high"]].to_numpy(dtype=np.float64)
+    for protocol, (value, low, high) in zip(differences.loc[mine, PROTOCOL], numbers, strict=True):
+        sure = "without 0: these users show it" if low > 0 or high < 0 else "with 0: it may be chance"
+        found.append(f"{protocol} {value:+.1f} [{low:+.1f}, {high:+.1f}], {sure}")
+    better = bool((differences.loc[mine, "value"] > 0).all())
+    said = f"{metric} of {OURS} minus {EVIDENCE_ROW}, in points: {'; '.join(found)}"
+    return better, said if better else f"{said}. The language model adds nothing to the evidence in its prompt"

@@ -1,0 +1,172 @@
+"""A Trainer of transformers whose loss is that of the answers, with looks at validation rows and an early end.
+
+transformers' Trainer rather than TRL's: the order of batches is planned beforehand, logits are computed on answers
+only, and pictures stand where the prompt puts them, all of which SFTTrainer would have to be talked out of.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from mmsra_pipeline.backbone.model import Backbone
+from mmsra_pipeline.backbone.resuming import KEPT_CHECKPOINTS
+from mmsra_pipeline.config import RecommendationConfig
+from mmsra_pipeline.items.images import ItemImages
+from mmsra_pipeline.recommendation import prompts
+from mmsra_pipeline.recommendation.batching import batch_loss, encode_examples, group_loss
+from mmsra_pipeline.recommendation.query_sampling import YES_NO
+
+WARMUP_SHARE = 0.1
+WEIGHT_DECAY = 0.01
+VALIDATION_LOSS = "eval_loss"  # as transformers wants it called
+
+
+def ends(losses: Mapping[int, float], patience: int) -> bool:
+    """Whether the last ``patience`` losses, by step, are all no lower than the lowest before them.
+
+    >>> ends({10: 2.0, 20: 1.5, 30: 1.6, 40: 1.5}, 2), ends({10: 2.0, 20: 1.5, 30: 1.6}, 2)
+    (True, False)
+    """
+    values = list(losses.values())
+    return len(values) > patience and min(values[-patience:]) >= min(values[:-patience])
+
+
+def as_they_are(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Collate rows without a change: they become tensors part by part."""
+    return {"rows": rows}
+
+
+class Losses:
+    """Losses of rows of ``sft_dataset``, part by part, so that memory holds one query or a few prompts."""
+
+    def __init__(self, backbone: Backbone, images: ItemImages, config: RecommendationConfig) -> None:
+        self.backbone = backbone
+        self._images = images
+        self._size = config.micro_batch
+        pointwise = config.objective == "pointwise"
+        self._weights = (0.0, 1.0) if pointwise else (1.0, config.yes_no_weight)
+
+    def parts(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Tensor]]:
+        """Give losses with the number of rows of which each is the mean."""
+        others = [row for row in rows if row["task"] != YES_NO]
+        for start in range(0, len(others), self._size):
+            some = others[start : start + self._size]
+            with self.backbone.autocast():
+                loss = batch_loss(self.backbone, encode_examples(self.backbone, some, self._images))
+            yield len(some), loss
+        for row in rows:
+            if row["task"] == YES_NO:
+                yield 1, self.of_query(row, *self._weights)
+
+    def of_query(self, row: Mapping[str, Any], listwise: float, yes_no: float) -> Tensor:
+        """Give the loss of a query's candidates; see ``group_loss``."""
+        asked = [prompts.render(prompts.from_json(parts), self._images) for parts in row["prompts"]]
+        with self.backbone.autocast():
+            return group_loss(self.backbone, asked, row["answers"], listwise=listwise, yes_no=yes_no)
+
+    def validation(self, rows: Sequence[Mapping[str, Any]]) -> float:
+        """Give the mean listwise loss of validation rows, in nats; ``log(candidates)`` is chance."""
+        model = self.backbone.model
+        training = model.training
+        model.eval()
+        with torch.no_grad():
+            total = sum(float(self.of_query(row, 1.0, 0.0)) for row in rows)
+        model.train(training)
+        return total / len(rows)
+
+
+class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed here
+    """A Trainer with planned batches whose loss is that of the answers."""
+
+    def __init__(
+        self, losses: Losses, plan: list[list[int]], held: Sequence[Mapping[Any, Any]], **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self._losses = losses
+        self._plan = plan
+        self._held = held
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Give the planned batches in their order."""
+        loader = DataLoader(self.train_dataset, batch_sampler=self._plan, collate_fn=self.data_collator)
+        return self.accelerator.prepare(loader)  # type: ignore[no-any-return]  # accelerate is not typed here
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+        """Add up the gradients of a batch part by part, each by its number of rows."""
+        model.train()
+        rows = inputs["rows"]
+        total = torch.zeros((), device=self._losses.backbone.device)
+        for number, part in self._losses.parts(rows):
+            loss = part * (number / len(rows))
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Measure the validation rows."""
+        measured = {VALIDATION_LOSS: self._losses.validation(self._held)}
+        self.log(measured)
+        self.control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, measured)
+        return measured
+
+
+class Validation(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
+    """Ends a training that gets no better.
+
+    It decides by what the checkpoint's state holds, so that a training that goes on decides alike.
+    """
+
+    def __init__(self, config: RecommendationConfig) -> None:
+        self._patience = config.patience
+
+    def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
+        """End a training that gets no better."""
+        if ends(validation_losses(state.log_history), self._patience):
+            control.should_training_stop = True
+
+
+def arguments(
+    backbone: Backbone, config: RecommendationConfig, seed: int, workdir: Path, *, steps: int, validated: bool
+) -> TrainingArguments:
+    """Give the arguments of a training of that many steps; ``validated``: there are validation rows to choose by."""
+    chosen: dict[str, Any] = (
+        {
+            "eval_strategy": "steps",
+            "eval_steps": config.validate_every,
+            "load_best_model_at_end": True,  # so that the best checkpoint is kept
+            "metric_for_best_model": VALIDATION_LOSS,
+            "greater_is_better": False,
+        }
+        if validated
+        else {}
+    )
+    return TrainingArguments(
+        output_dir=str(workdir),
+        use_cpu=backbone.device.type == "cpu",
+        per_device_train_batch_size=config.batch_size,
+        max_steps=steps,
+        learning_rate=config.learning_rate,
+        warmup_steps=max(1, round(WARMUP_SHARE * steps)),
+        lr_scheduler_type="linear",
+        weight_decay=WEIGHT_DECAY,
+        max_grad_norm=1.0,
+        logging_steps=1,
+        save_strategy="steps",
+        save_steps=config.validate_every,
+        save_total_limit=KEPT_CHECKPOINTS + 1,  # the best one beside
+        seed=seed,
+        report_to=[],
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        **chosen,
+    )
+
+
+def validation_losses(history: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Give the validation loss by step."""
+    return {int(entry["step"]): float(entry[VALIDATION_LOSS]) for entry in history if VALIDATION_LOSS in entry}

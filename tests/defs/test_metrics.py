@@ -1,0 +1,63 @@
+"""The asset of metrics on made-up rankings: tables, checks and what the UI is told."""
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+from recommendation.made_lists import made_lists
+
+from mmsra_pipeline.columns import Tables
+from mmsra_pipeline.defs.evaluation import metrics
+from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.store import Store
+
+PLANTED = {"sequence": 1.0, "taste*rare": 1.5, "logit": 0.8}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The tables and the result of one run: the row evidence ranks by what drew the targets, mmsrarec at random."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "datasets").mkdir()
+    (root / "datasets" / "shop.yaml").write_text("format: sample\nsize: tiny\n")
+    store = Store(root / "data")
+    tested = pd.concat([made_lists(30, PLANTED, 3, protocol=name) for name in ("uniform", "popularity")])
+    generator = np.random.default_rng(0)
+    rows = [
+        tested[["protocol", "user_id", "position", "item_id", "is_target"]].assign(row=name, score=score, p=np.nan)
+        for name, score in (("evidence", tested["logit"]), ("mmsrarec", generator.random(len(tested))))
+    ]
+    store.replace(Tables.RANKINGS, "shop", pd.concat(rows, ignore_index=True))
+    targets = tested.loc[tested["is_target"], "item_id"]
+    taken = pd.DataFrame({"user_id": "t", "item_id": targets.tolist(), "position": range(len(targets))})
+    store.replace(Tables.INTERACTIONS, "shop", taken)
+    store.replace(Tables.TRAINING_BOUNDS, "shop", pd.DataFrame({"user_id": ["t"], "bound": [len(targets)]}))
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        patch.setenv("MMSRA_ROOT", str(root))
+        instance.add_dynamic_partitions("dataset", ["shop"])
+        resources = {"mmsra": Installation()}
+        yield store, dg.materialize([metrics], instance=instance, partition_key="shop", resources=resources)
+
+
+def check_of(made, name):
+    [found] = [each for each in made[1].get_asset_check_evaluations() if each.check_name == name]
+    return found
+
+
+def test_rows_are_measured_and_compared_over_all_users_and_by_training_count(made):
+    store, result = made
+    assert result.success
+    assert store.read(Tables.METRICS, "shop")["row"].unique().tolist() == ["evidence", "mmsrarec"]
+    differences = store.read(Tables.DIFFERENCES, "shop")
+    assert set(zip(differences["row"], differences["against"])) == {("mmsrarec", "evidence")}
+    assert set(store.read(Tables.METRICS_BY_COUNT, "shop")["count_bin"]) == {"1-2"}
+    [event] = result.asset_materializations_for_node("metrics")
+    assert isinstance(event.metadata["hr@5/uniform/mmsrarec"].value, float)
+
+
+def test_a_model_that_adds_nothing_to_the_evidence_is_warned_of_and_the_run_goes_on(made):
+    found = check_of(made, "adds_to_evidence")
+    assert not found.passed
+    assert found.severity == dg.AssetCheckSeverity.WARN
+    assert "hr@5 of mmsrarec minus evidence, in points: uniform -" in found.description
+    assert check_of(made, "metrics_are_numbers").passed
