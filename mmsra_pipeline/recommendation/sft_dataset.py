@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TARGET, TRAIN, USER, VALIDATION
-from mmsra_pipeline.config import SLOTS, STATED, RecommendationConfig
+from mmsra_pipeline.config import SLOTS, STATED, RecommendationConfig, Slot
 from mmsra_pipeline.recommendation import prompts
 from mmsra_pipeline.recommendation.columns import class_column
 from mmsra_pipeline.recommendation.context import PromptContext
@@ -150,8 +150,9 @@ class _ExampleMaker:
         if "all" not in self.context.config.evidence or not drawn:
             return
         self.signals.evidence = None
-        # Where 'all' stands alone it sums up what is not shown.
-        slots = [slot for slot in self.context.config.evidence if slot != "all"] or list(STATED)
+        slots: list[Slot] = [slot for slot in self.context.config.evidence if slot != "all"]
+        if not slots:  # where it stands alone, it sums up what is not shown
+            slots = list(STATED)
         found = self.signals.of([query for query, _ in drawn], [items for _, items in drawn], training=True)
         self.signals.evidence = fit_evidence(_as_lists([signals.classes for signals in found]), slots)
 

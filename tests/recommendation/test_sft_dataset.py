@@ -254,6 +254,13 @@ def test_prompts_that_do_not_sum_up_fit_nothing_and_those_that_do_only_what_they
     assert source.evidence.slots == ("votes", "sequence")
 
 
+def test_what_sums_up_alone_sums_up_what_is_not_shown():
+    source = wide_shop.source(evidence=None)
+    wide_shop.dataset(CONFIG, signals=source, evidence=("all",))
+    assert source.evidence is not None
+    assert source.evidence.slots == STATED
+
+
 def test_training_lists_of_no_rows_are_empty(table):
     assert len(training_lists(table.iloc[:0])) == 0
 
