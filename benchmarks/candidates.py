@@ -1,5 +1,6 @@
 """What scoring.py and training.py have in common: prompts, ways, a fair clock, the table."""
 
+import argparse
 import resource
 import statistics
 import time
@@ -25,6 +26,17 @@ class Timed:
 
     wall: float
     cpu: float
+
+
+def arguments(description: str | None, *, candidates: int) -> argparse.Namespace:
+    """What both programs may be asked for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--candidates", type=int, default=candidates)
+    parser.add_argument("--pictures", action="store_true")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--autocast", action="store_true")
+    return parser.parse_args()
 
 
 def backbone_of(model: str, dtype: str = "float32") -> Backbone:

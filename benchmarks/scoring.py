@@ -6,11 +6,10 @@ Prints candidates per second and per CPU second, the ratio to one by one, what t
 difference of a score from one by one.
 """
 
-import argparse
 import contextlib
 
 import torch
-from candidates import WORDS, backbone_of, in_turns, make_prompts, print_table, token_counts
+from candidates import WORDS, arguments, backbone_of, in_turns, make_prompts, print_table, token_counts
 from peers.repeated_prefix import one_by_one, padded_batch, repeated_prefix
 
 from mmsra_pipeline.backbone.groups import group_answers
@@ -18,13 +17,7 @@ from mmsra_pipeline.backbone.groups import group_answers
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--candidates", type=int, default=21)
-    parser.add_argument("--pictures", action="store_true")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--model", default="embedded")
-    parser.add_argument("--autocast", action="store_true")
-    asked = parser.parse_args()
+    asked = arguments(__doc__, candidates=21)
     backbone, prompts = backbone_of(asked.model), make_prompts(asked.candidates, pictures=asked.pictures)
     with contextlib.ExitStack() as entered:
         entered.enter_context(torch.inference_mode())

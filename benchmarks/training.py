@@ -7,12 +7,11 @@ prompt an example, what token counts allow, and the largest relative difference 
 One by one is the paper's way: each candidate is an example with a loss of its own, so its gradients are others.
 """
 
-import argparse
 import contextlib
 from collections.abc import Callable
 
 import torch
-from candidates import WORDS, backbone_of, in_turns, make_prompts, print_table, token_counts
+from candidates import WORDS, arguments, backbone_of, in_turns, make_prompts, print_table, token_counts
 from peers.repeated_prefix import padded_batch
 from torch import Tensor
 
@@ -25,13 +24,7 @@ ANSWERS = ("Yes", "No")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--candidates", type=int, default=8)
-    parser.add_argument("--pictures", action="store_true")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--model", default="embedded")
-    parser.add_argument("--autocast", action="store_true")
-    asked = parser.parse_args()
+    asked = arguments(__doc__, candidates=8)
     backbone, prompts = backbone_of(asked.model), make_prompts(asked.candidates, pictures=asked.pictures)
     model = lora.attach(backbone, LoraSettings(), seed=0)
     trained = [value for value in model.parameters() if value.requires_grad]
