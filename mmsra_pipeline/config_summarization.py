@@ -6,7 +6,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from mmsra_pipeline.config_backbone import LoraSettings
 from mmsra_pipeline.config_server import GenerationServer
-from mmsra_pipeline.section import Section
+from mmsra_pipeline.section import Section, Share
 
 
 class RewardWeights(Section):
@@ -16,10 +16,17 @@ class RewardWeights(Section):
     """alpha, of eq. 1."""
     reconstruction: NonNegativeFloat = 1.0
     """beta, of eq. 2."""
-    length: NonNegativeFloat = 0.5
+    length: NonNegativeFloat = 0.25
     """gamma, of eq. 3."""
-    grounding: NonNegativeFloat = 0.0
-    """Of the picture: log-likelihood of the keywords with it minus with a blank one. Not in the paper."""
+    grounding: NonNegativeFloat = 1.0
+    """Of the picture: log-likelihood of its keywords with it minus with a blank one. Not in the paper, whose terms all
+    make a keyword of the picture pure cost."""
+    repetition: NonNegativeFloat = 0.5
+    """What a summary loses whose words all repeat one, in standard deviations; a share of it for a share of words."""
+    title_copy: NonNegativeFloat = 0.25
+    """What a summary loses whose text keywords all stand in the title as they are, likewise."""
+    cut_off: NonNegativeFloat = 1.0
+    """What a summary loses that the token limit cut."""
 
 
 class GrpoConfig(Section):
@@ -36,6 +43,16 @@ class GrpoConfig(Section):
     aggregation: Literal["normalize_then_sum", "sum_then_normalize"] = "normalize_then_sum"
     """normalize_then_sum: each term is standardized within its group first. sum_then_normalize: eq. 4 as printed, where
     perplexity swamps the cosine."""
+    reconstruction: Literal["log_perplexity", "perplexity"] = "log_perplexity"
+    """perplexity: eq. 2 as printed, whose scale the worst summary of a group decides."""
+    reconstruction_tokens: PositiveInt | None = 64
+    """Of an item's text, the first ones, whose likelihood counts; null: all. They are half of what scoring costs."""
+    length_gate: Share | None = 0.5
+    """Shortness counts only for summaries whose information reaches this quantile of their group; null: for all."""
+    form_first: Share = 0.0
+    """Share of the steps, the first ones, in which length and penalties alone count; the content's terms come after."""
+    held_out: NonNegativeInt = 32
+    """Items (a fifth of them at most) that are kept out of tuning, on which its effect is measured."""
     weights: RewardWeights = RewardWeights()
     lora: LoraSettings = LoraSettings()
 
@@ -46,9 +63,12 @@ class SummarizationConfig(Section):
     max_keywords: PositiveInt = 10
     max_keyword_words: PositiveInt = 4
     """A keyword of more words is no keyword: else a copied sentence counts as one."""
-    max_new_tokens: PositiveInt = 48
+    max_new_tokens: PositiveInt = 64
     draft_items: PositiveInt = 100
     """Items whose keywords are also written by the untuned model, for comparison."""
+    verified_items: NonNegativeInt = 100
+    """Items, chosen by a hash of their id, whose keywords the model is asked to judge. 0: none, and nothing is sampled
+    twice."""
     writer: Literal["model", "extractive"] = "model"
     """model: the tuned summarizer. extractive: words of high TF-IDF out of the item's text, for a machine that is
     too small to let a model read a large catalogue; pictures then say nothing, and sec. 3.3 is not in force."""

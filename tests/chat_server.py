@@ -11,6 +11,8 @@ from PIL import Image
 
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.served import served_name
+from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.summarization.form import KeywordForm
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -53,8 +55,21 @@ class Server(ThreadingHTTPServer):
         assert (path, content["model"]) == ("/v1/chat/completions", self.name)
         [turn] = content["messages"]
         prompt = Prompt(tuple(map(opened, turn["content"])))
-        text = self.backbone.generate([prompt], max_new_tokens=content["max_tokens"], stop=content["stop"][0])[0]
+        held = self.held(content.get("structured_outputs"), content["max_tokens"])
+        text = self.backbone.generate([prompt], max_new_tokens=content["max_tokens"], stop=content["stop"][0], **held)[
+            0
+        ]
         return 200, {"choices": [{"message": {"role": "assistant", "content": text}}]}
+
+    def held(self, asked, most):
+        """Hold the answer to the form whose regular expression was sent: the same words as in the client's process."""
+        if asked is None:
+            return {}
+        tokenizer = self.backbone.tokenizer
+        form = KeywordForm(tokenizer, [tokenizer.eos_token_id], SummarizationConfig(max_new_tokens=most))
+        shown = [(image, text) for image in (True, False) for text in (True, False)]
+        [lines] = [lines for lines in shown if form.pattern(*lines) == asked["regex"]]
+        return {"form": form, "lines": [lines]}
 
 
 def opened(part):

@@ -19,6 +19,9 @@ UPSTREAM = {
     "draft_keywords": {"alignment", "item_text", "item_images"},
     "summarizer": {"alignment", "item_text", "item_images"},
     "item_keywords": {"summarizer", "alignment", "draft_keywords", "item_text", "item_images"},
+    "keyword_quality": {
+        "item_keywords", "draft_keywords", "item_text", "item_images", "alignment", "summarizer", "raw_reviews",
+    },
     "user_encoder": {"sequences"},
     "similar_users": {"user_encoder", "sequences"},
     "cooccurrence_neighbors": {"interactions", "sequences"},

@@ -9,13 +9,14 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "mmsra_pipeline"
 STAGES = ["backbone", "interactions", "items", "summarization", "retrieval", "recommendation", "evaluation"]
-OUTER = {"definitions.py", "cli.py", "cli_backbone.py", "doctor.py"}
+OUTER = {"definitions.py", "cli.py", "cli_backbone.py", "cli_keywords.py", "doctor.py"}
 LIGHT = [
     "__init__",
     "alerts",
     "artifacts",
     "cli",
     "cli_backbone",
+    "cli_keywords",
     "columns",
     "config",
     "config_backbone",

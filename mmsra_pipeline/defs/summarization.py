@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmsra_pipeline.config_server import GenerationServer
+    from mmsra_pipeline.summarization.picture_labels import Classes
 
 FORMAT_RATE = 0.95
+TUNING = "tuning_is_sound"
+FOLLOWED = ("reward", "information", "reconstruction", "length", "grounding", "kl", "entropy")
 
 
 @dg.asset(
@@ -26,7 +29,7 @@ FORMAT_RATE = 0.95
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("alignment", 1),
+    code_version=code_version("alignment", 2),
 )
 def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """The warm start of the backbone, an adapter; rows are its loss by step and what it then sees in pictures.
@@ -56,6 +59,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
             workdir,
             tracker,
             looks=stage.known_looks(),
+            classes=_tower_classes(stage),
         )
 
     with stage.publish() as folder:
@@ -75,7 +79,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("draft_keywords", 2),
+    code_version=code_version("draft_keywords", 3),
 )
 def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per item of a sample: its keywords as the aligned backbone writes them, before GRPO. For comparison."""
@@ -96,16 +100,18 @@ def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("summarizer", 1),
+    code_version=code_version("summarizer", 2),
+    check_specs=[dg.AssetCheckSpec(TUNING, asset=Tables.SUMMARIZER)],
 )
 def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """The summarizer, an adapter tuned by GRPO on the rewards (1) to (4); rows are its rewards by step.
 
+    The table tuning_measures says what tuning did to items that it never saw, term by term with 95 % intervals.
     With `grpo.steps: 0` there is no adapter and the table is empty: keywords without GRPO (table 6).
     """
     stage = mmsra.stage(context)
     if stage.config.grpo.steps == 0:
-        return switched_off(stage, "reward")
+        return switched_off(stage, "reward", checks=[check(TUNING, True, "nothing is tuned (grpo.steps: 0)")])
     from mmsra_pipeline.backbone.lora import save_adapter
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.plots import curve_png
@@ -130,8 +136,19 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
     with stage.publish() as folder:
         save_adapter(result.model, folder)
     stage.write(Tables.SUMMARIZER, result.curve, read_on=False)
-    shown = [str(name) for name in result.curve.columns if name != "step"]
-    return report(stage, plot=curve_png(result.curve, "step", shown, "summarizer"))
+    stage.write(Tables.TUNING_MEASURES, result.measures.table, read_on=False)
+    gain = result.measures.table.set_index("measure")["difference"]
+    found = "; ".join(result.alarms) or "groups differ, answers end, the policy is no single answer"
+    return report(
+        stage,
+        {
+            "held_out": sample_table(result.measures.table, count=len(result.measures.table)),
+            "examples": sample_table(result.measures.examples),
+            **{f"gain_{name}": float(gain[name]) for name in ("total", "information", "grounding") if name in gain},
+        },
+        checks=[check(TUNING, not result.alarms, found, warn=True)],
+        plot=curve_png(result.curve, "step", list(FOLLOWED), "summarizer"),
+    )
 
 
 @dg.asset(
@@ -140,7 +157,7 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("item_keywords", 1),
+    code_version=code_version("item_keywords", 2),
     check_specs=[dg.AssetCheckSpec("keywords_have_their_form", asset=Tables.ITEM_KEYWORDS)],
 )
 def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
@@ -181,6 +198,15 @@ def _keywords(
     return write_keywords(
         writer, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, summarizer
     )
+
+
+def _tower_classes(stage: Stage) -> "Classes | None":
+    """Only the embedded model's tower has classes of its own beside it."""
+    from mmsra_pipeline.backbone.checkpoints import EMBEDDED
+    from mmsra_pipeline.backbone.tower_classes import TowerClasses
+
+    wanted = stage.config.backbone.model == EMBEDDED and stage.config.alignment.pictures_by == "pixels"
+    return TowerClasses() if wanted else None
 
 
 def _quality(keywords: "pd.DataFrame") -> dict[str, float]:

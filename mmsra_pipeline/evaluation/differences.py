@@ -6,8 +6,8 @@ import pandas as pd
 from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, OURS, ROW
 from mmsra_pipeline.evaluation.candidates import PROTOCOL
 from mmsra_pipeline.evaluation.measuring import Measured
-from mmsra_pipeline.evaluation.resampling import QUANTILES
 from mmsra_pipeline.recommendation.fusion import FUSED, WITHOUT_MODEL
+from mmsra_pipeline.resampling import QUANTILES
 
 AGAINST = "against"
 COLLABORATIVE_ROWS = ("popularity", "popularity_as_of", "cooccurrence", "cooccurrence_as_of", "sasrec", "first_stage")

@@ -6,8 +6,8 @@ from jaxtyping import Int
 
 from mmsra_pipeline.columns import TARGET
 from mmsra_pipeline.evaluation.baselines import ROW
-from mmsra_pipeline.evaluation.resampling import QUANTILES, resampled_means
 from mmsra_pipeline.progress import tracked
+from mmsra_pipeline.resampling import QUANTILES, resampled_means
 from mmsra_pipeline.retrieval.candidates import FirstStage, Views, fused, with_cold
 from mmsra_pipeline.retrieval.popularity import popularity
 

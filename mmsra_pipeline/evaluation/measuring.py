@@ -13,8 +13,8 @@ from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, ORDER, OURS, ROW
 from mmsra_pipeline.evaluation.candidates import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.metrics import PooledAuc, auc_user, hr, mrr, ndcg, placed
-from mmsra_pipeline.evaluation.resampling import BLOCK_CELLS, QUANTILES, resampled_weights
 from mmsra_pipeline.recommendation.fusion import FUSED, WITHOUT_MODEL
+from mmsra_pipeline.resampling import BLOCK_CELLS, QUANTILES, resampled_weights
 
 AUC_POOLED = "auc_pooled"
 FOLLOWED = ("sasrec", EVIDENCE_ROW, WITHOUT_MODEL, OURS, FUSED)

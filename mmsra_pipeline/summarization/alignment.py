@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import torch
@@ -17,22 +17,37 @@ from peft import PeftModel
 from torch import Tensor
 
 from mmsra_pipeline.backbone import lora
-from mmsra_pipeline.backbone.encoding import IGNORED
 from mmsra_pipeline.backbone.model import Backbone
-from mmsra_pipeline.backbone.scoring import logits_of, positions
+from mmsra_pipeline.backbone.pictures import TrainedPictures
+from mmsra_pipeline.backbone.scoring import logits_of
 from mmsra_pipeline.config import AlignmentConfig, SummarizationConfig
 from mmsra_pipeline.files import write_atomically
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.progress import Progress
 from mmsra_pipeline.sample_store.drawing import Look
-from mmsra_pipeline.summarization.alignment_examples import AlignmentExamples, Example
-from mmsra_pipeline.summarization.alignment_measures import format_rate, measure_drawings, measure_items
+from mmsra_pipeline.summarization.alignment_examples import AlignmentExamples
+from mmsra_pipeline.summarization.alignment_measures import (
+    format_rate,
+    measure_drawings,
+    measure_items,
+    measure_labels,
+)
+from mmsra_pipeline.summarization.examples import Example
+from mmsra_pipeline.summarization.likelihoods import completion_states
+from mmsra_pipeline.summarization.picture_labels import Classes
 from mmsra_pipeline.summarization.projector_start import rate, start_projector
 from mmsra_pipeline.tracking import Tracker
 
 CHECKPOINT = "alignment.pt"
 MAX_GRADIENT_NORM = 1.0
 logger = logging.getLogger(__name__)
+
+
+class Examples(Protocol):
+    """Makes the batch of any step, the same each time."""
+
+    def batch(self, step: int) -> list[list[Example]]:
+        """Give the examples of a step in parts that are computed at once."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ def align(
     workdir: Path,
     tracker: Tracker,
     looks: Mapping[str, Look] | None = None,
+    classes: Classes | None = None,
 ) -> AlignmentResult:
     """Train the projector and an adapter to write summaries, and measure what the model then sees.
 
@@ -73,15 +89,20 @@ def align(
         seed: of the adapter's first weights and of the examples.
         workdir: for the checkpoint; must belong to these inputs and settings alone.
         tracker: is told the loss of each step and what was measured.
+        classes: gives the classes that the vision tower is sure of, for pseudo-labels.
         looks: true looks by item id, where a catalogue knows them; adds the rows 'held_out_items' to what is measured.
     """
-    examples = AlignmentExamples(item_text, images, settings, config, side=backbone.config.image_side, seed=seed)
+    side = backbone.config.image_side
+    examples = AlignmentExamples(item_text, images, settings, config, side=side, seed=seed, classes=classes)
     model = lora.attach(backbone, settings.lora, train_projector=True, seed=seed)
-    curve = _train(backbone, model, examples, settings, seed, workdir / CHECKPOINT, tracker)
+    curve = train(backbone, model, examples, settings, seed, workdir / CHECKPOINT, tracker)
     model.eval()
     measured = measure_drawings(backbone, config, count=settings.measured_pictures, seed=seed)
     if looks:
         measured = pd.concat([measure_items(backbone, item_text, images, looks, config), measured], ignore_index=True)
+    labelled = measure_labels(backbone, item_text, images, examples.held_out(), config, seed=seed)
+    if len(labelled):
+        measured = pd.concat([labelled, measured], ignore_index=True)
     rate = format_rate(backbone, item_text, images, config, seed=seed)
     names = measured["pictures"] + "/" + measured["attribute"]
     found = dict(zip(names, measured["accuracy"].tolist()))
@@ -90,19 +111,20 @@ def align(
     return AlignmentResult(model, curve, measured, rate)
 
 
-def _train(
+def train(
     backbone: Backbone,
     model: PeftModel,
-    examples: AlignmentExamples,
+    examples: Examples,
     settings: AlignmentConfig,
     seed: int,
     checkpoint: Path,
     tracker: Tracker,
 ) -> pd.DataFrame:
+    """Train what asks for a gradient; give ``step`` and ``loss``, in nats per token of the answers."""
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     optimizer = _optimizer(trained, settings)
     losses = _resume(checkpoint, trained, optimizer)
-    if not losses:
+    if not losses and settings.projector_steps:
         start_projector(backbone, optimizer.param_groups[0]["params"], settings, seed)
     progress = Progress("alignment", settings.steps - len(losses), "steps")
     model.train()
@@ -127,27 +149,22 @@ def _train(
 
 def _step(backbone: Backbone, parts: Sequence[Sequence[Example]]) -> float:
     """Add up the gradients of a batch, part by part; give its loss, the mean over the tokens of all answers."""
-    batches = [
-        backbone.encode([example.prompt for example in part], [example.answer for example in part], side="right")
-        for part in parts
-    ]
-    tokens = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
+    counts = [sum(len(backbone.encoder.answer_ids(example.answer, end=True)) for example in part) for part in parts]
     total = 0.0
-    for batch in batches:
+    for part in parts:
         with backbone.autocast():
-            loss = _summed_loss(backbone.model, batch) / tokens
+            loss = _summed_loss(backbone, part) / sum(counts)
         loss.backward()  # type: ignore[no-untyped-call]
         total += loss.item()
     return total
 
 
-def _summed_loss(model: Any, batch: dict[str, Tensor]) -> Tensor:
-    """Logits are made only where an answer's token is predicted: over whole prompts they would cost a quarter more."""
-    labels = batch.pop("labels")[:, 1:]
-    answered = labels != IGNORED
-    states = model.base_model(**batch, position_ids=positions(model, batch), use_cache=False).last_hidden_state
-    logits = logits_of(model, states[:, :-1][answered])  # the state at t predicts the token at t + 1
-    return torch.nn.functional.cross_entropy(logits, labels[answered], reduction="sum")
+def _summed_loss(backbone: Backbone, part: Sequence[Example]) -> Tensor:
+    """Add up the cross-entropy of answers, in nats. Logits are made only where an answer's token is predicted."""
+    answers = [backbone.encoder.answer_ids(example.answer, end=True) for example in part]
+    states = completion_states(backbone, [example.prompt for example in part], answers, TrainedPictures(backbone))
+    targets = torch.tensor([token for ids in answers for token in ids], device=backbone.device)
+    return torch.nn.functional.cross_entropy(logits_of(backbone.model, torch.cat(states)), targets, reduction="sum")
 
 
 def _optimizer(trained: Mapping[str, Tensor], settings: AlignmentConfig) -> torch.optim.Optimizer:

@@ -1,44 +1,33 @@
-"""Tunes the summarizer by GRPO (sec. 3.3). The only module that knows TRL's trainer and its reward protocol."""
+"""Tunes the summarizer by GRPO (sec. 3.3), and says whether that helped."""
 
-import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 from peft import PeftModel
-from PIL import Image as Pictures
-from transformers import PrinterCallback
-from trl import GRPOConfig as Arguments
-from trl import GRPOTrainer
+from transformers import PrinterCallback, TrainingArguments
 
-from datasets import Dataset, Features, Image, Value
-from datasets import Sequence as Many
+from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.backbone import lora
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.resuming import KEPT_CHECKPOINTS, Report, last_checkpoint
 from mmsra_pipeline.backbone.sentences import SentenceEncoder
-from mmsra_pipeline.columns import ITEM, TEXT
-from mmsra_pipeline.config import GrpoConfig, SummarizationConfig
+from mmsra_pipeline.columns import ITEM, TEXT, TITLE
+from mmsra_pipeline.config import GrpoConfig, RewardWeights, SummarizationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.summarization.keywords import Summary, parse_summary
-from mmsra_pipeline.summarization.prompts import summary_prompt
+from mmsra_pipeline.summarization.grpo_trainer import SummaryTrainer, planned_items
+from mmsra_pipeline.summarization.rollouts import Item, Writer
 from mmsra_pipeline.summarization.scorer import SummaryScorer
+from mmsra_pipeline.summarization.tuning_measures import Measures, alarms, measure_tuning
 from mmsra_pipeline.tracking import Tracker
 
 CHECKPOINT_EVERY = 5  # steps
-REFERENCE = "ref"  # the adapter before tuning, which TRL keeps inside the model for the KL term
-LOGGED = {
-    "reward": "reward",
-    "reward_std": "reward_std",
-    "loss": "loss",
-    "kl": "kl",
-    "completions/mean_length": "tokens",
-}
+MOST_HELD_OUT = 5  # one item in so many is held out, at most
+TERMS = tuple(RewardWeights.model_fields)
+LOGGED = ("reward", *TERMS, "loss", "kl", "entropy", "tokens", "keywords", "at_limit", "no_spread", "advantage_spread")
 logger = logging.getLogger(__name__)
 
 
@@ -48,43 +37,13 @@ class GrpoResult:
 
     model: PeftModel
     curve: pd.DataFrame
-    """One row a step: ``step``, ``reward``, the mean of each reward term by its name, ``loss``, ``kl``, ``tokens``."""
-
-
-class RewardTerm:
-    """One reward term in the form that ``GRPOTrainer`` calls and logs.
-
-    A class rather than a closure, because TRL logs a term under its ``__name__``.
-    """
-
-    def __init__(
-        self, name: str, term: Callable[[Sequence[Summary], Sequence[int]], np.ndarray], config: SummarizationConfig
-    ) -> None:
-        self.__name__ = name
-        self._term = term
-        self._config = config
-
-    def __call__(self, completions: Sequence[Any], row: Sequence[int], **_columns: Any) -> list[float]:
-        """Score one batch; TRL passes prompts, token ids and the other columns by keyword too."""
-        said = [completion if isinstance(completion, str) else _text_of(completion) for completion in completions]
-        values = self._term([parse_summary(text, self._config) for text in said], row)
-        return [float(value) for value in values]
-
-
-class _PlannedTrainer(GRPOTrainer):  # type: ignore[misc]  # trl is not typed here
-    """A GRPOTrainer to which all steps are one epoch.
-
-    TRL forgets the order of items with the process that drew it, and does one step more where it goes on from the
-    checkpoint of the last one. Over one planned epoch a tuning that goes on does the steps that were left, no others.
-    """
-
-    def _get_train_sampler(self, dataset: Any = None) -> Any:
-        """Give the rows of all steps, in the order in which TRL goes over them epoch after epoch."""
-        epoch = super()._get_train_sampler(dataset)
-        if not len(epoch):  # fewer items than one step takes: TRL says so
-            return epoch
-        rows = itertools.chain.from_iterable(iter(epoch) for _ in itertools.count())
-        return list(itertools.islice(rows, self.args.max_steps * self.args.generation_batch_size))
+    """One row a step: ``step`` and ``LOGGED``: the weighted ``reward`` and the mean of each term (NaN for those without
+    a weight), ``loss``, ``kl``, ``entropy`` (nats a free token), ``tokens`` and ``keywords`` a completion, and the
+    shares of completions ``at_limit`` and of groups with ``no_spread`` of reward."""
+    measures: Measures
+    """What tuning did to held-out items."""
+    alarms: list[str]
+    """What looks wrong, in words; empty if nothing does."""
 
 
 def tune_summarizer(
@@ -103,8 +62,8 @@ def tune_summarizer(
 
     Args:
         backbone: the aligned model; is given the adapter.
-        items: rows of ``item_text``. Those without text are left out, for their rewards would say nothing; where some
-            items have a picture, those without one are too, for TRL cannot mix both in a batch.
+        items: rows of ``item_text``. Those without text are left out, for their rewards would say nothing. Those with a
+            picture and those without may be mixed.
         images: their pictures.
         sentences: phi of eq. 1.
         grpo: steps, group, weights of the terms.
@@ -116,100 +75,103 @@ def tune_summarizer(
     Raises:
         DataError: if no item has a text.
     """
-    spoken = items[items[TEXT].fillna("").str.len() > 0]
+    spoken = items[items[TEXT].fillna("").str.strip().str.len() > 0]
     if spoken.empty:
         raise DataError("no item has a text, so there is nothing to tune the summarizer on. Set `grpo.steps: 0`.")
-    shown = [(str(text), images.get(str(item))) for item, text in zip(spoken[ITEM], spoken[TEXT])]
-    shown = [(text, image) for text, image in shown if image is not None] or shown
+    held, tuned = split_held_out(spoken, grpo.held_out)
     model = lora.attach(backbone, grpo.lora, seed=seed)
-    scorer = SummaryScorer(backbone, model, sentences, config, shown)
-    terms = _terms(grpo, scorer)
-    logged = LOGGED | {f"rewards/{name}/mean": name for name in terms}
-    trainer = _PlannedTrainer(
+    writer = Writer(backbone, config)
+    scorer = SummaryScorer(backbone, model, sentences, config, grpo, writer)
+    with backbone.rounded(autocast=backbone.autocasts(backbone.config.autocast)):
+        curve = _tune(backbone, model, writer, scorer, _Shown(tuned, images), grpo, seed, workdir, tracker)
+        model.eval()
+        kept = _Shown(held, images)
+        measures = measure_tuning(
+            backbone, model, writer, scorer, [kept[row] for row in range(len(kept))], grpo.weights, seed=seed
+        )
+    return GrpoResult(model, curve, measures, alarms(curve, measures))
+
+
+def split_held_out(items: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Divide rows into ``count`` held-out ones, a fifth at most, and the others.
+
+    Which ones hangs on a hash of each item's id, so that a new item takes the place of one other at most.
+    """
+    order = items[ITEM].map(lambda item: fingerprint("held out", item)).sort_values(kind="stable").index
+    held = order[: min(count, len(items) // MOST_HELD_OUT)]
+    return items.loc[held].sort_index(), items.drop(index=held)
+
+
+class _Shown(Sequence[Item]):
+    """Items as the summarizer is shown them; a picture is read when it is asked for."""
+
+    def __init__(self, rows: pd.DataFrame, images: ItemImages) -> None:
+        titles = rows[TITLE].fillna("") if TITLE in rows else [""] * len(rows)
+        self._rows = list(zip(rows[ITEM].astype(str), rows[TEXT].astype(str), titles))
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, row: int) -> Item:  # type: ignore[override]  # no slices
+        name, text, title = self._rows[row]
+        return Item(name, text, str(title), self._images.get(name))
+
+
+def _tune(
+    backbone: Backbone,
+    model: PeftModel,
+    writer: Writer,
+    scorer: SummaryScorer,
+    items: _Shown,
+    grpo: GrpoConfig,
+    seed: int,
+    workdir: Path,
+    tracker: Tracker,
+) -> pd.DataFrame:
+    trainer = SummaryTrainer(
+        backbone,
+        writer,
+        scorer,
+        grpo,
+        planned_items(len(items), steps=grpo.steps, per_step=grpo.items_per_step, seed=seed),
         model=model,
-        processing_class=backbone.processor,
-        reward_funcs=[RewardTerm(name, term, config) for name, (term, _) in terms.items()],
-        train_dataset=_examples(shown),
-        args=_arguments(backbone, grpo, config, [weight for _, weight in terms.values()], seed, workdir),
-        callbacks=[Report("summarizer", tracker, logged)],
+        args=_arguments(backbone, grpo, seed, workdir),
+        train_dataset=items,
+        data_collator=_together,
+        callbacks=[Report("summarizer", tracker, {name: name for name in LOGGED})],
     )
     trainer.remove_callback(PrinterCallback)
     checkpoint = last_checkpoint(workdir)
     if checkpoint:
         logger.info("summarizer: goes on from %s", checkpoint.name)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if REFERENCE in model.peft_config:
-        model.delete_adapter(REFERENCE)
-    model.eval()
     points = [entry for entry in trainer.state.log_history if "reward" in entry]
-    curve = pd.DataFrame([{name: entry.get(key) for key, name in logged.items()} for entry in points])
+    curve = pd.DataFrame([{name: entry.get(name) for name in LOGGED} for entry in points], columns=list(LOGGED))
     curve.insert(0, "step", [int(entry["step"]) for entry in points])
-    return GrpoResult(model, curve)
+    return curve.astype(dict.fromkeys(LOGGED, "float64"))
 
 
-def _terms(grpo: GrpoConfig, scorer: SummaryScorer) -> dict[str, tuple[Callable[..., np.ndarray], float]]:
-    weights = grpo.weights
-    terms: dict[str, tuple[Callable[..., np.ndarray], float]] = {
-        "information": (scorer.information, weights.information),
-        "reconstruction": (scorer.reconstruction, weights.reconstruction),
-        "length": (scorer.length, weights.length),
-    }
-    if weights.grounding:  # two more forward passes: only if it counts
-        terms["grounding"] = (scorer.grounding, weights.grounding)
-    return terms
+def _together(items: list[Item]) -> dict[str, list[Item]]:
+    return {"items": items}
 
 
-def _examples(shown: Sequence[tuple[str, Pictures.Image | None]]) -> Dataset:
-    """Give one row per item: the prompt as content lists, so that the picture stays where the prompt puts it."""
-    part = {"type": Value("string"), "text": Value("string")}
-    columns = {"prompt": [{"role": Value("string"), "content": [part]}], "row": Value("int64")}
-    pictured = shown[0][1] is not None  # all items have a picture, or none has
-    if pictured:
-        columns["images"] = Many(Image())
-    rows = []
-    for number, (text, image) in enumerate(shown):
-        prompt = summary_prompt(text, image)
-        content = [
-            {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image", "text": None}
-            for piece in prompt.parts
-        ]
-        entry: dict[str, Any] = {"prompt": [{"role": "user", "content": content}], "row": number}
-        if pictured:
-            entry["images"] = prompt.images
-        rows.append(entry)
-    return Dataset.from_list(rows, features=Features(columns))
-
-
-def _arguments(
-    backbone: Backbone, grpo: GrpoConfig, config: SummarizationConfig, weights: list[float], seed: int, workdir: Path
-) -> Arguments:
-    # TRL's own defaults are another algorithm: loss_type="dapo" and no KL term.
-    return Arguments(
+def _arguments(backbone: Backbone, grpo: GrpoConfig, seed: int, workdir: Path) -> TrainingArguments:
+    return TrainingArguments(
         output_dir=str(workdir),
         use_cpu=backbone.device.type == "cpu",
-        bf16=backbone.autocasts(backbone.config.autocast),
-        per_device_train_batch_size=grpo.items_per_step * grpo.group_size,
-        num_generations=grpo.group_size,
-        max_completion_length=config.max_new_tokens,
+        per_device_train_batch_size=grpo.items_per_step,
         max_steps=grpo.steps,
         learning_rate=grpo.learning_rate,
-        temperature=grpo.temperature,
-        loss_type="grpo",
-        beta=grpo.kl_beta,
-        scale_rewards="group",
-        multi_objective_aggregation=grpo.aggregation,
-        reward_weights=weights,
-        gradient_checkpointing=False,
+        lr_scheduler_type="linear",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
         logging_steps=1,
         save_strategy="steps",
         save_steps=CHECKPOINT_EVERY,
         save_total_limit=KEPT_CHECKPOINTS,
         seed=seed,
         report_to=[],
+        remove_unused_columns=False,
         disable_tqdm=True,
     )
-
-
-def _text_of(completion: Any) -> str:
-    content = completion[0]["content"]
-    return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)

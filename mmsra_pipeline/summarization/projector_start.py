@@ -17,7 +17,7 @@ from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.config import AlignmentConfig
 from mmsra_pipeline.progress import Progress
 from mmsra_pipeline.sample_store.drawing import COLOURS, PATTERNS, SHAPES, draw
-from mmsra_pipeline.summarization.alignment_examples import TRAINED_LOOKS
+from mmsra_pipeline.summarization.examples import TRAINED_LOOKS
 
 ATTRIBUTES: tuple[tuple[str, ...], ...] = (tuple(COLOURS), PATTERNS, SHAPES)
 SHARPNESS = 10.0  # of the softmax over words

@@ -1,16 +1,23 @@
 """Reward terms of the summarizer (sec. 3.3): pure functions, one float per summary.
 
-Nothing here knows of TRL or of a model: what a model says of a summary comes in as numbers. ``grpo.py`` joins the two.
-A summary without a keyword earns the worst value of every term; else saying nothing would be the shortest answer.
+Nothing here knows of a model: what a model says of a summary comes in as numbers. ``scorer.py`` joins the two, and
+``advantages.py`` makes one number of all terms. A summary without a keyword earns the worst value of every term; else
+saying nothing would be the shortest answer.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from mmsra_pipeline.summarization.keywords import Summary, words_of
+
 WORST_PERPLEXITY = 10_000.0
 """Perplexities are bounded by this, so that one hopeless summary does not decide the scale of its group."""
+MOST_GAIN = 5.0
+"""Nats per token by which a picture may help or harm."""
 
 
 def information(
@@ -27,7 +34,10 @@ def information(
 
 
 def reconstruction(
-    log_likelihoods: Sequence[Float[np.ndarray, " tokens"]], empty: Sequence[bool]
+    log_likelihoods: Sequence[Float[np.ndarray, " tokens"]],
+    empty: Sequence[bool],
+    *,
+    scale: Literal["log_perplexity", "perplexity"] = "perplexity",
 ) -> Float[np.ndarray, " summaries"]:
     r"""Give $R_\text{recon} = -\exp(-\frac1N \sum_j \log P(w_j \mid w_{<j}, W))$ (eq. 2): minus the perplexity.
 
@@ -35,18 +45,25 @@ def reconstruction(
         log_likelihoods: log P of each token of the item's text given the keywords, in nats. Without a text there is
             nothing to reconstruct and the term is 0 for every summary with keywords.
         empty: whether the summary has no keyword; it earns the worst, as does a perplexity above the bound.
+        scale: log_perplexity: minus its logarithm, the mean log P. It orders summaries alike, but a bad one does not
+            press the differences of the good ones into nothing.
 
     Returns:
-        Values in [-WORST_PERPLEXITY, 0].
+        Values in [-WORST_PERPLEXITY, 0], or of the logarithm in [-log(WORST_PERPLEXITY), 0].
 
     >>> reconstruction([np.log([0.5, 0.5]), np.log([0.25])], [False, True]).tolist()
     [-2.0, -10000.0]
+    >>> reconstruction([np.log([0.5, 0.5])], [False], scale="log_perplexity").round(3).tolist()
+    [-0.693]
     """
-    scores = [
-        -min(float(np.exp(-np.mean(row, dtype=np.float64))), WORST_PERPLEXITY) if len(row) else 0.0
-        for row in log_likelihoods
-    ]
-    return np.where(np.asarray(empty, dtype=bool), -WORST_PERPLEXITY, scores)
+    most = math.log(WORST_PERPLEXITY)
+    logs = [min(-float(np.mean(row, dtype=np.float64)), most) if len(row) else None for row in log_likelihoods]
+    if scale == "log_perplexity":
+        scores, worst = [-(value or 0.0) for value in logs], -most
+    else:
+        worst = -WORST_PERPLEXITY
+        scores = [0.0 if value is None else max(-math.exp(value), worst) for value in logs]
+    return np.where(np.asarray(empty, dtype=bool), worst, scores)
 
 
 def length(counts: Sequence[int], most: int) -> Float[np.ndarray, " summaries"]:
@@ -73,5 +90,54 @@ def grounding(
         float(np.mean(seen, dtype=np.float64) - np.mean(blank, dtype=np.float64)) if len(seen) else 0.0
         for seen, blank in zip(with_picture, with_blank, strict=True)
     ]
-    bounded = np.where(np.asarray(pictured, dtype=bool), np.clip(gains, -5.0, 5.0), 0.0)
-    return np.where(np.asarray(empty, dtype=bool), -5.0, bounded)
+    bounded = np.where(np.asarray(pictured, dtype=bool), np.clip(gains, -MOST_GAIN, MOST_GAIN), 0.0)
+    return np.where(np.asarray(empty, dtype=bool), -MOST_GAIN, bounded)
+
+
+def repetition(summaries: Sequence[Summary]) -> Float[np.ndarray, " summaries"]:
+    """Give minus the share of words that an earlier keyword of the summary has said, in [-1, 0]; -1 without a keyword.
+
+    A keyword that stands in both lines counts once: picture and text may well say the same.
+
+    >>> red = Summary(("red mug", "red", "large"), ("red mug", "clay"), True)  # red mug, red, large, clay
+    >>> repetition([red]).round(3).tolist()
+    [-0.2]
+    """
+    return np.array([-_repeated(summary.keywords) for summary in summaries], dtype=np.float64)
+
+
+def title_copy(summaries: Sequence[Summary], titles: Sequence[str]) -> Float[np.ndarray, " summaries"]:
+    """Give minus the share of text keywords that stand in the title word for word, in [-1, 0].
+
+    0 where there is no title or no keyword of the text, -1 without any keyword.
+
+    >>> title_copy([Summary((), ("ceramic mug", "gift"), True)], ["Red Ceramic Mug"]).tolist()
+    [-0.5]
+    """
+    return np.array(
+        [-_copied(summary, title) for summary, title in zip(summaries, titles, strict=True)], dtype=np.float64
+    )
+
+
+def cut_off(ended: Sequence[bool], empty: Sequence[bool]) -> Float[np.ndarray, " summaries"]:
+    """Give -1 where a completion did not end its turn before the token limit, or has no keyword; else 0.
+
+    >>> cut_off([True, False, True], [False, False, True]).tolist()
+    [0.0, -1.0, -1.0]
+    """
+    whole = np.asarray(ended, dtype=bool) & ~np.asarray(empty, dtype=bool)
+    return np.where(whole, 0.0, -1.0)
+
+
+def _repeated(keywords: Sequence[str]) -> float:
+    words = [word for keyword in keywords for word in dict.fromkeys(words_of(keyword))]
+    return 1.0 - len(set(words)) / len(words) if words else 1.0
+
+
+def _copied(summary: Summary, title: str) -> float:
+    if not summary.keywords:
+        return 1.0
+    if not summary.text_keywords or not title.strip():
+        return 0.0
+    said = f" {' '.join(words_of(title))} "
+    return sum(f" {' '.join(words_of(word))} " in said for word in summary.text_keywords) / len(summary.text_keywords)

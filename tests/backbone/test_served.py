@@ -1,5 +1,7 @@
 """A model behind OpenAI's chat API."""
 
+import re
+
 import pytest
 from chat_server import serving
 from pydantic import ValidationError
@@ -11,9 +13,10 @@ from mmsra_pipeline.backbone.lora import attach, save_adapter
 from mmsra_pipeline.backbone.model import load_backbone, open_backbone
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.served import ServedModel
-from mmsra_pipeline.config import LoraSettings
+from mmsra_pipeline.config import LoraSettings, SummarizationConfig
 from mmsra_pipeline.config_server import GenerationServer
 from mmsra_pipeline.errors import ConfigError, MissingInputError, ServerError
+from mmsra_pipeline.summarization.form import KeywordForm
 
 
 @pytest.fixture
@@ -42,6 +45,29 @@ def test_answers_are_those_of_the_same_weights_in_this_process_and_in_order(back
     assert any(found)
     chats = [content for path, content, _ in server.asked if path.endswith("completions")]
     assert {(chat["temperature"], chat["max_tokens"], chat["repetition_penalty"]) for chat in chats} == {(0, 12, 1.0)}
+
+
+def test_a_form_is_asked_for_as_a_regular_expression(backbone, pictures):
+    form = KeywordForm(backbone.tokenizer, [backbone.tokenizer.eos_token_id], SummarizationConfig(max_new_tokens=40))
+    lines = [(True, True)] * len(pictures) + [(False, True)]
+    with serving(backbone) as server:
+        found = client(backbone, server.url).generate(prompts(pictures), max_new_tokens=40, form=form, lines=lines)
+    assert found == backbone.generate(prompts(pictures), max_new_tokens=40, form=form, lines=lines)
+    chats = [content for path, content, _ in server.asked if path.endswith("completions")]
+    patterns = sorted(chat["structured_outputs"]["regex"] for chat in chats)
+    assert patterns == sorted(form.pattern(*shown) for shown in lines)
+    assert re.fullmatch(form.pattern(False, True), "Image: none\nText: wool, soft gift")
+    with serving(backbone) as server, pytest.raises(ValueError, match="4 entries of `lines`"):
+        client(backbone, server.url).generate(prompts(pictures), max_new_tokens=40, form=form)
+
+
+def test_what_the_limit_cut_off_is_no_keyword(backbone):
+    form = KeywordForm(backbone.tokenizer, [backbone.tokenizer.eos_token_id], SummarizationConfig())
+    choice = {"message": {"content": "Image: none\nText: wool, sof"}, "finish_reason": "length"}
+    settings = {"max_new_tokens": form.most_tokens, "form": form, "lines": [(False, True)]}
+    for ended, expected in (("length", "Image: none\nText: wool"), ("stop", choice["message"]["content"])):
+        with serving(backbone, faults=[(200, {"choices": [choice | {"finish_reason": ended}]})]) as server:
+            assert client(backbone, server.url).generate([Prompt(("wool",))], **settings) == [expected]
 
 
 def test_no_weights_are_read_here(tmp_path, artifacts):

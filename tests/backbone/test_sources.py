@@ -43,4 +43,4 @@ def test_changed_weights_are_refused(shipped):
 
 @pytest.mark.weights
 def test_the_installed_weights_are_the_pinned_ones():
-    assert len([source.checked_path() for source in sources()]) == 3
+    assert len([source.checked_path() for source in sources()]) == 4

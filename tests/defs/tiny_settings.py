@@ -7,7 +7,7 @@ SETTINGS: dict[str, Any] = {
     "backbone": {"image_side": 32, "device": "cpu"},
     "alignment": {"steps": 2, "batch_size": 2, "projector_steps": 2, "measured_pictures": 4},
     "grpo": {"steps": 1, "items_per_step": 1, "group_size": 2},
-    "summarization": {"draft_items": 4, "max_new_tokens": 8},
+    "summarization": {"draft_items": 4, "max_new_tokens": 24, "verified_items": 3},
     "retrieval": {
         "encoder": {"dim": 8, "heads": 1, "epochs": 2, "folds": 2},
         "similar_users": {"voters": 8},

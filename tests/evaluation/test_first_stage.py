@@ -7,7 +7,7 @@ from retrieval.histories import interactions_of, query, random_encoder
 from mmsra_pipeline.config import CooccurrenceConfig
 from mmsra_pipeline.evaluation import first_stage as module
 from mmsra_pipeline.evaluation.first_stage import first_stage_recall
-from mmsra_pipeline.evaluation.resampling import resampled_means
+from mmsra_pipeline.resampling import resampled_means
 from mmsra_pipeline.retrieval.candidates import FirstStage
 from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.keyword_view import KeywordView
@@ -101,5 +101,5 @@ def test_the_interval_of_a_mean_is_that_of_its_standard_error(monkeypatch):
     assert means.mean(axis=0) == pytest.approx([0.7, 0.3], abs=0.005)
     assert means.std(axis=0) == pytest.approx([np.sqrt(0.7 * 0.3 / 100)] * 2, rel=0.05)
     assert means.sum(axis=1) == pytest.approx(np.ones(4000))  # the same users in both columns
-    monkeypatch.setattr("mmsra_pipeline.evaluation.resampling.BLOCK_CELLS", 700)
+    monkeypatch.setattr("mmsra_pipeline.resampling.BLOCK_CELLS", 700)
     np.testing.assert_array_equal(resampled_means(hits, 4000, seed=0), means)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny import tiny_backbone
 
-from mmsra_pipeline.backbone.lora import save_adapter
+from mmsra_pipeline.backbone.lora import attach, save_adapter
 from mmsra_pipeline.config import AlignmentConfig, LoraSettings, SummarizationConfig
 from mmsra_pipeline.files import folder_hash
 from mmsra_pipeline.sample_store.drawing import ALL_LOOKS, HELD_OUT, draw
@@ -12,9 +12,11 @@ from mmsra_pipeline.summarization.alignment import CHECKPOINT, _summed_loss, ali
 from mmsra_pipeline.summarization.alignment_examples import AlignmentExamples
 from mmsra_pipeline.tracking import NullTracker
 
-CONFIG = SummarizationConfig(max_new_tokens=4)
+CONFIG = SummarizationConfig(max_new_tokens=16)
 SETTINGS = AlignmentConfig(
     steps=4,
+    pictures_by="tags",
+    drawn_share=0.5,
     batch_size=4,
     projector_steps=2,
     projector_batch_size=3,
@@ -115,12 +117,30 @@ def test_a_killed_training_goes_on_and_ends_as_an_unbroken_one(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["fastvlm", "qwen2_5_vl"])
-def test_the_loss_is_the_models_own_on_the_tokens_of_answers(tmp_path, kind):
+def test_the_loss_is_the_models_own_on_the_tokens_of_answers_and_so_are_its_gradients(tmp_path, kind):
     backbone = tiny_backbone(tmp_path, kind)
-    made = AlignmentExamples(ITEMS, Pictures(), SETTINGS, CONFIG, side=32, seed=0)
-    for part in made.batch(0):
+    model = attach(backbone, SETTINGS.lora.model_copy(update={"dropout": 0.0}), train_projector=True)
+    trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    with torch.no_grad():
+        for name, value in trained.items():
+            if "lora_B" in name:
+                value.normal_(0, 0.05)  # at zero no gradient would reach the other half
+    settings = SETTINGS.model_copy(update={"verify_share": 0.3, "drawn_share": 0.5, "batch_size": 12})
+    made = AlignmentExamples(ITEMS, Pictures(), settings, CONFIG, side=32, seed=0)
+    parts = [part for step in range(2) for part in made.batch(step)]
+    assert {len(part[0].prompt.images) for part in parts} == {0, 1}
+    for part in parts:
         batch = backbone.encode([e.prompt for e in part], [e.answer for e in part], side="right")
         tokens = int((batch["labels"][:, 1:] != -100).sum())
-        with torch.inference_mode():
-            expected = backbone.model(**batch).loss * tokens
-            torch.testing.assert_close(_summed_loss(backbone.model, batch), expected, rtol=1e-4, atol=1e-4)
+        losses = []
+        for whole in (True, False):
+            model.zero_grad()
+            value = backbone.model(**batch).loss * tokens if whole else _summed_loss(backbone, part)
+            value.backward()
+            losses.append((value.item(), {name: p.grad.clone() for name, p in trained.items() if p.grad is not None}))
+        (expected, wanted), (found, gradients) = losses
+        assert found == pytest.approx(expected, rel=1e-5)
+        assert set(gradients) == set(wanted)
+        for name, value in wanted.items():
+            difference = (gradients[name] - value).norm() / value.norm().clamp(min=1e-6)
+            assert difference < 1e-4, name

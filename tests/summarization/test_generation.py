@@ -4,9 +4,29 @@ import pytest
 from mmsra_pipeline.backbone.model import open_backbone
 from mmsra_pipeline.config import SummarizationConfig
 from mmsra_pipeline.summarization.cache import KeywordCache
-from mmsra_pipeline.summarization.generation import COLUMNS, copy_rate, draft_sample, keyword_table, write_keywords
+from mmsra_pipeline.summarization.generation import (
+    COLUMNS,
+    copy_rate,
+    draft_sample,
+    extractive_keywords,
+    keyword_table,
+    write_keywords,
+)
 
 CONFIG = SummarizationConfig(max_new_tokens=24)
+
+
+class Answering:
+    """Gives set answers, as a server does that heeds no form."""
+
+    batch_size = 2
+
+    def __init__(self, tokenizer, *answers):
+        self.tokenizer, self.answers, self.asked = tokenizer, list(answers), []
+
+    def generate(self, prompts, *, lines, **settings):
+        self.asked.append((lines, settings))
+        return [self.answers.pop(0) for _ in prompts]
 
 
 def write(backbone, items, pictures, sentences, folder, summarizer="s1"):
@@ -18,6 +38,46 @@ def test_every_item_gets_a_row_in_order(backbone, items, pictures, sentences, tm
     assert list(table.columns) == COLUMNS
     assert table["item_id"].tolist() == ["a", "b", "c", "d"]
     assert computed == 4
+
+
+def test_every_answer_has_the_form(backbone, items, pictures, sentences, tmp_path):
+    more = pd.concat([items, pd.DataFrame({"item_id": ["e", "f"], "text": ["", "!"]})], ignore_index=True)
+    table, _ = write(backbone, more, pictures, sentences, tmp_path / "cache")
+    assert table["well_formed"].all()
+    assert table["source"].tolist() == ["model"] * 4 + ["none", "model"]
+    assert table["image_keywords"].str.len().gt(0).tolist() == [True, True, True, False, False, False]
+    assert table["text_keywords"].str.len().gt(0).tolist() == [True] * 4 + [False, True]
+
+
+def test_words_of_the_text_stand_in_where_nothing_was_written(backbone, items, pictures, sentences, tmp_path):
+    answers = ["no form", "Image: blue\nText: wool", "Image: a, a", ""]  # sorted by length of the text
+    writer = Answering(backbone.tokenizer, *answers)
+    texts = items.assign(text=["ceramic gift", "wool", "a toy of the kitchen", ""])
+    table, _ = write(writer, texts, pictures, sentences, tmp_path / "cache")
+    assert writer.asked[0][0] == [(False, False), (True, True)]
+    assert writer.asked[0][1]["max_new_tokens"] == 24
+    of = table.set_index("item_id")
+    assert of["completion"].to_dict() == {"d": "no form", "b": answers[1], "a": "Image: a, a", "c": ""}
+    assert of["source"].to_dict() == {"a": "model", "b": "model", "c": "extractive", "d": "none"}
+    assert of.loc["c", "keywords"] == of.loc["c", "text_keywords"] == ["toy", "kitchen"]
+    assert of.loc["c", "image_keywords"] == of.loc["d", "keywords"] == []
+    assert of["well_formed"].to_dict() == {"a": False, "b": True, "c": False, "d": False}
+    assert of.loc["c", "copied"] == 1.0
+    assert of.loc["c", "information"] > 0.5
+
+
+def test_settings_of_the_form_are_part_of_the_key(backbone, items, pictures, sentences, tmp_path):
+    cache = tmp_path / "cache"
+    write(backbone, items, pictures, sentences, cache)
+    for name in ("max_keywords", "max_keyword_words", "max_new_tokens"):
+        other = CONFIG.model_copy(update={name: getattr(CONFIG, name) - 1})
+        again = write_keywords(backbone, items, pictures, other, sentences, KeywordCache(cache), "s1")
+        assert again[1] == 4
+
+
+def test_extractive_keywords_say_so(sentences, items):
+    table = extractive_keywords(items.assign(text=["ceramic gift", "", "toy", "and the"]), CONFIG, sentences)
+    assert table["source"].tolist() == ["extractive", "none", "extractive", "none"]
 
 
 def test_only_what_is_new_is_written(backbone, items, pictures, sentences, tmp_path):

@@ -1,9 +1,11 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmsra_pipeline.config import SummarizationConfig
-from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary
+from mmsra_pipeline.summarization.keywords import Summary, count_words, format_summary, parse_summary, summary_pattern
 
 CONFIG = SummarizationConfig(max_keywords=3, max_keyword_words=2)
 
@@ -49,6 +51,28 @@ def test_no_text_breaks_the_bounds(completion):
         assert len(line) <= 3
         assert len(set(line)) == len(line)
         assert all(keyword.strip() == keyword != "" for keyword in line)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "count"), [("hand-made mug", 2), ("don't", 1), ("a&b", 1), ("a/b", 2), ("हिन्दी", 1)]
+)
+def test_joiners_and_accents_part_no_word(keyword, count):
+    assert count_words(keyword) == count
+    config = SummarizationConfig(max_keyword_words=count)
+    assert parse_summary(f"Image: {keyword}\nText: none", config).well_formed
+
+
+@pytest.mark.parametrize("shown", [(True, True), (True, False), (False, True), (False, False)])
+def test_the_pattern_lets_summaries_through_and_little_else(shown):
+    image, text = shown
+    pattern = re.compile(summary_pattern(CONFIG, image=image, text=text))
+    assert pattern.fullmatch(format_summary(["rot", "hand-made größe"][: 2 * image], ["ab5", "漢字"][: 2 * text]))
+    for refused in ("a.", "a, b, c, d", "a b c", "", "a\u202eb", "a,b", "-a", "a--b"):
+        for lines in ((refused, "mug" if text else "none"), ("mug" if image else "none", refused)):
+            assert not pattern.fullmatch("Image: {}\nText: {}".format(*lines))
+    assert not pattern.fullmatch("Image: a")
+    assert bool(pattern.fullmatch("Image: none\nText: mug, cup")) == text  # 'none' is a word like others to a pattern
+    assert bool(pattern.fullmatch("Image: mug\nText: none")) == image
 
 
 words = st.lists(st.from_regex(r"[a-z]{2,8}( [a-z]{2,8})?", fullmatch=True), unique=True, max_size=3)

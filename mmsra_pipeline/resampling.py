@@ -1,4 +1,4 @@
-"""Resamples of users, for the intervals of whatever is measured."""
+"""Resamples of users or items, for the intervals of whatever is measured."""
 
 from collections.abc import Iterator
 
