@@ -64,12 +64,7 @@ class KeywordForm:
         self._masks: dict[tuple[object, ...], tuple[Bool[Tensor, " vocab"], int | None]] = {}
 
     def start(self, image: bool, text: bool) -> "FormState":
-        """Give the state before the first token of a summary.
-
-        Args:
-            image: whether the item has a picture; else its line is 'none'.
-            text: the same of its text.
-        """
+        """Give the state before the first token. ``image``, ``text``: whether there is one; else its line is 'none'."""
         return FormState(self, image, text)
 
     def pattern(self, image: bool, text: bool) -> str:
@@ -123,7 +118,6 @@ class FormState:
     """A summary up to a token, and what may come next. There always is a token that may."""
 
     def __init__(self, form: KeywordForm, image: bool, text: bool) -> None:
-        """See ``KeywordForm.start``."""
         self._form = form
         self._lines = (image, text)
         self._fixed = [*form.image_ids]
@@ -225,7 +219,7 @@ class FormState:
         if self._fixed:
             return form.mask(("one", self._fixed[0]), self._fixed[:1])
         if not self._words:
-            return form.word_mask(FRESH, 0, begins=True, ends=())
+            return self._without_repeats(form.word_mask(FRESH, 0, begins=True, ends=()))
         room = form.word_tokens  # a word is begun only where it has room to be written
         whole = self._place == Place(whole=True)
         begins = whole and self._words < form.config.max_keyword_words and self._left >= room
@@ -235,14 +229,19 @@ class FormState:
             if self._count + 1 < form.most and self._left > room:
                 ends = (form.comma, *ends)
         found = form.word_mask(self._place, self._word_left, begins=begins, ends=ends)
-        return self._without_repeats(found) if self._word_left == 1 else found
+        return self._without_repeats(found)
 
     def _without_repeats(
         self, found: tuple[Bool[Tensor, " vocab"], int | None]
     ) -> tuple[Bool[Tensor, " vocab"], int | None]:
-        """Leave out last tokens of a word that would make the keyword an earlier one, for it could not end then."""
-        begun = (other for other in self._taken if other.startswith(self._text))
-        closed = [token for other in begun for token in self._form.table.ending.get(other[len(self._text) :], ())]
+        """Leave out tokens that would make the keyword an earlier one.
+
+        It could not end then: of a second "finished" a model that was through made "finishedortunately".
+        """
+        begun = [other[len(self._text) :] for other in self._taken if other.startswith(self._text)]
+        if not self._words:
+            begun = [f" {other}" for other in begun]
+        closed = [token for rest in begun for token in self._form.table.ending.get(rest, ())]
         if not closed:
             return found
         mask = found[0].clone()

@@ -65,6 +65,9 @@ class TokenTable:
         for token in self._others:
             if self.after(Place(whole=True))[token] == 0:
                 self.ending.setdefault(_text(self.bytes[token]).casefold(), []).append(token)
+        for token in self._spaced:
+            if self._starting[token] == 0:
+                self.ending.setdefault(_text(self.bytes[token]).casefold(), []).append(token)
         self.letters = len({text.casefold() for text in texts.values() if len(text) == 1})
         """Single letters and numbers that are tokens, without regard to case: so many words can differ by one token."""
         if not self.commas or self.letters < 2 or not (self._starting < NEVER).any():

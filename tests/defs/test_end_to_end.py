@@ -87,7 +87,7 @@ def test_every_table_is_in_the_catalog(shell):
     assert views == ALL | {
         "raw_items", "rejects", "funnel", "training_bounds", "candidates", "refresh_report",
         "image_status", "item_text_sources", "validation_candidates", "differences", "metrics_by_count",
-        "keyword_panel",
+        "keyword_panel", "tuning_measures",
     }  # fmt: skip
 
 
