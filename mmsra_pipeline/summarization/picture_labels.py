@@ -90,8 +90,8 @@ def nearest_name(colour: Float[np.ndarray, " 3"]) -> str:
 def to_lab(rgb: Float[np.ndarray, "*shape 3"]) -> Float[np.ndarray, "*shape 3"]:
     """Turn sRGB from 0 to 255 into CIELAB under D65: L* from 0 to 100, a* and b* about -100 to 100 (IEC 61966-2-1).
 
-    >>> to_lab(np.array([255.0, 255.0, 255.0])).round().tolist()
-    [100.0, 0.0, 0.0]
+    >>> to_lab(np.array([255.0, 0.0, 0.0])).round().tolist()
+    [53.0, 80.0, 67.0]
     """
     share = rgb / 255.0
     linear = np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
