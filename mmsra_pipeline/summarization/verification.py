@@ -16,6 +16,7 @@ from mmsra_pipeline.summarization import prompts
 from mmsra_pipeline.summarization.cache import KeywordCache
 
 TOGETHER: Final = 64  # questions, about, between two writes of the cache
+DIGITS: Final = 5  # of a probability: below them is rounding, which depends on which questions are asked together
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Verifier:
             for questions in part:
                 shown = [prompts.verification_prompt(one.keyword, self._shown(one)) for one in questions.values()]
                 margins = self._backbone.score_group(shown, (prompts.TRUE, prompts.FALSE)).margin
-                values = margins.double().sigmoid().cpu().tolist()
+                values = [round(value, DIGITS) for value in margins.double().sigmoid().cpu().tolist()]
                 found |= {key: json.dumps(value) for key, value in zip(questions, values, strict=True)}
             self._cache.put(found)
 

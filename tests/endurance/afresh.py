@@ -21,9 +21,9 @@ HISTORY = {
 
 def take_trained(of: Installation, to: Installation, dataset: str) -> None:
     """Put the adapters of one installation into another, as if it had trained them."""
-    for asset in COSTLY:
-        for home in ("data", "artifacts"):
-            shutil.copytree(of.root / home / asset / dataset, to.root / home / asset / dataset)
+    places = [f"{home}/{asset}" for asset in COSTLY for home in ("data", "artifacts")]
+    for place in [*places, f"data/{Tables.TUNING_MEASURES}"]:  # the summarizer writes it beside its own table
+        shutil.copytree(of.root / place / dataset, to.root / place / dataset)
     with dg.DagsterInstance.from_config(str(to.root / "dagster_home")) as instance:
         for asset in COSTLY:
             tags = {"dagster/data_version": "taken"}
