@@ -105,6 +105,10 @@ class RecommendationConfig(Section):
     negatives: NegativeShares = NegativeShares()
     evidence_dropout: Share = 0.1
     """Share of the classes of evidence that training leaves blank, at random, so that content keeps its part."""
+    start: Literal["aligned", "language_model"] = "aligned"
+    """What tuning starts from. aligned: the backbone with the warm start that taught it pictures and keywords.
+    language_model: without it, as the language model was published. Learning to write keywords costs it some of its
+    English, so this is better where no prompt shows a picture. Without a warm start both are the same."""
     layers: PositiveInt | None = None
     """Layers of the language model that the recommender keeps: the first ones and the last. Unset: all, and all are
     kept too where ``epochs`` is 0."""

@@ -1,8 +1,8 @@
 """The embedded backbone: FastVLM out of SmolLM2-135M and EfficientNet-Lite0, from weights that packages ship.
 
-What is written is an ordinary checkpoint folder that transformers' Auto classes load. The warm start that the package
-ships is merged into it (``warm_start.py``): it names colours, patterns and shapes of drawings, and writes keywords.
-Its vision tower has a path for colour (``colour_path.py``).
+What is written is an ordinary checkpoint folder that transformers' Auto classes load, with the projector of the warm
+start that the package ships (``warm_start.py``). Its adapter lies beside it: it names colours, patterns and shapes of
+drawings, and writes keywords. The vision tower has a path for colour (``colour_path.py``).
 """
 
 import json
@@ -28,13 +28,13 @@ from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone.colour_path import colour_path_config, with_colour_path
 from mmsra_pipeline.backbone.lite0 import STRIDE, feature_difference, lite0_config, load_lite0
 from mmsra_pipeline.backbone.sources import LANGUAGE, REFERENCE_MODULE, REFERENCE_PACKAGE, VISION, package_folder
-from mmsra_pipeline.backbone.warm_start import merge_warm_start
+from mmsra_pipeline.backbone.warm_start import add_warm_start
 
 log = logging.getLogger(__name__)
 
 KIND, NAME = "backbone", "embedded"
 REPORT = "backbone.json"
-RECIPE = 3  # raised when the same sources give another checkpoint, so that older ones are built anew
+RECIPE = 4  # raised when the same sources give another checkpoint, so that older ones are built anew
 IMAGE_TOKEN = "<image>"
 CHECKED_SIDES = (128, 224)
 CHAT_TEMPLATE = (
@@ -66,7 +66,7 @@ def build_embedded(folder: Path, image_side: int, *, warm: bool = True) -> dict[
     Args:
         folder: an existing folder.
         image_side: the side in pixels that the saved processor resizes pictures to; loading may choose another.
-        warm: whether the warm start is merged in. Without it a picture means nothing to the language model.
+        warm: whether it gets the warm start. Without it a picture means nothing to the language model.
 
     Raises:
         MissingInputError: if a package that ships weights, or the original network's code, is not installed.
@@ -78,9 +78,7 @@ def build_embedded(folder: Path, image_side: int, *, warm: bool = True) -> dict[
     original = torch.load(vision, map_location="cpu", weights_only=True)
     model = _assemble(language, original, tokenizer)
     difference = feature_difference(model.model.vision_tower, original, CHECKED_SIDES)
-    recipe = None
-    if warm:
-        model, recipe = merge_warm_start(model)
+    recipe = add_warm_start(model, folder) if warm else None
     model.save_pretrained(folder)
     _processor(tokenizer, image_side).save_pretrained(folder)
     report = {

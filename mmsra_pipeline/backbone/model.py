@@ -24,6 +24,7 @@ from mmsra_pipeline.backbone.precision import rounded_weights
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.reading import picture_tokens, prepared_processor, read_merged
 from mmsra_pipeline.backbone.scoring import answer_log_likelihood
+from mmsra_pipeline.backbone.warm_start import warm_start_adapter
 from mmsra_pipeline.config import BackboneConfig
 from mmsra_pipeline.files import folder_hash
 
@@ -125,29 +126,9 @@ class Backbone:
         with self._evaluating(), arithmetic, self.rounded(autocast=fast):
             return completions(self, prompts, asked)
 
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        max_new_tokens: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-        stop: str | None = "\n\n",
-        form: Form | None = None,
-        lines: Sequence[tuple[bool, bool]] | None = None,
-        autocast: bool | None = False,
-    ) -> list[str]:
-        """Give one answer per prompt in words; see ``complete``."""
-        found = self.complete(
-            prompts,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            seed=seed,
-            stop=stop,
-            form=form,
-            lines=lines,
-            autocast=autocast,
-        )
+    def generate(self, prompts: Sequence[Prompt], *, max_new_tokens: int, **options: Any) -> list[str]:
+        """Return one answer per prompt in words; options are those of ``complete``, but for ``copies``."""
+        found = self.complete(prompts, max_new_tokens=max_new_tokens, **options)
         return [own[0].text for own in found]
 
     def log_likelihood(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[Float[np.ndarray, " tokens"]]:
@@ -194,6 +175,7 @@ def load_backbone(
     *,
     layers: int | None = None,
     tuned: Sequence[Path] = (),
+    warm_start: bool = True,
 ) -> Backbone:
     """Give the backbone of the settings, with adapters merged into its weights in order.
 
@@ -203,12 +185,13 @@ def load_backbone(
         adapters: folders that ``save_adapter`` wrote.
         layers: how many layers of the language model are kept after these adapters; see ``keep_layers``. None: all.
         tuned: adapters that were trained on what is kept.
+        warm_start: whether the adapter of the warm start comes first, where the checkpoint has one.
 
     Raises:
         MissingInputError: if weights or an adapter are missing.
         ConfigError: if the settings name no image-text-to-text model, or no usable device or picture size.
     """
-    backbone = open_backbone(config, artifacts, adapters, layers=layers, tuned=tuned)
+    backbone = open_backbone(config, artifacts, adapters, layers=layers, tuned=tuned, warm_start=warm_start)
     _ = backbone.model
     return backbone
 
@@ -220,6 +203,7 @@ def open_backbone(
     *,
     layers: int | None = None,
     tuned: Sequence[Path] = (),
+    warm_start: bool = True,
     before_reading: Callable[[], None] = lambda: None,
 ) -> Backbone:
     """Give the same as ``load_backbone`` without its weights, which are read at the first use; as it otherwise.
@@ -230,6 +214,7 @@ def open_backbone(
     settings = read_config(place)
     processor = prepared_processor(place, settings, config.image_side)
     device = find_device(config.device)
+    adapters = [*(warm_start_adapter(place) if warm_start else ()), *adapters]
     check_adapters([*adapters, *tuned])
     base = checkpoint_fingerprint(place, settings)
 

@@ -14,6 +14,7 @@ from mmsra_pipeline.defs.recommender_inputs import (
     prompt_context,
     signal_source,
     tuned_backbone,
+    untuned_backbone,
 )
 from mmsra_pipeline.defs.reporting import check, report, report_or_stop, switched_off
 from mmsra_pipeline.defs.resources import Installation
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("sft_dataset", 5),
+    code_version=code_version("sft_dataset", 6),
     check_specs=[dg.AssetCheckSpec("no_held_out_query", asset=Tables.SFT_DATASET, blocking=True)],
 )
 def sft_dataset(
@@ -84,7 +85,7 @@ def sft_dataset(
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("recommender", 2),
+    code_version=code_version("recommender", 3),
 )
 def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """The recommender, an adapter tuned on the examples of all tasks; rows are its loss by step.
@@ -100,7 +101,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     if config.recommendation.epochs == 0:
         return switched_off(stage, "loss")
     examples, images = stage.read(Tables.SFT_DATASET), stage.images()
-    backbone = stage.loaded_backbone(Tables.ALIGNMENT, layers=config.recommendation.layers)
+    backbone = untuned_backbone(stage)
 
     with stage.training(config.backbone.device) as (workdir, tracker):
         model, curve = train_recommender(
@@ -119,7 +120,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("recommendations", 6),
+    code_version=code_version("recommendations", 7),
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.

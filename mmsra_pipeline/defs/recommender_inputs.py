@@ -92,13 +92,25 @@ def prompt_context(stage: Stage, *, pictures: bool) -> "PromptContext":
     )
 
 
+def untuned_backbone(stage: Stage) -> "Backbone":
+    """Return what the recommender's tuning starts from, cut to its layers, with its weights read."""
+    adapters, warm_start = _start(stage)
+    return stage.loaded_backbone(*adapters, layers=stage.config.recommendation.layers, warm_start=warm_start)
+
+
 def tuned_backbone(stage: Stage) -> "Backbone":
-    """Give the backbone that scores candidates: aligned, cut to its layers, tuned.
+    """Return the backbone that scores candidates: what tuning started from, cut to its layers, tuned.
 
     Without tuning it keeps all layers: one that is cut says nothing until it is tuned.
     """
+    adapters, warm_start = _start(stage)
     layers = stage.config.recommendation.layers if stage.adapters(Tables.RECOMMENDER) else None
-    return stage.backbone(Tables.ALIGNMENT, layers=layers, tuned=(Tables.RECOMMENDER,))
+    return stage.backbone(*adapters, layers=layers, tuned=(Tables.RECOMMENDER,), warm_start=warm_start)
+
+
+def _start(stage: Stage) -> tuple[list[str], bool]:
+    aligned = stage.config.recommendation.start == "aligned"
+    return ([Tables.ALIGNMENT] if aligned else []), aligned
 
 
 def answered(stage: Stage, lists: "pd.DataFrame", queries: "pd.DataFrame") -> "pd.DataFrame":

@@ -198,27 +198,21 @@ class Stage:
             self.held.enter_context(locked(device_lock(self.paths, name), f"the device {name}"))
             self._devices.add(name)
 
-    def backbone(self, *adapters: str, layers: int | None = None, tuned: tuple[str, ...] = ()) -> "Backbone":
-        """Give the backbone with what these trainings made. It takes the device when it reads its weights.
+    def backbone(self, *adapters: str, tuned: tuple[str, ...] = (), **options: Any) -> "Backbone":
+        """Return the backbone with what these trainings made. It takes the device when it reads its weights.
 
-        ``layers``: how many are kept after ``adapters``; ``tuned``: trainings on what is kept.
+        ``tuned``: trainings on what ``layers`` keeps. Options: those of ``open_backbone``.
         """
         from mmsra_pipeline.backbone.model import open_backbone
 
         config = self.config.backbone
         take = functools.partial(self.take_device, config.device)
-        return open_backbone(
-            config,
-            self.artifacts,
-            self.adapters(*adapters),
-            layers=layers,
-            tuned=self.adapters(*tuned),
-            before_reading=take,
-        )
+        merged, tuned_on = self.adapters(*adapters), self.adapters(*tuned)
+        return open_backbone(config, self.artifacts, merged, tuned=tuned_on, before_reading=take, **options)
 
-    def loaded_backbone(self, *adapters: str, layers: int | None = None) -> "Backbone":
+    def loaded_backbone(self, *adapters: str, **options: Any) -> "Backbone":
         """Give the same with its weights read: a training that reads them later draws other random numbers."""
-        backbone = self.backbone(*adapters, layers=layers)
+        backbone = self.backbone(*adapters, **options)
         _ = backbone.model
         return backbone
 

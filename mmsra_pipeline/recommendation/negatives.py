@@ -24,6 +24,12 @@ def taken_items(sequences: pd.DataFrame) -> dict[str, frozenset[str]]:
     return {user: frozenset(items) for user, items in taken.items()}
 
 
+def share_of_new(users_of: Mapping[str, int], targets: pd.Series, *, own: int) -> float:
+    """Return the share of positives that no other user took in training; ``own``: the user's own events among them."""
+    alone = [users_of.get(str(item), 0) <= own for item in targets]
+    return float(np.mean(alone)) if alone else 0.0
+
+
 class NegativeSampler:
     """Draws items that a user never took: uniformly, by popularity, or among the best of the first stage."""
 
@@ -39,9 +45,16 @@ class NegativeSampler:
         """Take the items to draw from, with how many users took each.
 
         Items that nobody took yet are not among them, nor are they drawn from the first stage: as negatives alone, they
-        would teach that the new is never taken. ``vectors``, of length 1, tell near-duplicates of a positive; without
-        them none is known.
+        would teach that the new is never taken. A draw gives as many of them as there are among the positives.
+
+        Args:
+            counts: users of each item, at least 1.
+            taken: what each user took at any time. What is there and not in ``counts`` training never saw.
+            shares: where negatives come from.
+            vectors: of length 1; they tell near-duplicates of a positive. Without them none is known.
+            rng: draws.
         """
+        self._new = sorted(frozenset().union(*taken.values()) - set(counts))
         self._counts = counts
         self._catalogue = sorted(counts)
         self._cumulative = np.array([counts[item] for item in self._catalogue], dtype=float).cumsum()
@@ -52,7 +65,15 @@ class NegativeSampler:
         self._kinds = (weights / weights.sum()).cumsum()
         self._rng = rng
 
-    def draw(self, user: str, number: int, *, target: str | None = None, first_stage: Sequence[str] = ()) -> list[str]:
+    def draw(
+        self,
+        user: str,
+        number: int,
+        *,
+        target: str | None = None,
+        first_stage: Sequence[str] = (),
+        new_share: float = 0.0,
+    ) -> list[str]:
         """Give ``number`` different items; fewer if the user took nearly all there are.
 
         Args:
@@ -61,18 +82,24 @@ class NegativeSampler:
             target: the positive, of which no near-duplicate is drawn.
             first_stage: the items that a draw from the first stage may give. They are drawn at random, not by rank: the
                 hardest are often what the user takes later. If none is left, the draw is uniform.
+            new_share: of draws that give an item that training never saw, in [0, 1]. Where it is the share of positives
+                that nobody else took, being new says nothing for or against an item.
         """
         refused = set(self._taken.get(user, frozenset()))
         drawn: list[str] = []
         for _ in range(number):
-            item = self._one(refused, target, first_stage)
+            item = self._one(refused, target, first_stage, new_share)
             if item is None:
                 break
             refused.add(item)
             drawn.append(item)
         return drawn
 
-    def _one(self, refused: set[str], target: str | None, first_stage: Sequence[str]) -> str | None:
+    def _one(self, refused: set[str], target: str | None, first_stage: Sequence[str], new_share: float) -> str | None:
+        if new_share and self._new and self._rng.random() < new_share:
+            item = self._new[int(self._rng.integers(len(self._new)))]
+            if self._may(item, refused, target):
+                return item
         kind = int(np.searchsorted(self._kinds, self._rng.random(), side="right"))
         if kind >= FIRST_STAGE:
             near = [item for item in first_stage if item in self._counts and self._may(item, refused, target)]

@@ -21,7 +21,7 @@ from mmsra_pipeline.recommendation.columns import class_column
 from mmsra_pipeline.recommendation.context import PromptContext
 from mmsra_pipeline.recommendation.evidence import BLANK
 from mmsra_pipeline.recommendation.evidence_model import fit_evidence
-from mmsra_pipeline.recommendation.negatives import NegativeSampler, taken_items
+from mmsra_pipeline.recommendation.negatives import NegativeSampler, share_of_new, taken_items
 from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.query_sampling import (
     CHOOSE,
@@ -80,19 +80,22 @@ def build_sft_dataset(
         recommendation: shares of tasks, number of examples, negatives.
         seed: of all draws.
     """
-    queries, held = (
-        training_queries(sequences, recommendation, seed),
-        validation_queries(sequences, recommendation, seed),
-    )
+    queries = training_queries(sequences, recommendation, seed)
+    held = validation_queries(sequences, recommendation, seed)
     rng = np.random.default_rng([seed, 2])
     shares = recommendation.negatives
-    sampler = NegativeSampler(Counter(training[ITEM]), taken_items(sequences), shares, vectors=signals.vectors, rng=rng)
+    users_of = Counter(training[ITEM])
+    sampler = NegativeSampler(users_of, taken_items(sequences), shares, vectors=signals.vectors, rng=rng)
     near: dict[tuple[str, int], list[str]] = {}
     if first_stage is not None and shares.first_stage:
         found = first_stage.candidates(pd.concat([queries, held], ignore_index=True), shares.first_stage_top)
         for user, at, item in zip(found[USER], found[POSITION], found[ITEM]):
             near.setdefault((str(user), int(at)), []).append(str(item))
-    maker = _ExampleMaker(context, sampler, signals, near, recommendation, rng)
+    new_shares = {
+        TRAIN: share_of_new(users_of, queries[TARGET], own=1),
+        VALIDATION: share_of_new(users_of, held[TARGET], own=0),
+    }
+    maker = _ExampleMaker(context, sampler, signals, near, new_shares, recommendation, rng)
     counts = task_counts(recommendation.examples, recommendation.tasks)
     pairs = list(zip(queries_of(queries), queries[TARGET].astype(str)))
     examples = maker.make(pairs, sorted(training[ITEM].unique()), counts)
@@ -124,13 +127,15 @@ class _ExampleMaker:
     negatives: NegativeSampler
     signals: SignalSource
     near: Mapping[tuple[str, int], Sequence[str]]
+    new_shares: Mapping[str, float]
+    """By split: of positives that no other user took."""
     config: RecommendationConfig
     rng: np.random.Generator
 
     def make(self, pairs: list[tuple[Query, str]], items: list[str], counts: Mapping[str, int]) -> list[Example]:
         """Give examples of all tasks; ``pairs`` are queries with what came next."""
         endless = itertools.cycle([pairs[place] for place in self.rng.permutation(len(pairs))])
-        drawn = self._draw(list(itertools.islice(endless, counts[YES_NO])), self._negatives())
+        drawn = self._draw(list(itertools.islice(endless, counts[YES_NO])), self._negatives(), TRAIN)
         self._fit_evidence(drawn)
         examples = self._said(drawn, TRAIN)
         examples += self.choose(list(itertools.islice(endless, counts[CHOOSE])))
@@ -140,7 +145,7 @@ class _ExampleMaker:
 
     def lists(self, pairs: list[tuple[Query, str]], split: str) -> list[Example]:
         """Give the yes/no examples of queries with what came next."""
-        return self._said(self._draw(pairs, self._negatives()), split)
+        return self._said(self._draw(pairs, self._negatives(), split), split)
 
     def _negatives(self) -> int:
         return 1 if self.config.objective == "pointwise" else self.config.list_negatives
@@ -168,7 +173,7 @@ class _ExampleMaker:
     def choose(self, pairs: list[tuple[Query, str]]) -> list[Example]:
         """Give the examples that ask for one of several candidates."""
         examples = []
-        for query, items, classes in self._with_classes(self._draw(pairs, self.config.options - 1), TRAIN):
+        for query, items, classes in self._with_classes(self._draw(pairs, self.config.options - 1, TRAIN), TRAIN):
             order = self.rng.permutation(len(items))
             letter = ascii_uppercase[int(np.flatnonzero(order == 0)[0])]
             shown, said = [items[place] for place in order], self._blanked(classes)[order]
@@ -201,12 +206,13 @@ class _ExampleMaker:
             for item in order[:number]
         ]
 
-    def _draw(self, pairs: list[tuple[Query, str]], number: int) -> list[tuple[Query, list[str]]]:
+    def _draw(self, pairs: list[tuple[Query, str]], number: int, split: str) -> list[tuple[Query, list[str]]]:
         """Give each query with its positive and negatives; none of a user who took all there is."""
         lists = []
         for query, target in pairs:
             near = self.near.get((query.user, query.position), ())
-            drawn = self.negatives.draw(query.user, number, target=target, first_stage=near)
+            new = self.new_shares[split]
+            drawn = self.negatives.draw(query.user, number, target=target, first_stage=near, new_share=new)
             if drawn:
                 lists.append((query, [target, *drawn]))
         return lists

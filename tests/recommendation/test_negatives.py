@@ -105,3 +105,12 @@ def test_no_near_duplicate_of_the_positive_is_drawn(kind):
 def test_a_user_who_took_nearly_all_there_is_gets_the_rest():
     taken = {"u": frozenset(sorted(MANY)[:-2])}
     assert sorted(sampler(MANY, taken, uniform=1.0).draw("u", 5)) == sorted(MANY)[-2:]
+
+
+def test_items_that_training_never_saw_come_by_their_own_share_and_not_what_the_user_took():
+    draw = sampler(taken={"u": frozenset({"n1"}), "v": frozenset({"n2", "n3", "a"})}, uniform=1.0)
+    drawn = Counter(item for _ in range(4000) for item in draw.draw("u", 1, new_share=0.3))
+    new = drawn["n2"] + drawn["n3"]
+    assert drawn["n1"] == 0
+    assert new / 4000 == pytest.approx(0.3 * 2 / 3, abs=0.02)  # a third of them is refused, and drawn from the others
+    assert set(draw.draw("u", 4)) == set(COUNTS)

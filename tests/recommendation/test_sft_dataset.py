@@ -7,7 +7,7 @@ from recommendation import shop, wide_shop
 from recommendation.shop import DAY, context, sequences
 from recommendation.wide_shop import ITEMS
 
-from mmsra_pipeline.columns import HISTORY, POSITION, SPLIT, TARGET, TRAIN, USER, VALIDATION
+from mmsra_pipeline.columns import HISTORY, POSITION, RATING, SPLIT, TARGET, TIME, TRAIN, USER, VALIDATION
 from mmsra_pipeline.config import SLOTS, STATED, NegativeShares, RecommendationConfig, TaskWeights
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.recommendation import prompts
@@ -16,6 +16,7 @@ from mmsra_pipeline.recommendation.evidence_model import fit_evidence
 from mmsra_pipeline.recommendation.queries import queries_of
 from mmsra_pipeline.recommendation.query_sampling import training_queries, validation_queries
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset, training_lists
+from mmsra_pipeline.recommendation.signals import SignalSource
 from mmsra_pipeline.retrieval.folds import FoldedEncoder
 from mmsra_pipeline.store import Store
 
@@ -91,6 +92,44 @@ def test_negatives_come_from_the_first_stage_where_settings_say_so():
             drawn += 2
             of_first_stage += len(left & set(row.items[1:]))
     assert drawn == of_first_stage > 50
+
+
+def test_as_many_negatives_as_positives_were_taken_by_nobody_else_so_that_being_new_tells_nothing():
+    # Each of 40 users takes an item of the shelf, then one that nobody else takes; half of them have held-out items.
+    shelf, alone = [f"s{n}" for n in range(8)], [f"a{n:02}" for n in range(40)]
+    events = [
+        (f"u{n:02}", place, item)
+        for n in range(40)
+        for place, item in enumerate([shelf[n % 8], shelf[(n + 1) % 8], shelf[(n + 3) % 8], alone[n], f"v{n}", f"t{n}"])
+    ]
+    rows = [
+        (
+            user,
+            {3: TRAIN, 4: VALIDATION, 5: "test"}.get(place, TRAIN),
+            place,
+            [e[2] for e in events if e[0] == user and e[1] < place],
+            item,
+            place * DAY,
+        )
+        for user, place, item in events
+        if place >= 1
+    ]
+    asked = pd.DataFrame(rows, columns=[USER, SPLIT, POSITION, HISTORY, TARGET, TIME]).astype({TIME: "Int64"})
+    training = pd.DataFrame(
+        [(user, item, place * DAY, float("nan"), place) for user, place, item in events if place <= 3],
+        columns=[USER, "item_id", TIME, RATING, POSITION],
+    ).astype({TIME: "Int64"})
+    share = len(alone) / sum(row[1] == TRAIN for row in rows)
+    shares = NegativeShares(uniform=1, popularity=0, first_stage=0)
+    config = CONFIG.model_copy(update={"negatives": shares, "tasks": LISTS, "examples": 200, "early_share": 0.0})
+    source = SignalSource(
+        training, shop.encoder(dict.fromkeys(shelf, 1.0)), shop.similar_users(), keywords={}, vectors={}
+    )
+    found = build_sft_dataset(asked, training, shop.context(), source, None, config, 0)
+    negatives = [item for items in yes_no(found, TRAIN)["items"] for item in items[1:]]
+    assert np.mean([item[0] in "vt" for item in negatives]) == pytest.approx(share, abs=0.05)
+    held = [item for items in yes_no(found, VALIDATION)["items"] for item in items[1:]]
+    assert np.mean([item[0] in "vt" for item in held]) > 0.9  # all of its positives are new
 
 
 def test_negatives_are_not_too_like_their_positive():
@@ -186,10 +225,11 @@ def test_prompts_show_the_history_before_the_position_and_nothing_after():
 
 def test_a_user_who_took_nearly_all_there_is_gets_a_shorter_list_and_one_who_took_all_none():
     found = shop.examples(40, list_negatives=5)  # of the six items that training saw u2 left one
-    sizes = found[found["task"] == "yes_no"].groupby(USER)["items"].agg(lambda items: set(map(len, items))).to_dict()
-    assert sizes == {"u1": {3}, "u2": {2}, "u3": {3}, "u4": {2}}
+    found = found[found["task"] == "yes_no"]
+    seen = found["items"].map(lambda items: len(set(items[1:]) - {"bag"}))  # training never saw the bag
+    assert seen.groupby(found[USER]).agg(set).to_dict() == {"u1": {2}, "u2": {1}, "u3": {2}, "u4": {1}}
     rows = sequences()
-    rows.loc[rows[USER] == "u2", HISTORY] = rows[HISTORY].map(lambda items: [*items, "chair"])
+    rows.loc[rows[USER] == "u2", HISTORY] = rows[HISTORY].map(lambda items: [*items, "chair", "bag"])
     config = RecommendationConfig(examples=40, min_history=1, negatives={"first_stage": 0})
     without = build_sft_dataset(rows, shop.training(), context(), shop.source(), None, config, 0)
     assert set(without.loc[without["task"] == "yes_no", USER]) == {"u1", "u3", "u4"}
