@@ -47,7 +47,7 @@ fast: $(STAMP) ## Tests that take no more than seconds each
 	@$(BIN)/pytest -q -m "not slow and not gpu"
 
 fuzz: $(STAMP) ## 10,000 damaged files for each reader (about half an hour)
-	@MMSRA_FUZZ=10000 $(BIN)/pytest -q tests/interactions/test_fuzz_readers.py
+	@MMSRA_FUZZ=10000 $(BIN)/pytest -q tests/ingest/test_fuzz_readers.py
 
 soak: $(STAMP) ## 30 nights with kills, full disks, two at once, then compared with a run from nothing (N=30)
 	@PYTHONPATH=tests:. $(BIN)/python -m endurance.soak --nights $(or $(N),30)

@@ -17,19 +17,19 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, TARGET, USER, Tables
-from mmsra_pipeline.config import SLOTS
-from mmsra_pipeline.config_files import load_config
-from mmsra_pipeline.datasets import sample_options
-from mmsra_pipeline.defs import recommender_inputs
-from mmsra_pipeline.defs.stage import Stage
-from mmsra_pipeline.evaluation.candidates import IS_TARGET, PROTOCOL
+from mmsra_pipeline.config.datasets import sample_options
+from mmsra_pipeline.config.loading import load_config
+from mmsra_pipeline.config.tree import SLOTS
+from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.metrics import hr, placed
-from mmsra_pipeline.paths import find_paths
+from mmsra_pipeline.orchestration import recommender_inputs
+from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation.columns import class_column
 from mmsra_pipeline.recommendation.context import PromptContext
 from mmsra_pipeline.recommendation.evidence import BLANK
 from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 from mmsra_pipeline.sample_store.shop import make_shop
+from mmsra_pipeline.storage.paths import find_paths
 
 OF_OTHERS = ("sequence", "cooccurrence", "next", "votes", "all")
 RESAMPLES = 2000

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone.model import Backbone, load_backbone
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.config import BackboneConfig
-from mmsra_pipeline.paths import find_paths
+from mmsra_pipeline.config.tree import BackboneConfig
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.paths import find_paths
 
 WORDS = ("Yes", "No")
 COLOURS = ("red", "blue", "green", "yellow", "black", "white", "purple", "orange")

@@ -39,10 +39,10 @@ print(json.dumps([time.perf_counter() - begun, time.process_time() - cpu, used.r
 OURS = """
 import pyarrow.parquet as pq
 from pathlib import Path
-from mmsra_pipeline.config import CooccurrenceConfig
-from mmsra_pipeline.retrieval.cooccurrence import NEIGHBORS, cooccurrence_neighbors, neighbors
-from mmsra_pipeline.retrieval.cooccurrence_state import update_counts
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.config.tree import CooccurrenceConfig
+from mmsra_pipeline.retrieval.cooccurrence.neighbors import NEIGHBORS, cooccurrence_neighbors, neighbors
+from mmsra_pipeline.retrieval.cooccurrence.state import update_counts
+from mmsra_pipeline.storage.tables import Store
 source, target, window, work, last = sys.argv[1:]
 config, root = CooccurrenceConfig(window=int(window)), Path(target).parent
 begun, cpu = time.perf_counter(), time.process_time()

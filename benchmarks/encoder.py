@@ -41,16 +41,16 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SPLIT, TARGET, TEST, USER, VALIDATION
-from mmsra_pipeline.config import EncoderConfig, InteractionsConfig
-from mmsra_pipeline.datasets import DatasetSpec
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.config.tree import EncoderConfig, InteractionsConfig
 from mmsra_pipeline.evaluation.metrics import Placed, ndcg
+from mmsra_pipeline.ingest.reading import read_dataset
 from mmsra_pipeline.interactions.filtering import build_interactions
-from mmsra_pipeline.interactions.reviews import read_dataset
 from mmsra_pipeline.interactions.splits import build_sequences
-from mmsra_pipeline.retrieval.encoder import UserEncoder
-from mmsra_pipeline.retrieval.encoder_training import NDCG, SPEED, train_encoder
-from mmsra_pipeline.retrieval.windows import TrainingSequences, training_sequences
-from mmsra_pipeline.tracking import NullTracker
+from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
+from mmsra_pipeline.retrieval.user_encoder.training import NDCG, SPEED, train_encoder
+from mmsra_pipeline.retrieval.user_encoder.windows import TrainingSequences, training_sequences
+from mmsra_pipeline.telemetry.tracking import NullTracker
 
 DATA = "movielens-posters"
 PEER = Path(__file__).parent / "peers" / "recbole_sasrec.py"

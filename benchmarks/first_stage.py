@@ -18,22 +18,22 @@ from pathlib import Path
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, RANK, SPLIT, TIME
-from mmsra_pipeline.config import Config
-from mmsra_pipeline.datasets import DatasetSpec
-from mmsra_pipeline.evaluation.candidates import held_out_queries
-from mmsra_pipeline.evaluation.first_stage import first_stage_recall
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.evaluation.lists import held_out_queries
+from mmsra_pipeline.evaluation.recall import first_stage_recall
 from mmsra_pipeline.evaluation.report import format_recall
+from mmsra_pipeline.ingest.reading import read_dataset
 from mmsra_pipeline.interactions.filtering import build_interactions
-from mmsra_pipeline.interactions.reviews import read_dataset
 from mmsra_pipeline.interactions.splits import build_sequences, training_interactions
-from mmsra_pipeline.retrieval.candidates import FirstStage
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
-from mmsra_pipeline.retrieval.encoder import UserEncoder
-from mmsra_pipeline.retrieval.encoder_training import best_epoch, train_encoder
-from mmsra_pipeline.retrieval.folds import FoldedEncoder
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.first_stage import FirstStage
 from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
-from mmsra_pipeline.store import Store
-from mmsra_pipeline.tracking import NullTracker
+from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
+from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
+from mmsra_pipeline.retrieval.user_encoder.training import best_epoch, train_encoder
+from mmsra_pipeline.storage.tables import Store
+from mmsra_pipeline.telemetry.tracking import NullTracker
 
 KNOWN = {"movielens": ("tables", "movielens-posters"), "microlens": ("microlens", "microlens-50k")}
 NEIGHBORS = (3, 10)

@@ -24,13 +24,13 @@ from candidates import COLOURS, KINDS
 from peers.trl_grpo import tune
 from PIL import Image
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone.model import Backbone, load_backbone
 from mmsra_pipeline.backbone.sentences import SentenceEncoder
-from mmsra_pipeline.config import BackboneConfig, GrpoConfig, SummarizationConfig
-from mmsra_pipeline.paths import find_paths
-from mmsra_pipeline.summarization.grpo import tune_summarizer
-from mmsra_pipeline.tracking import NullTracker
+from mmsra_pipeline.config.tree import BackboneConfig, GrpoConfig, SummarizationConfig
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.paths import find_paths
+from mmsra_pipeline.summarization.tuning.grpo import tune_summarizer
+from mmsra_pipeline.telemetry.tracking import NullTracker
 
 ITEMS = 24
 PLACES = ("office", "kitchen", "garden", "nursery")

@@ -25,11 +25,11 @@ WORDS = [f"word{number}" for number in range(4000)]
 OURS = """
 import sys
 from pathlib import Path
-from mmsra_pipeline.datasets import DatasetSpec
-from mmsra_pipeline.interactions.raw import ITEMS, REVIEWS
-from mmsra_pipeline.interactions.rejects import REJECTS
-from mmsra_pipeline.interactions.reviews import load
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.ingest.raw_tables import ITEMS, REVIEWS
+from mmsra_pipeline.ingest.rejects import REJECTS
+from mmsra_pipeline.ingest.reading import load
+from mmsra_pipeline.storage.tables import Store
 home, root = map(Path, sys.argv[1:])
 store = Store(root)
 spec = DatasetSpec("bench", "amazon-2018", home)

@@ -19,14 +19,14 @@ from candidates import COLOURS, KINDS, Timed, in_turns
 from peers.whole_generation import padded_batches
 from PIL import Image
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone.model import Backbone, load_backbone
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.config import BackboneConfig, SummarizationConfig
-from mmsra_pipeline.paths import find_paths
+from mmsra_pipeline.config.tree import BackboneConfig, SummarizationConfig
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.paths import find_paths
 from mmsra_pipeline.summarization.form import KeywordForm
 from mmsra_pipeline.summarization.keywords import Summary, parse_summary
-from mmsra_pipeline.summarization.prompts import summary_prompt
+from mmsra_pipeline.summarization.summary_prompts import summary_prompt
 
 
 def main() -> None:

@@ -35,11 +35,11 @@ TINY = {
 }
 NIGHT = """
 import json
-from mmsra_pipeline.defs.instance import open_instance
+from mmsra_pipeline.orchestration.instance import open_instance
 from mmsra_pipeline.defs.jobs import COSTLY
-from mmsra_pipeline.defs.refresh import refresh
+from mmsra_pipeline.orchestration.refresh import refresh
 from mmsra_pipeline.items import picture_store, text
-from mmsra_pipeline.paths import find_paths
+from mmsra_pipeline.storage.paths import find_paths
 
 counts = {"texts cleaned": 0, "pictures decoded": 0}
 
@@ -123,7 +123,7 @@ def timed(command: list[str], root: Path) -> tuple[float, str]:
 
 def last_report(root: Path) -> Any:
     """The rows of the latest refresh."""
-    from mmsra_pipeline.store import Store
+    from mmsra_pipeline.storage.tables import Store
 
     rows = Store(root / "data").read("refresh_report", NAME)
     return rows[rows["at"] == rows["at"].max()]
@@ -148,7 +148,7 @@ def main() -> None:
 def measure(root: Path, embedded: bool) -> None:
     """Refresh, add an item, refresh again without trainings, and say what that cost."""
     source = prepare(root, embedded)
-    cli = [sys.executable, "-c", "from mmsra_pipeline.cli import main; main()", "refresh", "--json"]
+    cli = [sys.executable, "-c", "from mmsra_pipeline.cli.app import main; main()", "refresh", "--json"]
     whole, _ = timed(cli, root)
     first, keywords = last_report(root), generated(root)
     add_item(source)

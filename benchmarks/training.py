@@ -16,7 +16,7 @@ from peers.repeated_prefix import padded_batch
 from torch import Tensor
 
 from mmsra_pipeline.backbone import lora
-from mmsra_pipeline.config import LoraSettings
+from mmsra_pipeline.config.tree import LoraSettings
 from mmsra_pipeline.recommendation.batching import group_loss
 
 ANSWERS = ("Yes", "No")

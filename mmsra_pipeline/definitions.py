@@ -1,11 +1,11 @@
 """What Dagster loads: everything under ``defs/``."""
 
-from pathlib import Path
+from dagster import Definitions, definitions
 
-from dagster import Definitions, definitions, load_from_defs_folder
+from mmsra_pipeline.orchestration.loading import load_definitions
 
 
 @definitions
 def defs() -> Definitions:
     """Collect the assets, jobs, schedules, sensors and resources found under ``defs/``."""
-    return load_from_defs_folder(path_within_project=Path(__file__).parent)
+    return load_definitions()

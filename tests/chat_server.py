@@ -11,7 +11,7 @@ from PIL import Image
 
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.served import served_name
-from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.summarization.form import KeywordForm
 
 

@@ -4,9 +4,9 @@ import secrets
 import pytest
 from s3_server import KEYS, make_bucket, s3_server
 
-from mmsra_pipeline.artifacts import Artifacts
-from mmsra_pipeline.paths import find_paths
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.paths import find_paths
+from mmsra_pipeline.storage.tables import Store
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # before any test imports torch
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -50,3 +50,36 @@ def machine(bucket, tmp_path, monkeypatch):
         return find_paths()
 
     return paths_of
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch):
+    """An empty installation."""
+    from mmsra_pipeline.storage.paths import find_paths
+
+    monkeypatch.setenv("MMSRA_ROOT", str(tmp_path / "root"))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "root" / "dagster_home"))
+    return find_paths()
+
+
+@pytest.fixture
+def instance(paths):
+    from mmsra_pipeline.orchestration.instance import open_instance
+
+    with open_instance(paths) as opened:
+        yield opened
+
+
+@pytest.fixture
+def shop(paths):
+    """The file with the interactions of a described data set."""
+    from orchestration.small_graph import add_shop
+
+    return add_shop(paths, "shop")
+
+
+@pytest.fixture
+def definitions():
+    from orchestration.small_graph import small_graph
+
+    return small_graph()

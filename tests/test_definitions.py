@@ -4,9 +4,8 @@ import dagster as dg
 import pytest
 
 from mmsra_pipeline.definitions import defs
-from mmsra_pipeline.defs.jobs import COSTLY
-from mmsra_pipeline.defs.settings import READS
-from mmsra_pipeline.defs.shown import STAGES, UPKEEP
+from mmsra_pipeline.orchestration.labels import COSTLY, STAGES, UPKEEP
+from mmsra_pipeline.orchestration.settings_read import READS
 
 PROMPTED = {"interactions", "sequences", "item_text", "item_keywords", "user_encoder", "similar_users"}
 UPSTREAM = {

@@ -19,10 +19,10 @@ from transformers import (
 from transformers.models.llava.image_processing_pil_llava import LlavaImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from mmsra_pipeline.artifacts import Artifacts
-from mmsra_pipeline.backbone.embedded import CHAT_TEMPLATE
+from mmsra_pipeline.backbone.embedded.build import CHAT_TEMPLATE
 from mmsra_pipeline.backbone.model import Backbone, load_backbone
-from mmsra_pipeline.config import BackboneConfig
+from mmsra_pipeline.config.tree import BackboneConfig
+from mmsra_pipeline.storage.artifacts import Artifacts
 
 Kind = Literal["fastvlm", "qwen2_5_vl"]
 SIDE = {"fastvlm": 32, "qwen2_5_vl": 56}  # pixels; 16 and 4 image tokens

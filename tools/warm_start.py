@@ -1,8 +1,8 @@
 """Trains the warm start that the embedded backbone ships: `make warm-start` (about an hour on two cores).
 
 A projector and an adapter of rank 8, trained on drawings, made-up scenes, texts of made-up shops and English prose
-(``summarization/general_examples.py``). A run that was stopped goes on. The file's hash goes into
-``backbone/warm_start.py``, which refuses any other.
+(``summarization/warm_start/general_examples.py``). A run that was stopped goes on. The file's hash goes into
+``backbone/embedded/warm_start.py``, which refuses any other.
 """
 
 import argparse
@@ -10,18 +10,18 @@ import json
 import logging
 from pathlib import Path
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone import lora
-from mmsra_pipeline.backbone.embedded import build_embedded
+from mmsra_pipeline.backbone.embedded.build import build_embedded
+from mmsra_pipeline.backbone.embedded.warm_start import FILE, write_warm_start
 from mmsra_pipeline.backbone.model import load_backbone
-from mmsra_pipeline.backbone.warm_start import FILE, write_warm_start
-from mmsra_pipeline.config import AlignmentConfig, BackboneConfig, LoraSettings, SummarizationConfig
-from mmsra_pipeline.files import file_hash
-from mmsra_pipeline.summarization.alignment import train
-from mmsra_pipeline.summarization.alignment_measures import measure_drawings
-from mmsra_pipeline.summarization.general_examples import GeneralExamples
-from mmsra_pipeline.terminal import log_to_stderr
-from mmsra_pipeline.tracking import NullTracker
+from mmsra_pipeline.config.tree import AlignmentConfig, BackboneConfig, LoraSettings, SummarizationConfig
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.files import file_hash
+from mmsra_pipeline.summarization.warm_start.general_examples import GeneralExamples
+from mmsra_pipeline.summarization.warm_start.measures import measure_drawings
+from mmsra_pipeline.summarization.warm_start.training import train
+from mmsra_pipeline.telemetry.terminal import log_to_stderr
+from mmsra_pipeline.telemetry.tracking import NullTracker
 
 SIDE = 128
 

@@ -20,10 +20,10 @@ from datasets import Sequence as Many
 from mmsra_pipeline.backbone import lora
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.sentences import SentenceEncoder
-from mmsra_pipeline.config import GrpoConfig, SummarizationConfig
-from mmsra_pipeline.summarization import rewards
+from mmsra_pipeline.config.tree import GrpoConfig, SummarizationConfig
 from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary
-from mmsra_pipeline.summarization.prompts import reconstruction_prompt, summary_prompt
+from mmsra_pipeline.summarization.summary_prompts import reconstruction_prompt, summary_prompt
+from mmsra_pipeline.summarization.tuning import rewards
 
 Shown = Sequence[tuple[str, Pictures.Image | None]]
 

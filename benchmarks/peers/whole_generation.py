@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteriaList
 
-from mmsra_pipeline.backbone.generation import ends_of
+from mmsra_pipeline.backbone.completion import ends_of
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.prompt import Prompt
 

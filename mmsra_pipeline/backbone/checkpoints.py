@@ -19,9 +19,9 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-from mmsra_pipeline.artifacts import Artifacts, fingerprint
-from mmsra_pipeline.backbone.embedded import embedded_folder
+from mmsra_pipeline.backbone.embedded.build import embedded_folder
 from mmsra_pipeline.errors import ConfigError, MissingInputError
+from mmsra_pipeline.storage.artifacts import Artifacts, fingerprint
 
 log = logging.getLogger(__name__)
 

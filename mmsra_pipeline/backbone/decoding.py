@@ -6,25 +6,23 @@ the token before them. In float32 the likeliest answers are those of transformer
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from mmsra_pipeline.backbone import groups, row_attention
-from mmsra_pipeline.backbone.generation import Answer, Asked, Completion, choose, ends_of, restrict
+from mmsra_pipeline.backbone.completion import Answer, Asked, Completion, choose, ends_of, restrict
+from mmsra_pipeline.backbone.likelihood import logits_of
 from mmsra_pipeline.backbone.padded_generation import padded_completions
+from mmsra_pipeline.backbone.parts import Parts
 from mmsra_pipeline.backbone.prefix_attention import behind
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.row_attention import Rows
-from mmsra_pipeline.backbone.scoring import logits_of
-
-if TYPE_CHECKING:
-    from mmsra_pipeline.backbone.model import Backbone
 
 
-def completions(backbone: "Backbone", prompts: Sequence[Prompt], asked: Asked) -> list[list[Completion]]:
+def completions(backbone: Parts, prompts: Sequence[Prompt], asked: Asked) -> list[list[Completion]]:
     """Give ``asked.copies`` answers to each prompt; see ``Backbone.complete``. The model must be in eval mode."""
     asked.check(prompts)
     ends = ends_of(backbone.model)
@@ -45,7 +43,7 @@ def completions(backbone: "Backbone", prompts: Sequence[Prompt], asked: Asked) -
 class _Run:
     """Prompts behind the prefix that all of them share."""
 
-    def __init__(self, backbone: "Backbone", tokens: groups._Tokens, asked: Asked) -> None:
+    def __init__(self, backbone: Parts, tokens: groups._Tokens, asked: Asked) -> None:
         self._backbone = backbone
         self._language = groups.language_model(backbone.model)
         self._tokens = tokens

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.errors import ConfigError
-from mmsra_pipeline.files import sync_folder, temporary_folder
+from mmsra_pipeline.storage.files import sync_folder, temporary_folder
 
 
 def export_checkpoint(backbone: Backbone, folder: Path) -> None:

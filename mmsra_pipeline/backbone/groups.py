@@ -6,20 +6,17 @@ the positions that it has in its whole prompt. In float32 scores equal those of 
 
 import contextlib
 from collections.abc import Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from mmsra_pipeline.backbone.pictures import Pictures, Seen
+from mmsra_pipeline.backbone.likelihood import logits_of, positions
+from mmsra_pipeline.backbone.parts import Parts, Pictures, Seen
 from mmsra_pipeline.backbone.prefix_attention import NAME, behind
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.backbone.scoring import logits_of, positions
-
-if TYPE_CHECKING:
-    from mmsra_pipeline.backbone.model import Backbone
 
 TOKENS_TOGETHER = 4096  # of candidates in one row; bounds what lies in memory beside the prefix
 
@@ -38,7 +35,7 @@ class _Tokens(NamedTuple):
     pictures: list[list[Seen]]
 
 
-def group_answers(backbone: "Backbone", prompts: Sequence[Prompt], words: tuple[str, str]) -> Answers:
+def group_answers(backbone: Parts, prompts: Sequence[Prompt], words: tuple[str, str]) -> Answers:
     """Score the prompts of one group. What they have in common, up to the first picture, is computed once.
 
     Args:
@@ -60,7 +57,7 @@ def group_answers(backbone: "Backbone", prompts: Sequence[Prompt], words: tuple[
     return Answers(logits[:, 0] - logits[:, 1], (logits.logsumexp(dim=1) - every.logsumexp(dim=1)).exp())
 
 
-def last_states(backbone: "Backbone", prompts: Sequence[Prompt]) -> Float[Tensor, "prompts dim"]:
+def last_states(backbone: Parts, prompts: Sequence[Prompt]) -> Float[Tensor, "prompts dim"]:
     """Give the hidden state of the last token of each prompt of a group."""
     if not shares_prefixes(backbone.model):
         return _whole(backbone, prompts)
@@ -121,7 +118,7 @@ def _parts(sizes: Sequence[int], most: int) -> list[list[int]]:
     return parts
 
 
-def _tokenized(backbone: "Backbone", prompts: Sequence[Prompt], pictures: Pictures | None = None) -> _Tokens | None:
+def _tokenized(backbone: Parts, prompts: Sequence[Prompt], pictures: Pictures | None = None) -> _Tokens | None:
     """Give the tokens of whole prompts, as many of a picture as it has states; None if the processor gives others."""
     encoder = backbone.encoder
     source = backbone.pictures if pictures is None else pictures
@@ -145,7 +142,7 @@ def _filled(text: str, pictures: Sequence[Seen], processor: Any) -> str:
     return first + "".join(token * len(one.states) + piece for one, piece in zip(pictures, others, strict=True))
 
 
-def _positions(backbone: "Backbone", tokens: _Tokens) -> Tensor:
+def _positions(backbone: Parts, tokens: _Tokens) -> Tensor:
     """Give positions of whole prompts, padded on the right: (prompts, tokens), or (3, prompts, tokens) for Qwen-VL."""
     longest = max(len(ids) for ids in tokens.ids)
     padded = torch.zeros(len(tokens.ids), longest, dtype=torch.long)
@@ -162,7 +159,7 @@ def _positions(backbone: "Backbone", tokens: _Tokens) -> Tensor:
     return positions(backbone.model, batch)
 
 
-def _prefix(backbone: "Backbone", ids: list[int], where: Tensor) -> DynamicCache:
+def _prefix(backbone: Parts, ids: list[int], where: Tensor) -> DynamicCache:
     cache = DynamicCache()
     tokens = torch.tensor([ids], device=backbone.device)
     language_model(backbone.model)(
@@ -176,7 +173,7 @@ def _prefix(backbone: "Backbone", ids: list[int], where: Tensor) -> DynamicCache
 
 
 def _row(
-    backbone: "Backbone", tokens: _Tokens, rows: Sequence[int], shared: int, where: Tensor, cache: DynamicCache | None
+    backbone: Parts, tokens: _Tokens, rows: Sequence[int], shared: int, where: Tensor, cache: DynamicCache | None
 ) -> Float[Tensor, "tokens dim"]:
     """Run candidates as one row behind the prefix; give the states of all their tokens, one candidate after another."""
     model, device = backbone.model, backbone.device
@@ -215,7 +212,7 @@ def _attention(language: Any) -> Iterator[None]:
         language.config._attn_implementation = usual
 
 
-def _whole(backbone: "Backbone", prompts: Sequence[Prompt]) -> Float[Tensor, "prompts dim"]:
+def _whole(backbone: Parts, prompts: Sequence[Prompt]) -> Float[Tensor, "prompts dim"]:
     """Run whole prompts, for models whose prefixes cannot be shared."""
     found = []
     for start in range(0, len(prompts), backbone.config.batch_size):

@@ -4,16 +4,14 @@ import logging
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 
-from mmsra_pipeline.config import LoraSettings
+from mmsra_pipeline.backbone.parts import Parts
+from mmsra_pipeline.config.tree import LoraSettings
 from mmsra_pipeline.errors import ConfigError, MissingInputError
-
-if TYPE_CHECKING:
-    from mmsra_pipeline.backbone.model import Backbone
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +20,7 @@ PROJECTORS = ("multi_modal_projector", "merger")  # of FastVLM and LLaVA; of Qwe
 TOWERS = ("vision_tower", "visual", "vision_model")
 
 
-def attach(backbone: "Backbone", lora: LoraSettings, *, train_projector: bool = False, seed: int = 0) -> PeftModel:
+def attach(backbone: Parts, lora: LoraSettings, *, train_projector: bool = False, seed: int = 0) -> PeftModel:
     """Put a fresh adapter into the backbone's model and give the model to train.
 
     The layers are put in place, so the backbone's own operations see the adapter as it is trained, and the base under

@@ -11,22 +11,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmsra_pipeline.artifacts import Artifacts, fingerprint
 from mmsra_pipeline.backbone.checkpoints import checkpoint_fingerprint, find_checkpoint, read_config
+from mmsra_pipeline.backbone.completion import Asked, Completion, Form
 from mmsra_pipeline.backbone.decoding import completions
 from mmsra_pipeline.backbone.devices import find_device, multiplies_bfloat16
+from mmsra_pipeline.backbone.embedded.warm_start import warm_start_adapter
 from mmsra_pipeline.backbone.encoding import Encoder, Side
-from mmsra_pipeline.backbone.generation import Asked, Completion, Form
 from mmsra_pipeline.backbone.groups import Answers, group_answers
+from mmsra_pipeline.backbone.likelihood import answer_log_likelihood
 from mmsra_pipeline.backbone.lora import check_adapters
+from mmsra_pipeline.backbone.merging import picture_tokens, prepared_processor, read_merged
 from mmsra_pipeline.backbone.pictures import PictureFeatures
 from mmsra_pipeline.backbone.precision import rounded_weights
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.backbone.reading import picture_tokens, prepared_processor, read_merged
-from mmsra_pipeline.backbone.scoring import answer_log_likelihood
-from mmsra_pipeline.backbone.warm_start import warm_start_adapter
-from mmsra_pipeline.config import BackboneConfig
-from mmsra_pipeline.files import folder_hash
+from mmsra_pipeline.config.tree import BackboneConfig
+from mmsra_pipeline.storage.artifacts import Artifacts, fingerprint
+from mmsra_pipeline.storage.files import folder_hash
 
 
 class Backbone:

@@ -1,21 +1,19 @@
 """Answers by transformers' ``generate`` in padded batches, for models whose prefixes cannot be shared."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList, StoppingCriteriaList
 
-from mmsra_pipeline.backbone.generation import Answer, Asked, Completion, choose, completion, restrict
+from mmsra_pipeline.backbone.completion import Answer, Asked, Completion, choose, completion, restrict
+from mmsra_pipeline.backbone.parts import Parts
 from mmsra_pipeline.backbone.prompt import Prompt
-
-if TYPE_CHECKING:
-    from mmsra_pipeline.backbone.model import Backbone
 
 
 def padded_completions(
-    backbone: "Backbone", prompts: Sequence[Prompt], asked: Asked, ends: frozenset[int]
+    backbone: Parts, prompts: Sequence[Prompt], asked: Asked, ends: frozenset[int]
 ) -> list[list[Completion]]:
     """Give ``asked.copies`` answers to each prompt; see ``Backbone.complete``."""
     settings = GenerationConfig(
@@ -43,7 +41,7 @@ def padded_completions(
 class _Steps(LogitsProcessor):  # type: ignore[misc]  # transformers is not typed here
     """Chooses each next token by the answers' own rules, and leaves transformers no other."""
 
-    def __init__(self, backbone: "Backbone", asked: Asked, answers: Sequence[Answer]) -> None:
+    def __init__(self, backbone: Parts, asked: Asked, answers: Sequence[Answer]) -> None:
         self._suppressed = backbone.encoder.image_token_ids
         self._asked = asked
         self._answers = answers

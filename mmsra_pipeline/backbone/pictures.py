@@ -3,32 +3,13 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
-from jaxtyping import Float
 from PIL import Image
-from torch import Tensor
 
-if TYPE_CHECKING:
-    from mmsra_pipeline.backbone.model import Backbone
+from mmsra_pipeline.backbone.parts import Parts, Seen
 
 KEPT_BYTES = 256 * 2**20
-
-
-class Seen(NamedTuple):
-    """A picture as the language model takes it."""
-
-    states: Float[Tensor, "tokens dim"]
-    grid: Tensor | None
-    """Its rows and columns of patches, (3,), where the model's positions depend on them."""
-
-
-class Pictures(Protocol):
-    """Gives pictures as the language model takes them."""
-
-    def of(self, images: Sequence[Image.Image]) -> list[Seen]:
-        """Give each picture, in order."""
 
 
 class PictureFeatures:
@@ -37,7 +18,7 @@ class PictureFeatures:
     The pictures used last are kept, up to ``KEPT_BYTES``. Not for a projector in training.
     """
 
-    def __init__(self, backbone: "Backbone", kept_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, backbone: Parts, kept_bytes: int = KEPT_BYTES) -> None:
         self._backbone = backbone
         self._room = kept_bytes
         self._kept: OrderedDict[bytes, Seen] = OrderedDict()
@@ -64,7 +45,7 @@ class PictureFeatures:
 class TrainedPictures:
     """Gives pictures with the gradient of the projector, all together and anew each time."""
 
-    def __init__(self, backbone: "Backbone") -> None:
+    def __init__(self, backbone: Parts) -> None:
         self._backbone = backbone
 
     def of(self, images: Sequence[Image.Image]) -> list[Seen]:
@@ -72,7 +53,7 @@ class TrainedPictures:
         return _seen(self._backbone, images) if images else []
 
 
-def _seen(backbone: "Backbone", images: Sequence[Image.Image]) -> list[Seen]:
+def _seen(backbone: Parts, images: Sequence[Image.Image]) -> list[Seen]:
     model = backbone.model
     pixels = dict(backbone.processor.image_processor(images=list(images), return_tensors="pt"))
     grids = pixels.get("image_grid_thw")

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from mmsra_pipeline.artifacts import fingerprint
-from mmsra_pipeline.backbone.sources import SENTENCES
-from mmsra_pipeline.files import write_atomically
+from mmsra_pipeline.backbone.embedded.packaged_weights import SENTENCES
+from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.files import write_atomically
 
 if TYPE_CHECKING:
     from mmsra_pipeline.backbone.sentences import SentenceEncoder

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from sentence_transformers import SentenceTransformer
 
-from mmsra_pipeline.backbone.sources import SENTENCES
+from mmsra_pipeline.backbone.embedded.packaged_weights import SENTENCES
 
 
 class SentenceEncoder:

@@ -20,10 +20,10 @@ from typing import Any, Final
 
 from PIL import Image
 
-from mmsra_pipeline.backbone.generation import Asked, Form, cut
+from mmsra_pipeline.backbone.completion import Asked, Form, cut
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.config_server import GenerationServer
+from mmsra_pipeline.config.server import GenerationServer
 from mmsra_pipeline.errors import MissingInputError, ServerError
 
 ANSWER_BYTES: Final = 1 << 20

@@ -7,16 +7,17 @@ look at what is there.
 import dagster as dg
 from pydantic import Field
 
-from mmsra_pipeline.config_operation import AutomationConfig
-from mmsra_pipeline.datasets import list_datasets
-from mmsra_pipeline.defs.abandoned import end_abandoned
-from mmsra_pipeline.defs.due import due_reasons, occasion, pin_what_the_training_saw
-from mmsra_pipeline.defs.instance import RefreshBusyError
-from mmsra_pipeline.defs.jobs import COSTLY, RETRAIN, retrain
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.settings import loaded_config
+from mmsra_pipeline.config.datasets import list_datasets
+from mmsra_pipeline.config.operation import AutomationConfig
+from mmsra_pipeline.defs.jobs import retrain
 from mmsra_pipeline.errors import MmsraError, PassingError
-from mmsra_pipeline.paths import find_paths
+from mmsra_pipeline.orchestration.abandoned_runs import end_abandoned
+from mmsra_pipeline.orchestration.instance import RefreshBusyError
+from mmsra_pipeline.orchestration.labels import COSTLY, RETRAIN
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.retraining import due_reasons, occasion, pin_what_the_training_saw
+from mmsra_pipeline.orchestration.settings_read import loaded_config
+from mmsra_pipeline.storage.paths import find_paths
 
 QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 UNFINISHED = [*QUEUED, dg.DagsterRunStatus.STARTED]
@@ -47,7 +48,7 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
     )
     def refresh_cheap_part(context: dg.OpExecutionContext, config: RefreshOptions) -> None:
         """Materialize what is stale; unless the launchpad says otherwise of all data sets, but for trainings."""
-        from mmsra_pipeline.defs.refresh import refresh
+        from mmsra_pipeline.orchestration.refresh import refresh
 
         try:
             outcome = refresh(
@@ -133,7 +134,7 @@ def abandoned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 )
 def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Start `retrain` for data sets that have moved far enough since the recommender was trained, and say why."""
-    from mmsra_pipeline.store import Store
+    from mmsra_pipeline.storage.tables import Store
 
     if context.repository_def is None:
         return dg.SkipReason("the definitions are not loaded")
@@ -158,7 +159,7 @@ def _is_retraining(instance: dg.DagsterInstance, dataset: str) -> bool:
 @dg.run_failure_sensor(minimum_interval_seconds=30, default_status=sensor_status(SETTINGS))
 def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | None:
     """Tell whom `automation.alert` names that a run failed, unless it is tried again."""
-    from mmsra_pipeline.alerts import send_alert
+    from mmsra_pipeline.telemetry.alerts import send_alert
 
     run, alert = context.dagster_run, loaded_config().automation.alert
     if not (alert.command or alert.webhook):
@@ -177,7 +178,7 @@ def _root() -> str:
 
 def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
     """Give what is told of a run that failed."""
-    from mmsra_pipeline.defs.failures import describe
+    from mmsra_pipeline.orchestration.failures import describe
 
     run = context.dagster_run
     errors = [(event.step_key, event.step_failure_data.error) for event in context.get_step_failure_events()]

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mmsra_pipeline.columns import TARGET, Tables
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.recommender_inputs import cooccurrence_index, first_stage
-from mmsra_pipeline.defs.reporting import check, report, report_or_stop, sample_table
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.settings import code_version
-from mmsra_pipeline.defs.shown import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.recommender_inputs import cooccurrence_index, first_stage
+from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop, sample_table
+from mmsra_pipeline.orchestration.settings_read import code_version
 
 
 @dg.asset(
@@ -26,8 +26,8 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 
     Of all users of the test split, over the whole catalogue, against popularity and each view alone.
     """
-    from mmsra_pipeline.evaluation.candidates import held_out_queries
-    from mmsra_pipeline.evaluation.first_stage import first_stage_recall as measure
+    from mmsra_pipeline.evaluation.lists import held_out_queries
+    from mmsra_pipeline.evaluation.recall import first_stage_recall as measure
 
     stage = mmsra.stage(context)
     queries, training = held_out_queries(stage.read(Tables.SEQUENCES)), stage.training_interactions()
@@ -63,7 +63,7 @@ def metrics(
     from mmsra_pipeline.evaluation.by_count import by_count_table
     from mmsra_pipeline.evaluation.differences import beyond_evidence, differences_table
     from mmsra_pipeline.evaluation.measuring import headline, measure, metrics_table
-    from mmsra_pipeline.evaluation.plots import metrics_png
+    from mmsra_pipeline.evaluation.metric_plots import metrics_png
 
     stage = mmsra.stage(context)
     config = stage.config

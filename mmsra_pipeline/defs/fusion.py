@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mmsra_pipeline.columns import VALIDATION, Tables
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.recommender_inputs import PROMPT_TABLES, answered, cooccurrence_index, first_stage
-from mmsra_pipeline.defs.reporting import check, report, sample_table
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.settings import code_version
-from mmsra_pipeline.defs.shown import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.recommender_inputs import PROMPT_TABLES, answered, cooccurrence_index, first_stage
+from mmsra_pipeline.orchestration.reporting import check, report, sample_table
+from mmsra_pipeline.orchestration.settings_read import code_version
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,8 +40,8 @@ def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Materia
 
     from mmsra_pipeline.evaluation.answers import Answers
     from mmsra_pipeline.evaluation.calibration import calibration, reliability
-    from mmsra_pipeline.evaluation.candidates import all_lists, sample_queries
-    from mmsra_pipeline.evaluation.plots import fusion_png
+    from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
+    from mmsra_pipeline.evaluation.metric_plots import fusion_png
     from mmsra_pipeline.recommendation.fusion import FUSED, KINDS, WITHOUT_MODEL, save_models
     from mmsra_pipeline.recommendation.fusion_fit import AT_PIVOT, FusionFit
 

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.datasets import list_datasets, load_dataset
-from mmsra_pipeline.defs.interaction_checks import SPECS, interaction_checks
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.reporting import check, report, sample_table
+from mmsra_pipeline.config.datasets import list_datasets, load_dataset
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.settings import code_version
-from mmsra_pipeline.defs.shown import GROUPS, OWNERS
 from mmsra_pipeline.errors import MmsraError
-from mmsra_pipeline.paths import find_paths
+from mmsra_pipeline.orchestration.interaction_checks import SPECS, interaction_checks
+from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.reporting import check, report, sample_table
+from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.storage.paths import find_paths
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 )
 def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     """The source files of a data set, observed by the hash of their content: reviews, metadata and pictures."""
-    from mmsra_pipeline.interactions.sources import source_version
+    from mmsra_pipeline.ingest.source_hash import source_version
 
     folder = find_paths().datasets
     known = set(context.instance.get_dynamic_partitions("dataset"))
@@ -56,10 +56,9 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
 
     Every format ends in the same columns here. A bad line is kept out, counted and shown, and the rest goes on.
     """
-    from mmsra_pipeline.interactions.raw import ITEMS, REVIEWS
-    from mmsra_pipeline.interactions.rejects import REJECTS
-    from mmsra_pipeline.interactions.reviews import load
-    from mmsra_pipeline.reading import reject_counts
+    from mmsra_pipeline.ingest.raw_tables import ITEMS, REVIEWS
+    from mmsra_pipeline.ingest.reading import load
+    from mmsra_pipeline.ingest.rejects import REJECTS, reject_counts
 
     stage = mmsra.stage(context)
 
@@ -107,8 +106,8 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     The table funnel says how many users, items and interactions each filter left.
     """
     from mmsra_pipeline.interactions.filtering import build_interactions
+    from mmsra_pipeline.interactions.funnel_plot import funnel_png
     from mmsra_pipeline.interactions.measures import measure_interactions
-    from mmsra_pipeline.interactions.plots import funnel_png
 
     stage = mmsra.stage(context)
     config, reviews, items = stage.config, stage.path(Tables.RAW_REVIEWS), stage.path(Tables.RAW_ITEMS)

@@ -2,15 +2,8 @@
 
 import dagster as dg
 
-from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.defs.partitions import datasets
-
-COSTLY = (Tables.ALIGNMENT, Tables.SUMMARIZER, Tables.USER_ENCODER, Tables.RECOMMENDER)
-"""Trainings. Between two of them the rest is brought up to date with the adapters there are."""
-MODELS = (*COSTLY, Tables.SFT_DATASET, Tables.FUSION)
-"""Assets that later ones read an artifact of."""
-EVERYTHING = "everything"
-RETRAIN = "retrain"
+from mmsra_pipeline.orchestration.labels import COSTLY, EVERYTHING, RETRAIN
+from mmsra_pipeline.orchestration.partitions import datasets
 
 everything = dg.define_asset_job(
     EVERYTHING,

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from mmsra_pipeline.columns import CATEGORY, DESCRIPTION, ITEM, KEYWORDS, TAGS, TEXT, TITLE, Tables
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.reporting import check, report
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.settings import code_version
-from mmsra_pipeline.defs.shown import GROUPS, OWNERS
-from mmsra_pipeline.defs.stage import Stage
+from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.reporting import check, report
+from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
     from mmsra_pipeline.items.images import ItemImages
-    from mmsra_pipeline.summarization.keyword_retrieval import Places
-    from mmsra_pipeline.summarization.verification import Confidence
+    from mmsra_pipeline.summarization.quality.keyword_retrieval import Places
+    from mmsra_pipeline.summarization.quality.verification import Confidence
 
 OTHERS: Final = 2  # keywords a line that are held against another item: enough for a mean over items
 COVERAGE: Final = 0.95
@@ -47,8 +47,8 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> d
 
     The table keyword_panel has the means with intervals, against drafts, extractive keywords and those of other items.
     """
-    from mmsra_pipeline.evaluation.keyword_panel import panel_markdown, panel_png, panel_table, value_of
-    from mmsra_pipeline.summarization import panel as p
+    from mmsra_pipeline.evaluation.keyword_report import panel_markdown, panel_png, panel_table, value_of
+    from mmsra_pipeline.summarization.quality import panel as p
 
     stage = mmsra.stage(context)
     writer = stage.config.summarization.writer
@@ -92,8 +92,8 @@ def _places(
 ) -> "tuple[Places, ...]":
     """Give where the own texts stand, by all keywords, by extractive ones, and of drafted items by both."""
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
-    from mmsra_pipeline.summarization.keyword_retrieval import as_many_extractive, places
-    from mmsra_pipeline.summarization.panel import TEXT_WORDS
+    from mmsra_pipeline.summarization.quality.keyword_retrieval import as_many_extractive, places
+    from mmsra_pipeline.summarization.quality.panel import TEXT_WORDS
 
     catalogue = texts[TEXT].fillna("").tolist()
     row_of = {item: row for row, item in enumerate(texts[ITEM])}
@@ -116,11 +116,11 @@ def _judged(
     """Let the summarizer judge its own keywords, those of other items and its drafts; give confidences and measures."""
     import numpy as np
 
-    from mmsra_pipeline.summarization import panel as p
-    from mmsra_pipeline.summarization.cache import KeywordCache
-    from mmsra_pipeline.summarization.generation import draft_sample
-    from mmsra_pipeline.summarization.stability import SAMPLED_ITEMS, stability
-    from mmsra_pipeline.summarization.verification import Asked, Verifier, of_others
+    from mmsra_pipeline.summarization.keyword_cache import KeywordCache
+    from mmsra_pipeline.summarization.quality import panel as p
+    from mmsra_pipeline.summarization.quality.stability import SAMPLED_ITEMS, stability
+    from mmsra_pipeline.summarization.quality.verification import Asked, Verifier, of_others
+    from mmsra_pipeline.summarization.writing import draft_sample
 
     sample = draft_sample(keywords, stage.config.summarization.verified_items, stage.config.seed)
     if len(sample) < 2:  # nobody is another
@@ -154,7 +154,7 @@ def _suspicions(stage: Stage, items: list[str]) -> dict[str, str]:
     """Give why items look like attacks, by what the source says of them: cleaning takes the traces off."""
     import pandas as pd
 
-    from mmsra_pipeline.summarization.suspicion import suspicious_fields
+    from mmsra_pipeline.summarization.quality.suspicion import suspicious_fields
 
     wanted = [(ITEM, "in", items)]
     raw = pd.read_parquet(stage.path(Tables.RAW_ITEMS), columns=[ITEM, *FIELDS], filters=wanted if items else None)
@@ -163,7 +163,7 @@ def _suspicions(stage: Stage, items: list[str]) -> dict[str, str]:
 
 
 def _checks(panel: "pd.DataFrame", *, by_model: bool) -> list[dg.AssetCheckResult]:
-    from mmsra_pipeline.evaluation.keyword_panel import said_of, value_of
+    from mmsra_pipeline.evaluation.keyword_report import said_of, value_of
 
     difference = "retrieval@1 - extractive"
     rules = {FORM: ("format_rate", 1.0), PICTURES: ("picture_coverage", COVERAGE), FINDING: (difference, 0.0)}

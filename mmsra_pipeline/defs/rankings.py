@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, SCORE, TARGET, Tables
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.recommender_inputs import (
+from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     answered,
     cooccurrence_index,
     first_stage,
     user_encoder,
 )
-from mmsra_pipeline.defs.reporting import report
-from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.settings import code_version
-from mmsra_pipeline.defs.shown import GROUPS, OWNERS
-from mmsra_pipeline.defs.stage import Stage
+from mmsra_pipeline.orchestration.reporting import report
+from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,8 +42,8 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mater
     import pandas as pd
 
     from mmsra_pipeline.evaluation.baselines import baseline_scores
-    from mmsra_pipeline.evaluation.candidates import all_lists, sample_queries
     from mmsra_pipeline.evaluation.fused import fused_rankings
+    from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
     from mmsra_pipeline.recommendation.evidence_model import fit_evidence
     from mmsra_pipeline.recommendation.fusion import load_models
     from mmsra_pipeline.recommendation.sft_dataset import training_lists
@@ -79,7 +79,7 @@ def _ceiling(stage: Stage, queries: "pd.DataFrame", candidates: "pd.DataFrame") 
     """Score by what the made-up shop decided by: nobody can rank better."""
     import pandas as pd
 
-    from mmsra_pipeline.datasets import sample_options
+    from mmsra_pipeline.config.datasets import sample_options
     from mmsra_pipeline.sample_store.ceiling import ceiling_scores
     from mmsra_pipeline.sample_store.shop import make_shop
 

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmsra_pipeline.columns import POSITION, SERVE, SPLIT, TEST, TRAIN, USER, VALIDATION, Tables
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.recommender_inputs import (
+from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     cooccurrence_index,
     first_stage,
@@ -16,11 +18,9 @@ from mmsra_pipeline.defs.recommender_inputs import (
     tuned_backbone,
     untuned_backbone,
 )
-from mmsra_pipeline.defs.reporting import check, report, report_or_stop, switched_off
-from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.settings import code_version
-from mmsra_pipeline.defs.shown import GROUPS, OWNERS
-from mmsra_pipeline.defs.stage import Stage
+from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop, switched_off
+from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,8 +93,8 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     With `recommendation.epochs: 0` there is no adapter and the table is empty: scores without SFT (table 6).
     """
     from mmsra_pipeline.backbone.lora import save_adapter
-    from mmsra_pipeline.plots import curve_png
     from mmsra_pipeline.recommendation.training import train_recommender
+    from mmsra_pipeline.telemetry.plots import curve_png
 
     stage = mmsra.stage(context)
     config = stage.config
@@ -129,7 +129,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
     collaborative signals and likeness ranks them.
     """
     from mmsra_pipeline.recommendation.fusion import FUSED, load_models
-    from mmsra_pipeline.recommendation.recommendations import recommend
+    from mmsra_pipeline.recommendation.top_n import recommend
 
     stage = mmsra.stage(context)
     texts, queries = stage.read(Tables.ITEM_TEXT), _served(stage)

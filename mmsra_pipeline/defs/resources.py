@@ -7,10 +7,10 @@ import logging
 import dagster as dg
 from pydantic import PrivateAttr
 
-from mmsra_pipeline.defs.settings import loaded_config, readable
-from mmsra_pipeline.defs.stage import Stage
-from mmsra_pipeline.paths import find_paths
-from mmsra_pipeline.turns import turn_of
+from mmsra_pipeline.orchestration.settings_read import loaded_config, readable
+from mmsra_pipeline.orchestration.stage import Stage
+from mmsra_pipeline.storage.paths import find_paths
+from mmsra_pipeline.storage.run_locks import turn_of
 
 logger = logging.getLogger(__name__)
 

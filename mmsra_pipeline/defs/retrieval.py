@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from mmsra_pipeline.columns import RANK, SPLIT, TEST, TRAIN, Tables
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.reporting import check, report, report_or_stop
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.settings import code_version
-from mmsra_pipeline.defs.shown import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop
+from mmsra_pipeline.orchestration.settings_read import code_version
 
 
 @dg.asset(
@@ -26,8 +26,8 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
 
     Beside it, for each fold of the users, one that has not seen them: it answers their training queries.
     """
-    from mmsra_pipeline.plots import curve_png
-    from mmsra_pipeline.retrieval.folds import train_folded
+    from mmsra_pipeline.retrieval.user_encoder.folds import train_folded
+    from mmsra_pipeline.telemetry.plots import curve_png
 
     stage = mmsra.stage(context)
     queries = stage.read(Tables.SEQUENCES)
@@ -61,9 +61,9 @@ def similar_users(
     """
     import pandas as pd
 
-    from mmsra_pipeline.recommendation.query_sampling import training_queries
-    from mmsra_pipeline.retrieval.folds import FoldedEncoder
+    from mmsra_pipeline.interactions.query_sampling import training_queries
     from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
+    from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
     stage = mmsra.stage(context)
     sequences, encoder = stage.read(Tables.SEQUENCES), FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
@@ -101,8 +101,8 @@ def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installatio
     Counts training interactions only, so no held-out interaction reaches a neighbor list. The artifact holds all
     counts: the next run reads only the users whose interactions changed.
     """
-    from mmsra_pipeline.retrieval.cooccurrence import neighbors
-    from mmsra_pipeline.retrieval.cooccurrence_state import update_counts
+    from mmsra_pipeline.retrieval.cooccurrence.neighbors import neighbors
+    from mmsra_pipeline.retrieval.cooccurrence.state import update_counts
 
     stage = mmsra.stage(context)
     config, last = stage.config.retrieval.cooccurrence, stage.previous_artifact()

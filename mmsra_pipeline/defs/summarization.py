@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.defs.partitions import datasets
-from mmsra_pipeline.defs.reporting import check, report, sample_table, switched_off
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.settings import code_version
-from mmsra_pipeline.defs.shown import GROUPS, OWNERS
-from mmsra_pipeline.defs.stage import Stage
+from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.reporting import check, report, sample_table, switched_off
+from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmsra_pipeline.config_server import GenerationServer
-    from mmsra_pipeline.summarization.picture_labels import Classes
+    from mmsra_pipeline.config.server import GenerationServer
+    from mmsra_pipeline.summarization.warm_start.picture_labels import Classes
 
 FORMAT_RATE = 0.95
 TUNING = "tuning_is_sound"
@@ -42,8 +42,8 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     import pandas as pd
 
     from mmsra_pipeline.backbone.lora import save_adapter
-    from mmsra_pipeline.plots import curve_png
-    from mmsra_pipeline.summarization.alignment import align
+    from mmsra_pipeline.summarization.warm_start.training import align
+    from mmsra_pipeline.telemetry.plots import curve_png
 
     texts, images = stage.read(Tables.ITEM_TEXT), stage.images()
     backbone = stage.loaded_backbone()
@@ -83,7 +83,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
 )
 def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per item of a sample: its keywords as the aligned backbone writes them, before GRPO. For comparison."""
-    from mmsra_pipeline.summarization.generation import draft_sample
+    from mmsra_pipeline.summarization.writing import draft_sample
 
     stage = mmsra.stage(context)
     sample = draft_sample(stage.read(Tables.ITEM_TEXT), stage.config.summarization.draft_items, stage.config.seed)
@@ -114,8 +114,8 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
         return switched_off(stage, "reward", checks=[check(TUNING, True, "nothing is tuned (grpo.steps: 0)")])
     from mmsra_pipeline.backbone.lora import save_adapter
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
-    from mmsra_pipeline.plots import curve_png
-    from mmsra_pipeline.summarization.grpo import tune_summarizer
+    from mmsra_pipeline.summarization.tuning.grpo import tune_summarizer
+    from mmsra_pipeline.telemetry.plots import curve_png
 
     texts, images = stage.read(Tables.ITEM_TEXT), stage.images()
     backbone = stage.loaded_backbone(Tables.ALIGNMENT)
@@ -179,11 +179,11 @@ def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.
 def _keywords(
     stage: Stage, items: "pd.DataFrame", *adapters: str, server: "GenerationServer | None" = None
 ) -> "tuple[pd.DataFrame, int]":
-    from mmsra_pipeline.artifacts import fingerprint
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.backbone.served import ServedModel
-    from mmsra_pipeline.summarization.cache import KeywordCache
-    from mmsra_pipeline.summarization.generation import extractive_keywords, write_keywords
+    from mmsra_pipeline.storage.artifacts import fingerprint
+    from mmsra_pipeline.summarization.keyword_cache import KeywordCache
+    from mmsra_pipeline.summarization.writing import extractive_keywords, write_keywords
 
     if stage.config.summarization.writer == "extractive":
         return extractive_keywords(items, stage.config.summarization, SentenceEncoder()), 0
@@ -203,7 +203,7 @@ def _keywords(
 def _tower_classes(stage: Stage) -> "Classes | None":
     """Only the embedded model's tower has classes of its own beside it."""
     from mmsra_pipeline.backbone.checkpoints import EMBEDDED
-    from mmsra_pipeline.backbone.tower_classes import TowerClasses
+    from mmsra_pipeline.backbone.embedded.tower_classes import TowerClasses
 
     wanted = stage.config.backbone.model == EMBEDDED and stage.config.alignment.pictures_by == "pixels"
     return TowerClasses() if wanted else None

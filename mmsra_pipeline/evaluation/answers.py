@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import POSITION, USER
-from mmsra_pipeline.evaluation.candidates import IS_TARGET, PROTOCOL, UNIFORM
+from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL, UNIFORM
 from mmsra_pipeline.evaluation.metrics import Placed, auc_user, placed
 
 LEAST_MASS = 0.5

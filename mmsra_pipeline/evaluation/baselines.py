@@ -7,12 +7,12 @@ import pandas as pd
 from jaxtyping import Float
 
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SCORE, TIME, USER
-from mmsra_pipeline.evaluation.candidates import IS_TARGET, PROTOCOL
+from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.recommendation.fusion import FUSED, WITHOUT_MODEL
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
-from mmsra_pipeline.retrieval.encoder import UserEncoder
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.popularity import popularity
 from mmsra_pipeline.retrieval.times import before
+from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
 
 ROW = "row"
 RANKING_COLUMNS = [PROTOCOL, ROW, USER, POSITION, ITEM, IS_TARGET, SCORE, "p"]

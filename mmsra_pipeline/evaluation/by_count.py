@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.evaluation.baselines import ROW
-from mmsra_pipeline.evaluation.candidates import PROTOCOL
+from mmsra_pipeline.evaluation.lists import PROTOCOL
 from mmsra_pipeline.evaluation.measuring import Measured
 from mmsra_pipeline.resampling import QUANTILES, resampled_means
 from mmsra_pipeline.retrieval.popularity import popularity

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, OURS, ROW
-from mmsra_pipeline.evaluation.candidates import PROTOCOL
+from mmsra_pipeline.evaluation.lists import PROTOCOL
 from mmsra_pipeline.evaluation.measuring import Measured
 from mmsra_pipeline.recommendation.fusion import FUSED, WITHOUT_MODEL
 from mmsra_pipeline.resampling import QUANTILES

@@ -8,10 +8,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from mmsra_pipeline.columns import ITEM, POSITION, SCORE, USER
-from mmsra_pipeline.config import EvaluationConfig
+from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, ORDER, OURS, ROW
-from mmsra_pipeline.evaluation.candidates import IS_TARGET, PROTOCOL
+from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.metrics import PooledAuc, auc_user, hr, mrr, ndcg, placed
 from mmsra_pipeline.recommendation.fusion import FUSED, WITHOUT_MODEL
 from mmsra_pipeline.resampling import BLOCK_CELLS, QUANTILES, resampled_weights

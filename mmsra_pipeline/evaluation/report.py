@@ -8,8 +8,8 @@ import pandas as pd
 
 from mmsra_pipeline.evaluation.baselines import ROW, SEE_LATER, SEE_LATER_BY_ENCODER
 from mmsra_pipeline.evaluation.by_count import COUNT_BIN
-from mmsra_pipeline.evaluation.candidates import PROTOCOL
 from mmsra_pipeline.evaluation.differences import AGAINST
+from mmsra_pipeline.evaluation.lists import PROTOCOL
 
 WIDTH = 100  # columns of a terminal that text is written for
 COMPACT = ("hr@", "ndcg@", "auc_user")  # the metrics of differences that text has room for

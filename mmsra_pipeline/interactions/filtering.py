@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from mmsra_pipeline.config import InteractionsConfig
+from mmsra_pipeline.config.tree import InteractionsConfig
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.relations import BATCH_ROWS, Rows, register
+from mmsra_pipeline.storage.relations import BATCH_ROWS, Rows, register
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import duckdb
 import numpy as np
 
-from mmsra_pipeline.relations import Rows, register
+from mmsra_pipeline.storage.relations import Rows, register
 
 FIRST_TIME = datetime(1995, 1, 1, tzinfo=UTC)  # the first shops on the web; what lies before is a wrong unit
 CLOCKS_DIFFER = timedelta(days=1)

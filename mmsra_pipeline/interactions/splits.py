@@ -12,9 +12,9 @@ import pandas as pd
 import pyarrow as pa
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.config import InteractionsConfig
+from mmsra_pipeline.config.tree import InteractionsConfig
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.relations import BATCH_ROWS, Rows, register
+from mmsra_pipeline.storage.relations import BATCH_ROWS, Rows, register
 
 BOUND = "bound"
 HELD_OUT_SHARE = 0.1  # of the users, for validation and again for test: 8:1:1 (sec. 4)

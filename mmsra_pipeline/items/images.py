@@ -10,13 +10,10 @@ import pandas as pd
 from PIL import Image
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.artifacts import Artifacts
-from mmsra_pipeline.config import ItemsConfig
+from mmsra_pipeline.config.tree import ItemsConfig
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.interactions.pictures import is_url, locate
-from mmsra_pipeline.items.addresses import Resolver
+from mmsra_pipeline.ingest.picture_paths import is_url, locate
 from mmsra_pipeline.items.decoding import MAX_BYTES
-from mmsra_pipeline.items.fetching import fetch_pictures
 from mmsra_pipeline.items.picture_store import (
     BROKEN,
     KIND,
@@ -29,7 +26,10 @@ from mmsra_pipeline.items.picture_store import (
     source_key,
     store_picture,
 )
-from mmsra_pipeline.progress import tracked
+from mmsra_pipeline.items.web.addresses import Resolver
+from mmsra_pipeline.items.web.fetching import fetch_pictures
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.telemetry.progress import tracked
 
 SOURCE_KEY = "source_key"
 CACHED_IMAGES = 512

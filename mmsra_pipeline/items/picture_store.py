@@ -3,10 +3,10 @@
 import hashlib
 from typing import NamedTuple
 
-from mmsra_pipeline.artifacts import Artifacts, fingerprint
-from mmsra_pipeline.config import ItemsConfig
+from mmsra_pipeline.config.tree import ItemsConfig
 from mmsra_pipeline.items.appearance import mean_color, perceptual_hash
 from mmsra_pipeline.items.decoding import UnreadableImageError, decode_image, to_jpeg
+from mmsra_pipeline.storage.artifacts import Artifacts, fingerprint
 
 KIND = "images"
 SUFFIX = ".jpg"

@@ -14,12 +14,12 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from mmsra_pipeline.backbone.model import Backbone
-from mmsra_pipeline.backbone.resuming import KEPT_CHECKPOINTS
-from mmsra_pipeline.config import RecommendationConfig
+from mmsra_pipeline.backbone.training import KEPT_CHECKPOINTS
+from mmsra_pipeline.config.tree import RecommendationConfig
+from mmsra_pipeline.interactions.query_sampling import YES_NO
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.recommendation import prompts
+from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.batching import batch_loss, encode_examples, group_loss
-from mmsra_pipeline.recommendation.query_sampling import YES_NO
 
 WARMUP_SHARE = 0.1
 WEIGHT_DECAY = 0.01
@@ -65,7 +65,7 @@ class Losses:
 
     def of_query(self, row: Mapping[str, Any], listwise: float, yes_no: float) -> Tensor:
         """Give the loss of a query's candidates; see ``group_loss``."""
-        asked = [prompts.render(prompts.from_json(parts), self._images) for parts in row["prompts"]]
+        asked = [task_prompts.render(task_prompts.from_json(parts), self._images) for parts in row["prompts"]]
         with self.backbone.autocast():
             return group_loss(self.backbone, asked, row["answers"], listwise=listwise, yes_no=yes_no)
 

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from mmsra_pipeline.backbone.encoding import IGNORED
 from mmsra_pipeline.backbone.groups import last_states
+from mmsra_pipeline.backbone.likelihood import logits_of, positions
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.backbone.scoring import logits_of, positions
+from mmsra_pipeline.interactions.query_sampling import KEYWORD_TASKS
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.recommendation import prompts
-from mmsra_pipeline.recommendation.query_sampling import KEYWORD_TASKS
+from mmsra_pipeline.recommendation import task_prompts
 
 
 def planned_batches(lengths: Sequence[int], *, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
@@ -41,7 +41,7 @@ def encode_examples(backbone: Backbone, rows: Sequence[Mapping[str, Any]], image
     Keyword answers learn to end. An answer of one token does not: a loss on the end that always follows would only
     dilute that of the token that is scored.
     """
-    asked = [prompts.render(prompts.from_json(row["prompts"][0]), images) for row in rows]
+    asked = [task_prompts.render(task_prompts.from_json(row["prompts"][0]), images) for row in rows]
     batch = backbone.encode(asked, [row["answers"][0] for row in rows], side="right")
     labels = batch["labels"]
     places = torch.arange(labels.shape[1], device=labels.device)
@@ -73,7 +73,7 @@ def group_loss(
     tokens = [backbone.encoder.first_token(answer) for answer in answers]
     loss = states.new_zeros((), dtype=torch.float32)
     if listwise:
-        wanted = torch.tensor([backbone.encoder.first_token(word) for word in (prompts.YES, prompts.NO)])
+        wanted = torch.tensor([backbone.encoder.first_token(word) for word in (task_prompts.YES, task_prompts.NO)])
         logits = logits_of(backbone.model, states, wanted.to(states.device))
         loss = loss - listwise * torch.log_softmax(logits[:, 0] - logits[:, 1], dim=0)[0]
     if yes_no:

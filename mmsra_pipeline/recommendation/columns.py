@@ -1,6 +1,6 @@
 """Names of the columns of signals, in candidate lists and training lists."""
 
-from mmsra_pipeline.config import Slot
+from mmsra_pipeline.config.tree import Slot
 
 
 def class_column(slot: Slot) -> str:

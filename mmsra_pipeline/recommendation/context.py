@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, RANK, TEXT, USER
-from mmsra_pipeline.config import PromptConfig
+from mmsra_pipeline.config.tree import PromptConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.evidence import keyword_shares, without_evidence

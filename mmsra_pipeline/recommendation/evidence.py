@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from mmsra_pipeline.config import SLOTS, Slot
+from mmsra_pipeline.config.tree import SLOTS, Slot
 
 BLANK: Final = -1  # a class that is not said
 WORDS: Final[Mapping[Slot, str]] = {

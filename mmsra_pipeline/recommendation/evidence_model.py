@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from mmsra_pipeline.config import Slot
+from mmsra_pipeline.config.tree import Slot
 from mmsra_pipeline.recommendation.columns import class_column
 from mmsra_pipeline.recommendation.listwise_logit import ListwiseLogit
 

@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from mmsra_pipeline.columns import ITEM, POSITION, USER
-from mmsra_pipeline.config import FusionConfig
+from mmsra_pipeline.config.tree import FusionConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.recommendation.fusion import (
     PROTOCOL,

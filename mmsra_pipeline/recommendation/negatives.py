@@ -7,7 +7,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from mmsra_pipeline.columns import HISTORY, TARGET, USER
-from mmsra_pipeline.config import NegativeShares
+from mmsra_pipeline.config.tree import NegativeShares
 
 POPULARITY, FIRST_STAGE = 1, 2  # kinds of draws; 0 is uniform
 TRIES = 50  # random draws before all remaining items are listed; only users who took nearly everything get there

@@ -11,15 +11,15 @@ import pandas as pd
 
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.columns import ITEM, POSITION, USER
-from mmsra_pipeline.config import SLOTS
+from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.progress import Progress
-from mmsra_pipeline.recommendation import prompts
+from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column, signal_column
 from mmsra_pipeline.recommendation.context import PromptContext
 from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.score_cache import ScoreCache, list_key
 from mmsra_pipeline.recommendation.signals import SignalSource
+from mmsra_pipeline.telemetry.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +68,14 @@ def score_candidates(
         rounded = functools.cache(lambda: _prepared(backbone, prepared, autocast))
         for (user, position), listed in lists.items():
             items = [item for item, _ in listed]
-            asked = prompts.yes_no_prompts(context, known[user, position], items, [classes for _, classes in listed])
+            asked = task_prompts.yes_no_prompts(
+                context, known[user, position], items, [classes for _, classes in listed]
+            )
             keys.append(list_key(asked, context.images, backbone, autocast=autocast))
             found = cache.get(keys[-1])
             if found is None:
-                shown = [prompts.render(parts, context.images) for parts in asked]
-                answers = backbone.score_group(shown, (prompts.YES, prompts.NO), autocast=rounded())
+                shown = [task_prompts.render(parts, context.images) for parts in asked]
+                answers = backbone.score_group(shown, (task_prompts.YES, task_prompts.NO), autocast=rounded())
                 found = list(zip(answers.margin.tolist(), answers.mass.tolist(), strict=True))
                 cache.add(keys[-1], found)
             else:

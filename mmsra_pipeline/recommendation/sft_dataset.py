@@ -15,15 +15,8 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TARGET, TRAIN, USER, VALIDATION
-from mmsra_pipeline.config import SLOTS, STATED, RecommendationConfig, Slot
-from mmsra_pipeline.recommendation import prompts
-from mmsra_pipeline.recommendation.columns import class_column
-from mmsra_pipeline.recommendation.context import PromptContext
-from mmsra_pipeline.recommendation.evidence import BLANK
-from mmsra_pipeline.recommendation.evidence_model import fit_evidence
-from mmsra_pipeline.recommendation.negatives import NegativeSampler, share_of_new, taken_items
-from mmsra_pipeline.recommendation.queries import Query, queries_of
-from mmsra_pipeline.recommendation.query_sampling import (
+from mmsra_pipeline.config.tree import SLOTS, STATED, RecommendationConfig, Slot
+from mmsra_pipeline.interactions.query_sampling import (
     CHOOSE,
     ITEM_KEYWORDS,
     NEXT_KEYWORDS,
@@ -32,8 +25,15 @@ from mmsra_pipeline.recommendation.query_sampling import (
     training_queries,
     validation_queries,
 )
+from mmsra_pipeline.recommendation import task_prompts
+from mmsra_pipeline.recommendation.columns import class_column
+from mmsra_pipeline.recommendation.context import PromptContext
+from mmsra_pipeline.recommendation.evidence import BLANK
+from mmsra_pipeline.recommendation.evidence_model import fit_evidence
+from mmsra_pipeline.recommendation.negatives import NegativeSampler, share_of_new, taken_items
+from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.signals import SignalSource
-from mmsra_pipeline.retrieval.candidates import FirstStage
+from mmsra_pipeline.retrieval.first_stage import FirstStage
 
 COLUMNS = ["example_id", "task", SPLIT, USER, POSITION, "prompts", "answers", "items", "classes"]
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Example:
     task: str
     split: str
     query: Query | None
-    prompts: list[prompts.Parts]
+    prompts: list[task_prompts.Parts]
     answers: list[str]
     items: list[str]
     classes: list[list[int]]
@@ -165,8 +165,8 @@ class _ExampleMaker:
         examples = []
         for query, items, classes in self._with_classes(drawn, split):
             said = self._blanked(classes) if split == TRAIN else classes
-            asked = prompts.yes_no_prompts(self.context, query, items, said.tolist())
-            answers = [prompts.YES, *[prompts.NO] * (len(items) - 1)]
+            asked = task_prompts.yes_no_prompts(self.context, query, items, said.tolist())
+            answers = [task_prompts.YES, *[task_prompts.NO] * (len(items) - 1)]
             examples.append(Example(YES_NO, split, query, asked, answers, items, classes.tolist()))
         return examples
 
@@ -177,18 +177,18 @@ class _ExampleMaker:
             order = self.rng.permutation(len(items))
             letter = ascii_uppercase[int(np.flatnonzero(order == 0)[0])]
             shown, said = [items[place] for place in order], self._blanked(classes)[order]
-            asked = prompts.choose_prompt(self.context, query, shown, said.tolist())
+            asked = task_prompts.choose_prompt(self.context, query, shown, said.tolist())
             examples.append(Example(CHOOSE, TRAIN, query, [asked], [letter], [items[0]], []))
         return examples
 
     def next_keywords(self, query: Query, target: str) -> Iterator[Example]:
-        answer = prompts.keyword_answer(self.context, target)
+        answer = task_prompts.keyword_answer(self.context, target)
         if answer:
-            asked = prompts.next_keywords_prompt(self.context, query)
+            asked = task_prompts.next_keywords_prompt(self.context, query)
             yield Example(NEXT_KEYWORDS, TRAIN, query, [asked], [answer], [target], [])
 
     def item_keywords(self, items: list[str], number: int) -> list[Example]:
-        described = [item for item in items if prompts.keyword_answer(self.context, item)]
+        described = [item for item in items if task_prompts.keyword_answer(self.context, item)]
         if not described:
             return []
         rounds = -(-number // len(described))
@@ -198,8 +198,8 @@ class _ExampleMaker:
                 ITEM_KEYWORDS,
                 TRAIN,
                 None,
-                [prompts.item_keywords_prompt(self.context, item)],
-                [prompts.keyword_answer(self.context, item)],
+                [task_prompts.item_keywords_prompt(self.context, item)],
+                [task_prompts.keyword_answer(self.context, item)],
                 [item],
                 [],
             )
@@ -239,7 +239,7 @@ def _table(examples: list[Example]) -> pd.DataFrame:
             SPLIT: example.split,
             USER: example.query.user if example.query else None,
             POSITION: example.query.position if example.query else None,
-            "prompts": [prompts.to_json(parts) for parts in example.prompts],
+            "prompts": [task_prompts.to_json(parts) for parts in example.prompts],
             "answers": example.answers,
             "items": example.items,
             "classes": example.classes,

@@ -12,12 +12,12 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from mmsra_pipeline.columns import ITEM, POSITION, RANK, SCORE, USER
-from mmsra_pipeline.config import SLOTS, STATED, CooccurrenceConfig
+from mmsra_pipeline.config.tree import SLOTS, STATED, CooccurrenceConfig
 from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
 from mmsra_pipeline.recommendation.keyword_affinity import KeywordAffinity
 from mmsra_pipeline.recommendation.queries import Query
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
-from mmsra_pipeline.retrieval.folds import FoldedEncoder
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
 WINDOW = 20  # items of the history that co-occurrence looks at
 RECENT = 10  # items of the history that likeness looks at

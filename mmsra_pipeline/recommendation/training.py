@@ -13,9 +13,9 @@ from transformers import PrinterCallback
 
 from mmsra_pipeline.backbone import lora
 from mmsra_pipeline.backbone.model import Backbone
-from mmsra_pipeline.backbone.resuming import STATE, Report, last_checkpoint
+from mmsra_pipeline.backbone.training import STATE, Report, last_checkpoint
 from mmsra_pipeline.columns import SPLIT, TRAIN, VALIDATION
-from mmsra_pipeline.config import RecommendationConfig
+from mmsra_pipeline.config.tree import RecommendationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.answer_trainer import (
@@ -29,7 +29,7 @@ from mmsra_pipeline.recommendation.answer_trainer import (
     validation_losses,
 )
 from mmsra_pipeline.recommendation.batching import planned_batches
-from mmsra_pipeline.tracking import Tracker
+from mmsra_pipeline.telemetry.tracking import Tracker
 
 LOGGED = {"loss": "loss", "learning_rate": "learning_rate", VALIDATION_LOSS: "validation_loss"}
 logger = logging.getLogger(__name__)

@@ -20,10 +20,10 @@ from mmsra_pipeline.columns import (
     TRAIN,
     USER,
 )  # fmt: skip
-from mmsra_pipeline.config import SimilarUsersConfig
+from mmsra_pipeline.config.tree import SimilarUsersConfig
 from mmsra_pipeline.retrieval.as_of_search import Entries, Queries, nearest_users, unit_vectors
-from mmsra_pipeline.retrieval.folds import FoldedEncoder
 from mmsra_pipeline.retrieval.times import NEVER, milliseconds
+from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
 NEIGHBOR_POSITION = "neighbor_position"
 logger = logging.getLogger(__name__)

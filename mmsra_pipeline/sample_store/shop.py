@@ -17,14 +17,15 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from mmsra_pipeline.backbone.embedded.drawing import ALL_LOOKS, HELD_OUT, Look, draw
 from mmsra_pipeline.sample_store import behaviour, wording
-from mmsra_pipeline.sample_store.drawing import ALL_LOOKS, HELD_OUT, Look, draw
 
 Size = Literal["tiny", "small", "large"]
 PICTURE_SIDE = 128
 HELD_OUT_SHARE = 0.4
 TAGGED_SHARE = 0.4  # of the products with a picture whose look is not held out
-MADE_BY: Final = ("behaviour.py", "drawing.py", "shop.py", "wording.py")
+DRAWING: Final = "backbone/embedded/drawing.py"
+MADE_BY: Final = ("sample_store/behaviour.py", DRAWING, "sample_store/shop.py", "sample_store/wording.py")
 WRITTEN: Final = ".complete"  # names the generator that wrote the folder
 
 
@@ -135,7 +136,7 @@ def write_sample(size: Size, seed: int, workdir: Path) -> Path:
 @cache
 def generator_version() -> str:
     """Hash of the code that makes the shop: other code, other shop."""
-    home = resources.files("mmsra_pipeline.sample_store")
+    home = resources.files("mmsra_pipeline")
     return hashlib.sha256(b"\0".join((home / name).read_bytes() for name in MADE_BY)).hexdigest()[:16]
 
 

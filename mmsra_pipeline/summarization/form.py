@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.summarization.form_tokens import MOST, Place, TokenTable, only_token, token_table, tokens_behind
 from mmsra_pipeline.summarization.keywords import IMAGE_LINE, NONE, TEXT_LINE, summary_pattern

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.config.tree import SummarizationConfig
 
 IMAGE_LINE = "Image:"
 TEXT_LINE = "Text:"

@@ -6,9 +6,9 @@ import torch
 from transformers import GenerationConfig
 
 from mmsra_pipeline.backbone import decoding, groups
-from mmsra_pipeline.backbone.generation import Asked, choose
+from mmsra_pipeline.backbone.completion import Asked, choose
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.summarization.form import KeywordForm
 from mmsra_pipeline.summarization.keywords import parse_summary
 

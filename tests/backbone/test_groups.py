@@ -6,10 +6,10 @@ import torch
 from tiny import tiny_backbone
 
 from mmsra_pipeline.backbone.groups import _parts, group_answers, last_states, shared_tokens
+from mmsra_pipeline.backbone.likelihood import logits_of, positions
 from mmsra_pipeline.backbone.lora import attach
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.backbone.scoring import logits_of, positions
-from mmsra_pipeline.config import LoraSettings
+from mmsra_pipeline.config.tree import LoraSettings
 
 WORDS = ("Yes", "No")
 HISTORY = "The user's history, newest last: red striped mug, blue ball, leather bag. Similar users then took: chair. "

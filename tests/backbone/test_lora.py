@@ -6,9 +6,9 @@ from tiny import tiny_backbone, tiny_checkpoint, tiny_config
 from mmsra_pipeline.backbone.lora import attach, save_adapter, vision_towers
 from mmsra_pipeline.backbone.model import load_backbone
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.config import LoraSettings
+from mmsra_pipeline.config.tree import LoraSettings
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.files import folder_hash
+from mmsra_pipeline.storage.files import folder_hash
 
 LORA = LoraSettings(rank=4, alpha=8)
 

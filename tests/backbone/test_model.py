@@ -9,10 +9,10 @@ from PIL import Image
 from tiny import tiny_backbone, tiny_checkpoint, tiny_config, tiny_tokenizer
 from transformers import AutoProcessor, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-from mmsra_pipeline.backbone.generation import cut
+from mmsra_pipeline.backbone.completion import cut
 from mmsra_pipeline.backbone.model import load_backbone, open_backbone
 from mmsra_pipeline.backbone.prompt import Prompt
-from mmsra_pipeline.config import BackboneConfig
+from mmsra_pipeline.config.tree import BackboneConfig
 from mmsra_pipeline.errors import ConfigError, MissingInputError
 
 

@@ -13,8 +13,8 @@ from mmsra_pipeline.backbone.lora import attach, save_adapter
 from mmsra_pipeline.backbone.model import load_backbone, open_backbone
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.served import ServedModel
-from mmsra_pipeline.config import LoraSettings, SummarizationConfig
-from mmsra_pipeline.config_server import GenerationServer
+from mmsra_pipeline.config.server import GenerationServer
+from mmsra_pipeline.config.tree import LoraSettings, SummarizationConfig
 from mmsra_pipeline.errors import ConfigError, MissingInputError, ServerError
 from mmsra_pipeline.summarization.form import KeywordForm
 

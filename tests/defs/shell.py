@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 from defs.tiny_settings import SETTINGS
 
-from mmsra_pipeline.defs.settings import READS
+from mmsra_pipeline.orchestration.settings_read import READS
 
 ALL = set(READS)
 
@@ -40,7 +40,7 @@ class Shell:
         self.config.write_text(yaml.safe_dump(tree))
 
     def start(self, *words: str) -> subprocess.Popen:
-        command = [sys.executable, "-c", "from mmsra_pipeline.cli import main; main()", *words]
+        command = [sys.executable, "-c", "from mmsra_pipeline.cli.app import main; main()", *words]
         return subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.root
         )
@@ -51,7 +51,7 @@ class Shell:
         return process.returncode, out, err
 
     def refresh(self, *words: str) -> dict:
-        code, out, err = self.run("refresh", "--json", *words)
+        code, out, err = self.run("refresh", "--yes", "--json", *words)
         assert code == 0, err
         return json.loads(out)
 

@@ -7,18 +7,18 @@ import sys
 
 import dagster as dg
 import pytest
-from defs.small_graph import add_shop
+from orchestration.small_graph import add_shop
 
-from mmsra_pipeline.config import Config
-from mmsra_pipeline.config_operation import AutomationConfig
+from mmsra_pipeline.config.operation import AutomationConfig
+from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.defs import automation
 from mmsra_pipeline.defs.automation import alert_on_failure, new_datasets, refresh_job, refresh_schedule
-from mmsra_pipeline.defs.failures import Failure
-from mmsra_pipeline.defs.instance import RefreshBusyError
-from mmsra_pipeline.defs.jobs import COSTLY
-from mmsra_pipeline.defs.refresh import Made, Outcome
-from mmsra_pipeline.defs.staleness import Stale
 from mmsra_pipeline.errors import NoSpaceError, StorageError
+from mmsra_pipeline.orchestration.failures import Failure
+from mmsra_pipeline.orchestration.instance import RefreshBusyError
+from mmsra_pipeline.orchestration.labels import COSTLY
+from mmsra_pipeline.orchestration.refresh import Made, Outcome
+from mmsra_pipeline.orchestration.staleness import Stale
 
 
 class Night:
@@ -26,7 +26,7 @@ class Night:
 
     def __init__(self, monkeypatch, paths):
         self.left_out, self.results, self.asked = [], [], []
-        monkeypatch.setattr("mmsra_pipeline.defs.refresh.refresh", self.refresh)
+        monkeypatch.setattr("mmsra_pipeline.orchestration.refresh.refresh", self.refresh)
 
     def refresh(self, instance, paths, *, dataset, dry_run, leave_out):
         self.left_out.append(leave_out)

@@ -7,9 +7,9 @@ from defs.served import Served, table_source, wait_for
 from defs.tiny_settings import SETTINGS
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.defs.jobs import COSTLY
-from mmsra_pipeline.defs.settings import READS
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.orchestration.labels import COSTLY
+from mmsra_pipeline.orchestration.settings_read import READS
+from mmsra_pipeline.storage.tables import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

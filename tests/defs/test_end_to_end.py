@@ -15,10 +15,10 @@ from chat_server import serving
 from defs.shell import ALL, Shell, names
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone.model import load_backbone
-from mmsra_pipeline.config import BackboneConfig
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.config.tree import BackboneConfig
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.tables import Store
 
 TABLE = "user_id,item_id,timestamp\n"
 pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights

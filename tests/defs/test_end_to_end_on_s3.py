@@ -15,11 +15,11 @@ from defs.shell import ALL, Shell, names
 from s3_server import KEYS, make_bucket
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.artifacts import Artifacts
-from mmsra_pipeline.defs.history import latest
-from mmsra_pipeline.defs.jobs import MODELS
-from mmsra_pipeline.paths import find_paths
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.orchestration.labels import MODELS
+from mmsra_pipeline.orchestration.materializations import latest
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.paths import find_paths
+from mmsra_pipeline.storage.tables import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
 

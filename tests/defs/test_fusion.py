@@ -11,16 +11,17 @@ import yaml
 from defs.tiny_settings import SETTINGS
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.config import SLOTS
-from mmsra_pipeline.config_files import load_config
-from mmsra_pipeline.defs import interactions, items, recommendation, retrieval, settings, summarization
+from mmsra_pipeline.config.loading import load_config
+from mmsra_pipeline.config.tree import SLOTS
+from mmsra_pipeline.defs import interactions, items, recommendation, retrieval, summarization
 from mmsra_pipeline.defs.fusion import CHECKS, fusion
 from mmsra_pipeline.defs.rankings import rankings
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration import settings_read as settings
 from mmsra_pipeline.recommendation.fusion import load_models
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.tables import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
 

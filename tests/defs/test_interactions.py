@@ -4,11 +4,11 @@ import dagster as dg
 import pytest
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.defs.interaction_checks import NAMES, interaction_checks
 from mmsra_pipeline.defs.interactions import interactions, raw_reviews, sequences
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.interactions.measures import InteractionMeasures
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.orchestration.interaction_checks import NAMES, interaction_checks
+from mmsra_pipeline.storage.tables import Store
 
 TIMED = InteractionMeasures(
     interactions=10, repeated_pairs=0, known_items=5, strange_times=0, earliest="2001-02-03", latest="2004-05-06"

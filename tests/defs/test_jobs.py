@@ -1,9 +1,9 @@
 """What a person starts in the UI: everything, for some data sets at once."""
 
-from defs.small_graph import add_shop
+from orchestration.small_graph import add_shop
 
-from mmsra_pipeline.defs.refresh import add_partitions, refresh
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.orchestration.refresh import add_partitions, refresh
+from mmsra_pipeline.storage.tables import Store
 
 
 def test_a_broken_dataset_among_others_costs_itself_alone(instance, paths, definitions):

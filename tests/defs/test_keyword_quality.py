@@ -9,12 +9,13 @@ from defs.tiny_settings import SETTINGS
 from tiny import tiny_fastvlm
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.config_files import load_config
-from mmsra_pipeline.defs import interactions, items, settings
+from mmsra_pipeline.config.loading import load_config
+from mmsra_pipeline.defs import interactions, items
 from mmsra_pipeline.defs.keyword_quality import keyword_quality
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration import settings_read as settings
 from mmsra_pipeline.sample_store.shop import make_shop
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.storage.tables import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
 BOTHERED = "p002"  # an item whose description attacks

@@ -9,7 +9,7 @@ from recommendation.made_lists import made_lists
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.defs.evaluation import metrics
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.storage.tables import Store
 
 PLANTED = {"sequence": 1.0, "taste*rare": 1.5, "logit": 0.8}
 

@@ -4,7 +4,7 @@ import pytest
 from defs.served import Served, table_source, wait_for
 from defs.tiny_settings import SETTINGS
 
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.storage.tables import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.live, pytest.mark.timeout(1800)]
 

@@ -6,15 +6,15 @@ import pytest
 from tiny import tiny_fastvlm
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.config import Config
-from mmsra_pipeline.defs import stage as stages
-from mmsra_pipeline.defs.partitions import datasets
+from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.defs.stage import MLFLOW_TAG, Stage, full_settings
 from mmsra_pipeline.errors import NoSpaceError
-from mmsra_pipeline.locks import is_locked, locked
-from mmsra_pipeline.paths import Paths
-from mmsra_pipeline.turns import dataset_lock, device_lock
+from mmsra_pipeline.orchestration import stage as stages
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.stage import MLFLOW_TAG, Stage, full_settings
+from mmsra_pipeline.storage.locks import is_locked, locked
+from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.run_locks import dataset_lock, device_lock
 
 
 @pytest.fixture

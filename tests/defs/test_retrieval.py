@@ -4,18 +4,18 @@ import dagster as dg
 import duckdb
 import pytest
 
-from mmsra_pipeline.artifacts import fingerprint
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.config import Config
-from mmsra_pipeline.defs import settings
+from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.defs.interactions import interactions, raw_reviews, sequences
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.retrieval import cooccurrence_neighbors, similar_users, user_encoder
 from mmsra_pipeline.interactions.splits import training_interactions
-from mmsra_pipeline.retrieval.cooccurrence import cooccurrence_neighbors as neighbors_of
-from mmsra_pipeline.retrieval.encoder import UserEncoder
-from mmsra_pipeline.retrieval.folds import FoldedEncoder, fold_of
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.orchestration import settings_read as settings
+from mmsra_pipeline.retrieval.cooccurrence.neighbors import cooccurrence_neighbors as neighbors_of
+from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder, fold_of
+from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
+from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.tables import Store
 
 QUICK = Config.model_validate(
     {

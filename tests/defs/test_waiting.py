@@ -6,10 +6,10 @@ import pytest
 from defs.served import Served, table_source, wait_for
 from defs.tiny_settings import SETTINGS
 
-from mmsra_pipeline.locks import locked
-from mmsra_pipeline.paths import Paths
-from mmsra_pipeline.store import Store
-from mmsra_pipeline.turns import dataset_lock
+from mmsra_pipeline.storage.locks import locked
+from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.run_locks import dataset_lock
+from mmsra_pipeline.storage.tables import Store
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

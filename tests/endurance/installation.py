@@ -31,7 +31,7 @@ SETTINGS: dict[str, Any] = TINY | {
 }
 PRELOADED = ("torch", "transformers", "peft", "trl", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "dagster",
              "dagster._core.instance", "duckdb", "pandas", "pyarrow.parquet", "faiss", "sentence_transformers",
-             "matplotlib.pyplot", "mmsra_pipeline.summarization.grpo", "mmsra_pipeline.recommendation.training",
+             "matplotlib.pyplot", "mmsra_pipeline.summarization.tuning.grpo", "mmsra_pipeline.recommendation.training",
              "mmsra_pipeline.backbone.sentences", "sklearn.metrics", "endurance.installation")  # fmt: skip
 PATIENCE = 1800.0  # seconds for a command that nobody kills
 
@@ -130,7 +130,7 @@ class Installation:
 
     def run(self, *words: str) -> Done:
         """Run a command in a cold process."""
-        command = [sys.executable, "-c", "from mmsra_pipeline.cli import main; main()", *words]
+        command = [sys.executable, "-c", "from mmsra_pipeline.cli.app import main; main()", *words]
         start = time.monotonic()
         done = subprocess.run(
             command, env=os.environ | self.changes, cwd=self.root, capture_output=True, text=True, timeout=PATIENCE,
@@ -177,6 +177,6 @@ def _command(
     count_calls(counts)
     if limits:
         limits()
-    from mmsra_pipeline.cli import main
+    from mmsra_pipeline.cli.app import main
 
     main()

@@ -24,9 +24,9 @@ from endurance.soundness import held_slots, lost, temporary_files, torn, version
 from endurance.source import Source
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.catalog import CATALOG
-from mmsra_pipeline.config import BackboneConfig, Config
+from mmsra_pipeline.config.tree import BackboneConfig, Config
 from mmsra_pipeline.sample_store.shop import Size
+from mmsra_pipeline.storage.catalog import CATALOG
 
 NAME = "shop"
 NIGHTLY = ("refresh", "--dataset", NAME, "--nightly", "--json")

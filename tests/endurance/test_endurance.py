@@ -11,9 +11,9 @@ from endurance.soak import soak
 from endurance.soundness import lost, temporary_files, torn, versions
 from endurance.source import Source
 
-from mmsra_pipeline.artifacts import Artifacts
-from mmsra_pipeline.files import temporary
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.files import temporary
+from mmsra_pipeline.storage.tables import Store
 
 
 @pytest.mark.slow

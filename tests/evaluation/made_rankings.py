@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mmsra_pipeline.config import EvaluationConfig
+from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.evaluation.measuring import measure, metrics_table
 
 CONFIG = EvaluationConfig(bootstrap=400)

@@ -3,10 +3,10 @@ import pandas as pd
 import pytest
 from retrieval.histories import interactions_of, query, random_encoder
 
-from mmsra_pipeline.config import CooccurrenceConfig, EvaluationConfig
+from mmsra_pipeline.config.tree import CooccurrenceConfig, EvaluationConfig
 from mmsra_pipeline.evaluation.baselines import ORDER, RANKING_COLUMNS, baseline_scores
-from mmsra_pipeline.evaluation.candidates import draw_candidates
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
+from mmsra_pipeline.evaluation.lists import draw_candidates
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 
 TRAINING = interactions_of({"t": ["a", "b", "c"], "s": ["a", "b"], "r": ["a", "d"]})
 QUERIES = pd.concat([query("u", ["a"], None, target="b"), query("v", ["d", "c"], None, target="a")])

@@ -1,7 +1,7 @@
 import pandas as pd
 from recommendation.made_lists import both, made_lists
 
-from mmsra_pipeline.config import FusionConfig
+from mmsra_pipeline.config.tree import FusionConfig
 from mmsra_pipeline.evaluation.baselines import RANKING_COLUMNS
 from mmsra_pipeline.evaluation.calibration import calibration
 from mmsra_pipeline.evaluation.fused import fused_rankings

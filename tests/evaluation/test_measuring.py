@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from evaluation.made_rankings import CONFIG, METRICS, better, constant, noise, rankings_of, table_of
 
-from mmsra_pipeline.config import EvaluationConfig
+from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.evaluation.baselines import ORDER
 from mmsra_pipeline.evaluation.measuring import headline, measure

@@ -3,7 +3,7 @@ import json
 import pandas as pd
 from evaluation.made_rankings import METRICS, better, noise, rankings_of, table_of
 
-from mmsra_pipeline.config import EvaluationConfig
+from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.evaluation.baselines import ORDER
 from mmsra_pipeline.evaluation.by_count import by_count_table
 from mmsra_pipeline.evaluation.differences import differences_table

@@ -4,11 +4,11 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interactions.building import interactions_of
+from ingest.building import interactions_of
 
-from mmsra_pipeline.config import InteractionsConfig
+from mmsra_pipeline.config.tree import InteractionsConfig
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.interactions.raw import item_table, review_table
+from mmsra_pipeline.ingest.raw_tables import item_table, review_table
 
 LOOSE = InteractionsConfig(user_core=1, item_core=1)
 

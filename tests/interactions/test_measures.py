@@ -4,8 +4,8 @@ import duckdb
 import pandas as pd
 import pytest
 
+from mmsra_pipeline.ingest.raw_tables import item_table
 from mmsra_pipeline.interactions.measures import measure_interactions
-from mmsra_pipeline.interactions.raw import item_table
 
 NOW = datetime(2024, 5, 17, 12, tzinfo=UTC)
 ITEMS = item_table(pd.DataFrame({"item_id": ["a", "b"]}))

@@ -28,10 +28,10 @@ copy (
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from mmsra_pipeline.config import InteractionsConfig
+from mmsra_pipeline.config.tree import InteractionsConfig
 from mmsra_pipeline.interactions.filtering import build_interactions
 from mmsra_pipeline.interactions.splits import build_sequences
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.storage.tables import Store
 
 reviews, root = Path(sys.argv[1]), Path(sys.argv[2])
 store = Store(root, memory_limit="512MB", threads=2)

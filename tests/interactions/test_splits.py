@@ -6,12 +6,12 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from interactions.building import interactions_of, sequences_of
+from ingest.building import interactions_of, sequences_of
 
-from mmsra_pipeline.config import InteractionsConfig
+from mmsra_pipeline.config.tree import InteractionsConfig
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.ingest.raw_tables import review_table
 from mmsra_pipeline.interactions import splits
-from mmsra_pipeline.interactions.raw import review_table
 from mmsra_pipeline.interactions.splits import training_interactions
 
 LEAVE_LAST_OUT = InteractionsConfig(user_core=1, item_core=1, split="leave_last_out", history_limit=3)

@@ -6,18 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
-from items.picture_server import PictureServer, resolve
+from items.web.picture_server import PictureServer, resolve
 from PIL import Image
 
-from mmsra_pipeline.artifacts import Artifacts
-from mmsra_pipeline.config import ItemsConfig
+from mmsra_pipeline.config.tree import ItemsConfig
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.interactions.pictures import hash_image
-from mmsra_pipeline.interactions.raw import item_table
+from mmsra_pipeline.ingest.picture_paths import hash_image
+from mmsra_pipeline.ingest.raw_tables import item_table
 from mmsra_pipeline.items import images as images_module
 from mmsra_pipeline.items import picture_store
 from mmsra_pipeline.items.images import ItemImages, build_item_images, image_status, load_image
 from mmsra_pipeline.items.picture_store import store_picture
+from mmsra_pipeline.storage.artifacts import Artifacts
 
 
 @pytest.fixture

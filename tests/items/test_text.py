@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsra_pipeline.config import ItemsConfig
-from mmsra_pipeline.interactions.raw import item_table
+from mmsra_pipeline.config.tree import ItemsConfig
+from mmsra_pipeline.ingest.raw_tables import item_table
 from mmsra_pipeline.items import text as module
 from mmsra_pipeline.items.text import bounded, build_item_text, clean_text
 

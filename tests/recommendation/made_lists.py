@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from mmsra_pipeline.config import SLOTS
+from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.recommendation.fusion import LOGIT, fusion_features
 
 PIVOT = 5.0

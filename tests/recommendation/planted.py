@@ -8,8 +8,8 @@ import pandas as pd
 from recommendation.shop import WORDS, context, query
 
 from mmsra_pipeline.columns import SPLIT, TRAIN, VALIDATION
-from mmsra_pipeline.config import SLOTS
-from mmsra_pipeline.recommendation import prompts
+from mmsra_pipeline.config.tree import SLOTS
+from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.sft_dataset import COLUMNS
 
 CANDIDATES = 4
@@ -29,12 +29,12 @@ def planted_rows(count: int, *, seed: int = 0, split: str = TRAIN, reversed_: bo
         low = generator.integers(1, 6, CANDIDATES - 1)
         classes[:, 0] = [low[0], *[9] * (CANDIDATES - 1)] if reversed_ else [9, *low]
         asked = query((str(generator.choice(items)),))
-        texts = prompts.yes_no_prompts(shown, asked, listed, classes.tolist())
+        texts = task_prompts.yes_no_prompts(shown, asked, listed, classes.tolist())
         rows.append(
             {
                 "task": "yes_no",
                 SPLIT: split,
-                "prompts": [prompts.to_json(parts) for parts in texts],
+                "prompts": [task_prompts.to_json(parts) for parts in texts],
                 "answers": ["Yes", *["No"] * (CANDIDATES - 1)],
                 "items": listed,
                 "classes": classes.tolist(),

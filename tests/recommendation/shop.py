@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.columns import (
     HISTORY,
     IMAGE_HASH,
@@ -25,16 +24,17 @@ from mmsra_pipeline.columns import (
     TITLE,
     USER,
 )
-from mmsra_pipeline.config import CooccurrenceConfig, PromptConfig, RecommendationConfig
+from mmsra_pipeline.config.tree import CooccurrenceConfig, PromptConfig, RecommendationConfig
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.context import PromptContext, prompt_context
 from mmsra_pipeline.recommendation.queries import Query
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
 from mmsra_pipeline.recommendation.signals import SignalSource
-from mmsra_pipeline.retrieval.candidates import FirstStage
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
-from mmsra_pipeline.retrieval.encoder import UserEncoder
-from mmsra_pipeline.retrieval.folds import FoldedEncoder
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.first_stage import FirstStage
+from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
+from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
+from mmsra_pipeline.storage.artifacts import Artifacts
 
 DAY = 86_400_000
 WORDS = {

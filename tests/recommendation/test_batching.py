@@ -15,7 +15,7 @@ from mmsra_pipeline.recommendation.batching import (
     group_loss,
     planned_batches,
 )
-from mmsra_pipeline.recommendation.prompts import from_json, render
+from mmsra_pipeline.recommendation.task_prompts import from_json, render
 
 LABELS = torch.tensor([[IGNORED, IGNORED, 1, IGNORED], [IGNORED, 0, 1, 0]])
 

@@ -3,12 +3,12 @@ import pytest
 from recommendation.shop import context, item_text, keywords, query, sequences, similar_users, training
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
-from mmsra_pipeline.config import SLOTS, PromptConfig
+from mmsra_pipeline.config.tree import SLOTS, PromptConfig
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.recommendation import prompts
+from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.context import estimated_tokens, prompt_context, within_tokens
-from mmsra_pipeline.recommendation.prompts import yes_no_prompts
 from mmsra_pipeline.recommendation.queries import Query, queries_of
+from mmsra_pipeline.recommendation.task_prompts import yes_no_prompts
 
 CLASSES = [5] * len(SLOTS)
 
@@ -91,6 +91,6 @@ def test_a_new_item_in_the_catalogue_changes_no_prompt_that_does_not_show_it():
         training=training(),
     )
     asked = query(("mug", "bag", "pot"))
-    prompt = prompts.user_part(context(), asked)
+    prompt = task_prompts.user_part(context(), asked)
     assert "Usual keywords: gift" in prompt
-    assert prompts.user_part(more, asked) == prompt
+    assert task_prompts.user_part(more, asked) == prompt

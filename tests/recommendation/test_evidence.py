@@ -1,6 +1,6 @@
 import pytest
 
-from mmsra_pipeline.config import SLOTS
+from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.recommendation.evidence import BLANK, WORDS, evidence_line, usual_keywords, without_evidence
 
 

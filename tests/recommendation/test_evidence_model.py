@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmsra_pipeline.config import STATED
+from mmsra_pipeline.config.tree import STATED
 from mmsra_pipeline.recommendation.evidence_model import EvidenceModel, fit_evidence
 
 

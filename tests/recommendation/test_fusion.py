@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from recommendation.made_lists import both, made_lists, planted
 
-from mmsra_pipeline.config import FusionConfig
+from mmsra_pipeline.config.tree import FusionConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.recommendation.fusion import (
     FUSED,

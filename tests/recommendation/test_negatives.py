@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from recommendation.shop import EVENTS, sequences
 
-from mmsra_pipeline.config import NegativeShares
+from mmsra_pipeline.config.tree import NegativeShares
 from mmsra_pipeline.recommendation.negatives import NegativeSampler, taken_items
 
 COUNTS = {"a": 8, "b": 2, "c": 5, "d": 5}

@@ -7,15 +7,15 @@ from recommendation import shop, wide_shop
 from recommendation.shop import context, images, sequences
 from tiny import tiny_backbone
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone.model import open_backbone
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, USER
-from mmsra_pipeline.config import SLOTS
+from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.recommendation import prompts
+from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column, signal_column
 from mmsra_pipeline.recommendation.queries import queries_of
 from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
+from mmsra_pipeline.storage.artifacts import Artifacts
 
 SIGNALS = [*map(signal_column, SLOTS), *map(class_column, SLOTS)]
 ROWS = [
@@ -53,8 +53,8 @@ def test_each_row_gets_the_answer_to_its_own_prompt(tmp_path, artifacts):
     by_user = {query.user: query for query in queries_of(queries())}
     for place, (_, user, _, item) in zip(found.index, ROWS):
         classes = [lists.loc[place, class_column(slot)] for slot in SLOTS]
-        (parts,) = prompts.yes_no_prompts(shown, by_user[user], [item], [classes])
-        alone = backbone.score_group([prompts.render(parts, pictures)], ("Yes", "No"))
+        (parts,) = task_prompts.yes_no_prompts(shown, by_user[user], [item], [classes])
+        alone = backbone.score_group([task_prompts.render(parts, pictures)], ("Yes", "No"))
         assert found.loc[place, "logit"] == pytest.approx(float(alone.margin[0]), abs=1e-4)
         assert found.loc[place, "mass"] == pytest.approx(float(alone.mass[0]), abs=1e-4)
     np.testing.assert_allclose(found["p"], 1 / (1 + np.exp(-found["logit"])))

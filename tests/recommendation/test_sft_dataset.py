@@ -8,17 +8,17 @@ from recommendation.shop import DAY, context, sequences
 from recommendation.wide_shop import ITEMS
 
 from mmsra_pipeline.columns import HISTORY, POSITION, RATING, SPLIT, TARGET, TIME, TRAIN, USER, VALIDATION
-from mmsra_pipeline.config import SLOTS, STATED, NegativeShares, RecommendationConfig, TaskWeights
+from mmsra_pipeline.config.tree import SLOTS, STATED, NegativeShares, RecommendationConfig, TaskWeights
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.recommendation import prompts
+from mmsra_pipeline.interactions.query_sampling import training_queries, validation_queries
+from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.evidence import evidence_line
 from mmsra_pipeline.recommendation.evidence_model import fit_evidence
 from mmsra_pipeline.recommendation.queries import queries_of
-from mmsra_pipeline.recommendation.query_sampling import training_queries, validation_queries
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset, training_lists
 from mmsra_pipeline.recommendation.signals import SignalSource
-from mmsra_pipeline.retrieval.folds import FoldedEncoder
-from mmsra_pipeline.store import Store
+from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
+from mmsra_pipeline.storage.tables import Store
 
 CONFIG = RecommendationConfig(examples=60, min_history=1, validation_lists=12)
 LISTS = TaskWeights(yes_no=1, choose=0, next_keywords=0, item_keywords=0)
@@ -46,7 +46,7 @@ def targets() -> dict[tuple[str, str, int], str]:
 
 def said_evidence(row) -> list[str]:
     """The last line of each of a row's prompts."""
-    return [prompts.from_json(parts)[-1].splitlines()[-1] for parts in row.prompts]
+    return [task_prompts.from_json(parts)[-1].splitlines()[-1] for parts in row.prompts]
 
 
 def test_tasks_have_their_shares(table):
@@ -156,7 +156,7 @@ def test_training_rows_ask_for_training_positions_and_validation_rows_for_valida
 def test_the_answer_of_a_choice_names_what_came_next(table):
     places = set()
     for row in table[table["task"] == "choose"].itertuples():
-        (asked,) = map(prompts.from_json, row.prompts)
+        (asked,) = map(task_prompts.from_json, row.prompts)
         lines = "".join(part for part in asked if isinstance(part, str)).splitlines()
         (answer,) = row.answers
         (line,) = [line for line in lines if line.startswith(f"{answer}. ")]
@@ -203,7 +203,7 @@ def test_the_evidence_of_choices_is_blanked_too():
     options = [
         line
         for asked in found.loc[found["task"] == "choose", "prompts"]
-        for line in prompts.from_json(asked[0])[0].splitlines()
+        for line in task_prompts.from_json(asked[0])[0].splitlines()
         if line[:3] in {"A. ", "B. "}
     ]
     assert 0.3 < np.mean(["seq-" in line for line in options]) < 0.7
@@ -212,13 +212,13 @@ def test_the_evidence_of_choices_is_blanked_too():
 def test_prompts_show_the_history_before_the_position_and_nothing_after():
     found = shop.examples(40)
     rows = sequences().query(f"{SPLIT} == '{TRAIN}'").reset_index(drop=True)
-    shown = {(query.user, query.position): prompts.user_part(context(), query) for query in queries_of(rows)}
+    shown = {(query.user, query.position): task_prompts.user_part(context(), query) for query in queries_of(rows)}
     assert shown["u1", 2].splitlines()[1:3] == ["1. red, mug, gift", "2. tea, pot"]
     training = found[found[USER].notna() & (found[SPLIT] == TRAIN)]
     assert len(training) > 20
     for row in training.itertuples():
         for asked in row.prompts:
-            first = prompts.from_json(asked)[0]
+            first = task_prompts.from_json(asked)[0]
             assert first.startswith(shown[row.user_id, row.position] + "\n")
             assert sum(line[:2] in {"1.", "2.", "3."} for line in first.splitlines()) == row.position
 

@@ -15,19 +15,19 @@ from safetensors.torch import load_file
 from tiny import tiny_backbone, tiny_checkpoint, tiny_config
 from transformers import TrainingArguments
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone import lora
 from mmsra_pipeline.backbone.lora import save_adapter, vision_towers
 from mmsra_pipeline.backbone.model import Backbone, load_backbone
-from mmsra_pipeline.backbone.resuming import last_checkpoint
+from mmsra_pipeline.backbone.training import last_checkpoint
 from mmsra_pipeline.columns import SPLIT, TRAIN, VALIDATION
-from mmsra_pipeline.config import LoraSettings, RecommendationConfig
+from mmsra_pipeline.config.tree import LoraSettings, RecommendationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.recommendation.answer_trainer import AnswerTrainer, Losses, as_they_are, ends
 from mmsra_pipeline.recommendation.batching import batch_loss, encode_examples
-from mmsra_pipeline.recommendation.prompts import from_json, render
+from mmsra_pipeline.recommendation.task_prompts import from_json, render
 from mmsra_pipeline.recommendation.training import train_recommender
-from mmsra_pipeline.tracking import NullTracker
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.telemetry.tracking import NullTracker
 
 CONFIG = RecommendationConfig(
     batch_size=4,

@@ -8,14 +8,14 @@ from recommendation.shop import StubEncoder, vectors
 from retrieval.histories import interactions_of
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, TEXT, TITLE, USER
-from mmsra_pipeline.config import STATED, CooccurrenceConfig, PromptConfig, RecommendationConfig
+from mmsra_pipeline.config.tree import STATED, CooccurrenceConfig, PromptConfig, RecommendationConfig
 from mmsra_pipeline.recommendation.context import prompt_context
 from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
 from mmsra_pipeline.recommendation.signals import SignalSource
-from mmsra_pipeline.retrieval.candidates import FirstStage
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
-from mmsra_pipeline.retrieval.folds import FoldedEncoder
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.first_stage import FirstStage
+from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
 ITEMS = [f"i{number:02}" for number in range(60)]
 KINDS = ["mug", "ball", "lamp", "bag", "shirt", "chair", "pot"]

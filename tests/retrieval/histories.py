@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from mmsra_pipeline.config import EncoderConfig
-from mmsra_pipeline.retrieval.encoder import UserEncoder, build_model
-from mmsra_pipeline.tracking import NullTracker
+from mmsra_pipeline.config.tree import EncoderConfig
+from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder, build_model
+from mmsra_pipeline.telemetry.tracking import NullTracker
 
 CIRCLE = [f"i{number:02}" for number in range(24)]
 TINY = EncoderConfig(dim=8, layers=1, heads=2, max_length=6, epochs=3, patience=3, batch_size=4, negatives=4, dropout=0)

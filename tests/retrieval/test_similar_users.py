@@ -7,9 +7,9 @@ import pytest
 import torch
 from retrieval.histories import interactions_of, query, random_encoder, sequences_of
 
-from mmsra_pipeline.config import SimilarUsersConfig
-from mmsra_pipeline.retrieval.folds import FoldedEncoder, fold_of
+from mmsra_pipeline.config.tree import SimilarUsersConfig
 from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
+from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder, fold_of
 
 ITEMS = ["a", "b", "c", "d", "e"]
 AS_OF = SimilarUsersConfig(k=2, voters=2, rule="as_of")

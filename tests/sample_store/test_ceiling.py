@@ -5,11 +5,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmsra_pipeline.config import CooccurrenceConfig, EvaluationConfig
+from mmsra_pipeline.config.tree import CooccurrenceConfig, EvaluationConfig
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.evaluation.candidates import draw_candidates
+from mmsra_pipeline.evaluation.lists import draw_candidates
 from mmsra_pipeline.evaluation.metrics import hr, placed
-from mmsra_pipeline.retrieval.cooccurrence_index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.popularity import popularity
 from mmsra_pipeline.sample_store import behaviour
 from mmsra_pipeline.sample_store.ceiling import ceiling_scores, taste_scores

@@ -5,9 +5,9 @@ import torch
 from PIL import Image
 from tiny import tiny_backbone, tiny_config
 
-from mmsra_pipeline.artifacts import Artifacts
 from mmsra_pipeline.backbone.model import load_backbone
-from mmsra_pipeline.summarization.prompts import summary_prompt
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.summarization.summary_prompts import summary_prompt
 
 ANSWERS = (
     "Image: red, mug\nText: ceramic",

@@ -11,8 +11,8 @@ from tiny import tiny_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from mmsra_pipeline.backbone.sources import LANGUAGE
-from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.backbone.embedded.packaged_weights import LANGUAGE
+from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.summarization.form import MAX_WORD_TOKENS, KeywordForm
 from mmsra_pipeline.summarization.form_tokens import Place, kind_of, token_table

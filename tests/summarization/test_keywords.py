@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmsra_pipeline.config import SummarizationConfig
+from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.summarization.keywords import Summary, count_words, format_summary, parse_summary, summary_pattern
 
 CONFIG = SummarizationConfig(max_keywords=3, max_keyword_words=2)

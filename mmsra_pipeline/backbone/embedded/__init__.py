@@ -1,0 +1,1 @@
+"""The default backbone, which needs no hub: how it is built, its tower, warm start and drawings."""

@@ -1,0 +1,249 @@
+"""The command line `mmsra`: what Dagster does not do well. It asks Dagster and reads tables; it runs no stage."""
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmsra_pipeline import __version__
+from mmsra_pipeline.cli.backbone import backbone_commands
+from mmsra_pipeline.cli.keywords import keywords
+from mmsra_pipeline.cli.reference import settings_command, tables_command
+from mmsra_pipeline.cli.refreshing import ask, say_refreshed
+from mmsra_pipeline.errors import ConfigError, MmsraError
+from mmsra_pipeline.storage.paths import find_paths
+from mmsra_pipeline.telemetry.terminal import log_to_stderr, print_json, print_rows
+
+app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pretty_exceptions_enable=False)
+dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
+app.add_typer(dataset_commands, name="dataset")
+app.add_typer(backbone_commands, name="backbone")
+app.command()(keywords)
+app.command("settings")(settings_command)
+app.command("tables")(tables_command)
+
+Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Name of the data set.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+
+
+def main() -> None:
+    """Run the command line; an error that a user can mend is one message on stderr and exit code 1."""
+    try:
+        app()
+    except MmsraError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"mmsra_pipeline {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """MMSRARec as Dagster assets."""
+
+
+@app.command()
+def refresh(
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Only this data set; else all.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what is stale, and why.")] = False,
+    nightly: Annotated[bool, typer.Option("--nightly", help="Leave trainings out, as the schedule does.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Train anew where settings changed, unasked.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Materialize what is stale, through Dagster, and say why."""
+    from mmsra_pipeline.orchestration.instance import open_instance
+    from mmsra_pipeline.orchestration.labels import COSTLY
+    from mmsra_pipeline.orchestration.refresh import refresh as refresh_stale
+
+    paths = find_paths()
+    with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
+        outcome = refresh_stale(
+            instance,
+            paths,
+            dataset=dataset,
+            dry_run=dry_run,
+            leave_out=COSTLY if nightly else (),
+            approve=None if yes else ask,
+        )
+    if as_json:
+        print_json({"dataset": dataset, **outcome.as_json()})
+    else:
+        say_refreshed(outcome, dry_run)
+    for failure in outcome.failures:
+        typer.echo(f"Error: dataset {failure.partition}: {failure.text}", err=True)
+    if outcome.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to serve on. Dagster asks for no password.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 3000,
+) -> None:
+    """Serve the graph, tables, curves and runs to the browser, with the daemon of schedules and backfills."""
+    from mmsra_pipeline.orchestration.servers import serving_command
+
+    command = serving_command(find_paths(), host, port)
+    os.execv(command[0], command)
+
+
+@app.command()
+def metrics(dataset: Dataset, as_json: AsJson = False) -> None:
+    """Print metrics, differences, results by training count and recall, in percent, with 95 % intervals."""
+    from mmsra_pipeline.cli.reading import stored, stored_or_none
+    from mmsra_pipeline.columns import Tables
+    from mmsra_pipeline.evaluation.report import format_all, metrics_json
+
+    paths = find_paths()
+    table = stored(paths, Tables.METRICS, dataset)
+    beside = (Tables.DIFFERENCES, Tables.METRICS_BY_COUNT, Tables.FIRST_STAGE_RECALL)
+    differences, by_count, recall = (stored_or_none(paths, name, dataset) for name in beside)
+    if as_json:
+        print_json(metrics_json(dataset, table, differences, by_count, recall))
+    else:
+        typer.echo(format_all(dataset, table, differences, by_count, recall))
+
+
+@app.command()
+def recommend(
+    dataset: Dataset,
+    user: Annotated[str | None, typer.Option("--user", "-u", help="Id of the user.")] = None,
+    number: Annotated[int | None, typer.Option("-n", min=1, help="Items at most; else all that are stored.")] = None,
+    first: Annotated[int, typer.Option(min=1, help="Without --user: this many users.")] = 3,
+    as_json: AsJson = False,
+) -> None:
+    """Print a user's stored recommendations, best first."""
+    from mmsra_pipeline.cli.reading import first_users, recommended
+
+    paths = find_paths()
+    if as_json:
+        if user is None:
+            raise ConfigError("--json prints one user's recommendations. Add --user.")
+        print_json({"user": user, "items": recommended(paths, dataset, user)[:number]})
+        return
+    names = ["rank", "item", "title", "p", "shared keywords"]
+    for each in [user] if user is not None else first_users(paths, dataset, first):
+        rows = [[entry["rank"], entry["item"], entry["title"], f"{entry['p']:.3f}", ", ".join(entry["shared_keywords"])]
+                for entry in recommended(paths, dataset, each)[:number]]  # fmt: skip
+        print_rows(f"Recommendations for {each}", names, rows)
+
+
+@app.command()
+def sql(query: Annotated[str, typer.Argument(help="Such as: \"from metrics where metric = 'hr@5'\"")]) -> None:
+    """Ask the catalog of all tables in DuckDB's SQL."""
+    from mmsra_pipeline.cli.reading import ask_sql
+
+    names, rows = ask_sql(find_paths(), query)
+    print_rows(f"{len(rows)} row(s)", names, rows)
+
+
+@app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="Name of the table.")],
+    dataset: Dataset,
+    rows: Annotated[int, typer.Option("-n", min=1, help="Rows to print.")] = 10,
+) -> None:
+    """Print the first rows of a table."""
+    from mmsra_pipeline.cli.reading import stored
+
+    content = stored(find_paths(), table, dataset)
+    cells = list(content.head(rows).itertuples(index=False, name=None))
+    print_rows(f"{table} of {dataset}: {len(content)} rows", [str(name) for name in content.columns], cells)
+
+
+@app.command()
+def doctor(
+    dataset: Annotated[str | None, typer.Option(help="Look at this data set: files, refused rows, gaps.")] = None,
+) -> None:
+    """Check versions, device, disk, memory, weights and data sets; say what is missing and how to mend it."""
+    from mmsra_pipeline.cli.doctor import examine, examine_dataset
+
+    findings = examine() if dataset is None else examine_dataset(dataset)
+    for finding in findings:
+        typer.echo(f"{finding.state:8}{finding.subject}: {finding.found}")
+        if finding.mend:
+            typer.echo(f"{'':8}  -> {finding.mend}")
+    if any(finding.state == "missing" for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def gc(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove old versions, ended work, unused pictures and old runs, by the settings under `retention`."""
+    from mmsra_pipeline.config.loading import load_config
+    from mmsra_pipeline.definitions import defs
+    from mmsra_pipeline.orchestration.instance import open_instance
+    from mmsra_pipeline.orchestration.upkeep import collect
+
+    paths, rules = find_paths(), load_config().retention
+    with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
+        removal = collect(instance, paths, defs().resolve_asset_graph(), rules, dry_run=dry_run)
+    if as_json:
+        print_json({"dry_run": dry_run, **removal.as_json()})
+        return
+    total = f"{'would free' if dry_run else 'freed'} {removal.bytes / 1e6:.1f} MB"
+    typer.echo("\n".join([*removal.lines(), total]))
+
+
+@dataset_commands.command("add")
+def dataset_add(
+    name: Annotated[str, typer.Argument(help="Letters, digits, '_', '-', '.'.")],
+    kind: Annotated[
+        str, typer.Option("--format", help="tables, microlens, amazon-2014, amazon-2018, amazon-2023 or sample.")
+    ],
+    path: Annotated[Path | None, typer.Option(help="Folder of the source files.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="A setting of the format, as name=value.")] = None,
+) -> None:
+    """Describe a data set in a YAML file, and make its partition."""
+    from mmsra_pipeline.config.datasets import DatasetSpec, named_options, write_dataset
+    from mmsra_pipeline.orchestration.instance import open_instance
+    from mmsra_pipeline.orchestration.refresh import add_partitions
+
+    paths = find_paths()
+    spec = DatasetSpec(name=name, format=kind, path=path, options=named_options(option or []))  # type: ignore[arg-type]  # checked when written
+    file = write_dataset(paths.datasets, spec, paths.remote)
+    with open_instance(paths) as instance:
+        add_partitions(instance, [name])
+    typer.echo(f"{file} written. Next: mmsra refresh --dataset {name}")
+
+
+@dataset_commands.command("list")
+def dataset_list() -> None:
+    """List the data sets and how far each is made."""
+    from mmsra_pipeline.config.datasets import list_datasets, load_dataset
+    from mmsra_pipeline.storage.tables import Store
+
+    paths, rows = find_paths(), []
+    for name in list_datasets(paths.datasets):
+        try:
+            spec = load_dataset(paths.datasets, name)
+            rows.append([name, spec.format, str(spec.path or ""), str(len(Store.of(paths).tables(name)))])
+        except MmsraError as error:
+            rows.append([name, "broken", str(error), ""])
+    print_rows(f"Data sets in {paths.remote.address(paths.datasets)}", ["name", "format", "path", "tables"], rows)
+
+
+@dataset_commands.command("remove")
+def dataset_remove(name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
+    """Drop a data set's description, partition, tables and artifacts. Its source files stay."""
+    from mmsra_pipeline.orchestration.dataset_removal import remove
+    from mmsra_pipeline.orchestration.instance import open_instance
+
+    paths = find_paths()
+    with open_instance(paths) as instance:
+        for line in remove(instance, paths, name):
+            typer.echo(line)

@@ -1,0 +1,95 @@
+"""What the command line reads out of the tables."""
+
+from pathlib import Path
+from typing import Any
+
+from mmsra_pipeline.columns import ITEM, RANK, TITLE, USER, Tables
+from mmsra_pipeline.config.datasets import load_dataset
+from mmsra_pipeline.errors import ConfigError, DataError, MissingInputError
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.tables import Store
+
+
+def adapters(paths: Paths, dataset: str, *trainings: str) -> list[Path]:
+    """Give the adapters that these trainings made, in order; a training that was switched off made none.
+
+    Raises:
+        MissingInputError: if a training was not run yet.
+    """
+    artifacts = Artifacts.of(paths)
+    return [artifacts.current(asset, dataset) for asset in trainings if len(stored(paths, asset, dataset))]
+
+
+def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
+    """Give a user's stored recommendations, best first.
+
+    Raises:
+        DataError: if the user has none, with how to get some.
+    """
+    table = stored(paths, Tables.RECOMMENDATIONS, dataset)
+    own = table[table[USER] == user].sort_values(RANK)
+    if own.empty:
+        example = f", for example {table[USER].iloc[0]!r}" if len(table) else ""
+        raise DataError(
+            f"user {user!r} of dataset {dataset!r} has no stored recommendations: {table[USER].nunique()} users have"
+            f"{example}. Check the id; if it is right, raise `recommendations.users` or lower `interactions.user_core` "
+            f"in the settings and run `mmsra refresh --dataset {dataset}`."
+        )
+    return [
+        {
+            "item": str(row[ITEM]),
+            "title": row[TITLE] or "",
+            "p": float(row["p"]),
+            "rank": int(row[RANK]),
+            "shared_keywords": [str(word) for word in row["shared_keywords"]],
+        }
+        for row in own.to_dict(orient="records")
+    ]
+
+
+def first_users(paths: Paths, dataset: str, count: int) -> list[str]:
+    """Give the first users, by id, that have stored recommendations."""
+    users = sorted(stored(paths, Tables.RECOMMENDATIONS, dataset)[USER].unique())
+    return [str(user) for user in users[:count]]
+
+
+def stored(paths: Paths, table: str, dataset: str) -> Any:
+    """Give the rows of a table of a data set.
+
+    Raises:
+        ConfigError: if there is no such table or data set, naming those there are.
+        MissingInputError: if the table was not made yet.
+    """
+    known = [value for name, value in vars(Tables).items() if name.isupper()]
+    if table not in known:
+        raise ConfigError(f"table {table!r} does not exist. Choose one of: {', '.join(known)}.")
+    load_dataset(paths.datasets, dataset)
+    return Store.of(paths).read(table, dataset)
+
+
+def stored_or_none(paths: Paths, table: str, dataset: str) -> Any | None:
+    """Give the rows of a table of a data set; None if it was not made yet. As ``stored`` otherwise."""
+    return stored(paths, table, dataset) if Store.of(paths).has(table, dataset) else None
+
+
+def ask_sql(paths: Paths, query: str) -> tuple[list[str], list[list[str]]]:
+    """Return the column names and the rows, as text, of an SQL query of the catalog, which it cannot change.
+
+    Raises:
+        MissingInputError: if no table was made yet.
+        DataError: if DuckDB refuses the query.
+    """
+    import duckdb
+
+    from mmsra_pipeline.storage.catalog import CATALOG
+
+    catalog = paths.data / CATALOG
+    if not catalog.is_file():
+        raise MissingInputError(f"{catalog} does not exist: no table was made yet. Run `mmsra refresh`.")
+    with duckdb.connect(str(catalog), read_only=True) as connection:
+        try:
+            found = connection.execute(query)
+            return [name for name, *_ in found.description or ()], [list(map(str, row)) for row in found.fetchall()]
+        except duckdb.Error as error:
+            raise DataError(f"DuckDB refuses the query: {error}. `mmsra tables` names tables and columns.") from None

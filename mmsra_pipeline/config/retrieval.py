@@ -1,0 +1,105 @@
+"""Settings of collaborative signals: sequential model, similar users, co-occurrence, first stage."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+
+from mmsra_pipeline.config.section import Section, Share
+
+
+class EncoderConfig(Section):
+    """The sequential model whose history embedding e_u finds similar users (sec. 3.4)."""
+
+    kind: Literal["sasrec", "gru4rec"] = "sasrec"
+    """The network over the history."""
+    dim: PositiveInt = 64
+    """Numbers of an item vector and of a user vector."""
+    layers: PositiveInt = 2
+    """Blocks, or recurrent layers."""
+    heads: PositiveInt = 2
+    """Of attention; sasrec alone."""
+    dropout: Share = 0.2
+    """Share of activations that training leaves out."""
+    max_length: PositiveInt = 50
+    """Latest items of a history that are read."""
+    epochs: PositiveInt = 200
+    """Passes over the training histories, at most."""
+    patience: PositiveInt = 20
+    """Epochs without a better validation NDCG@10 before training ends."""
+    batch_size: PositiveInt = 32
+    """Windows of histories a step."""
+    learning_rate: PositiveFloat = 3e-3
+    """Of Adam."""
+    negatives: PositiveInt = 128
+    """Negatives per window of a history; an item of the window is none."""
+    loss: Literal["catalogue", "softmax", "bce", "gbce"] = "catalogue"
+    """catalogue: cross-entropy over all items; of more than ``catalogue_items`` it is softmax. softmax: cross-entropy
+    over positive and negatives. bce: SASRec's own; it stays at popularity for some 15 epochs first and needs patience.
+    gbce: of gSASRec (arXiv 2308.07192)."""
+    catalogue_items: PositiveInt = 20_000
+    """Up to this many items the loss ``catalogue`` looks at all of them."""
+    folds: Annotated[int, Field(ge=2)] | None = 5
+    """Parts of the users, for each of which a further encoder is trained without it: what a prompt says of a training
+    query must not come of a model that learned the answer. Two ruin it on sparse data. Unset: none, and training
+    queries are answered by the one encoder."""
+    calibration: Share = 0.75
+    """t of gbce: corrects the overconfidence that sampled negatives teach. 0 is bce."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_dimensions(self) -> "EncoderConfig":
+        if self.kind == "sasrec" and self.dim % self.heads:
+            raise ValueError(f"dim={self.dim} is not a multiple of heads={self.heads}, so heads cannot share it")
+        return self
+
+
+class SimilarUsersConfig(Section):
+    """Whose next items become context."""
+
+    k: PositiveInt = 3
+    """Similar users per query whose next items the prompt shows (sec. 4: 3)."""
+    voters: PositiveInt = 50
+    """Similar users per query who vote for candidates by what they took next."""
+    rule: Literal["as_of", "training_users"] = "as_of"
+    """as_of: a neighbour's next item counts only if it happened before the query. training_users: the paper's rule,
+    which lets it lie in the future."""
+
+
+class CooccurrenceConfig(Section):
+    """Items that users take soon after each other.
+
+    Evidence and first stage read ``window`` and ``session_hours``; the other settings shape the neighbor table alone.
+    """
+
+    window: PositiveInt | None = 5
+    """Interactions that lie at most this far apart in a history co-occur. Unset: however far."""
+    session_hours: PositiveFloat | None = None
+    """A longer time between two interactions ends a session; only interactions of one session co-occur. Unset: a
+    history is one session."""
+    normalization: Literal["cosine", "lift", "pmi"] = "cosine"
+    """How the users of both items are allowed for. lift and pmi, its logarithm, favour rare items: raise min_users."""
+    half_life_days: PositiveFloat | None = None
+    """A pair counts half when it is this old. Unset: age does not matter. With it each run counts all pairs anew."""
+    user_weight: Literal["none", "inverse_length"] = "none"
+    """inverse_length: a user with n interactions counts 1/n, so that the busiest do not say most."""
+    min_users: PositiveInt = 2
+    """Pairs joined by fewer users are noise, whatever these weigh."""
+    neighbors_per_item: PositiveInt = 20
+    """Rows of the neighbor table an item, at most."""
+
+
+class FirstStageConfig(Section):
+    """Candidates out of the whole catalogue, before the model ranks them."""
+
+    candidates: PositiveInt = 20
+    """Items that the first stage hands to the recommender, a user."""
+    cold_items: Share = 0.1
+    """Share of the places for items that nobody took yet, by their keywords. Without keywords none is kept."""
+
+
+class RetrievalConfig(Section):
+    """Collaborative signals."""
+
+    encoder: EncoderConfig = EncoderConfig()
+    similar_users: SimilarUsersConfig = SimilarUsersConfig()
+    cooccurrence: CooccurrenceConfig = CooccurrenceConfig()
+    first_stage: FirstStageConfig = FirstStageConfig()

@@ -1,0 +1,174 @@
+"""Candidate lists: the item that came next among items that the user never took."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SPLIT, TARGET, TEST, USER
+from mmsra_pipeline.config.tree import EvaluationConfig
+from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.retrieval.first_stage import FirstStage
+from mmsra_pipeline.retrieval.popularity import popularity
+
+PROTOCOL = "protocol"
+IS_TARGET = "is_target"
+UNIFORM = "uniform"
+SERVED = "served"
+FIRST_STAGE_RANK = "first_stage_rank"
+
+
+def held_out_queries(sequences: pd.DataFrame, split: str = TEST) -> pd.DataFrame:
+    """Give the rows of all users that are for test (or validation), by user and position.
+
+    Raises:
+        DataError: if no row of ``sequences`` is for test; there may be none for validation.
+    """
+    rows = sequences[sequences[SPLIT] == split].sort_values([USER, POSITION])
+    if rows.empty and split == TEST:
+        raise DataError(
+            f"none of the {len(sequences)} rows of `sequences` is for test, so nothing can be measured. "
+            "Lower `interactions.user_core` and `interactions.item_core`, or give more interactions."
+        )
+    return rows
+
+
+def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int, split: str = TEST) -> pd.DataFrame:
+    """Give the rows that are scored: those of ``config.users`` (validation: ``config.validation_users``) random users.
+
+    All users if the setting is unset; by user and position.
+
+    Raises:
+        DataError: if no row of ``sequences`` is for test.
+    """
+    rows = held_out_queries(sequences, split)
+    users, most = rows[USER].unique(), config.users if split == TEST else config.validation_users
+    if most is not None and most < len(users):
+        users = np.random.default_rng(seed).permutation(np.asarray(users, dtype=object))[:most]
+    return rows[rows[USER].isin(users)]
+
+
+def all_lists(
+    queries: pd.DataFrame,
+    training: pd.DataFrame,
+    interactions: pd.DataFrame,
+    first_stage: FirstStage,
+    served: int,
+    config: EvaluationConfig,
+    seed: int,
+) -> pd.DataFrame:
+    """Draw the lists of queries under every protocol, and with ``served`` the lists that they would be served.
+
+    A served list is what the first stage gives, so it may lack what came next.
+
+    Args:
+        queries: rows of ``sequences`` that have a target.
+        training: rows of ``interactions`` that training may see.
+        interactions: of every split; negatives are drawn from their items.
+        first_stage: what serves.
+        served: candidates of a served list; 0: there are none.
+        config: protocols and number of negatives.
+        seed: of the draws.
+
+    Returns:
+        As ``draw_candidates``, with ``first_stage_rank`` (from 1; null where the first stage does not rank).
+    """
+    catalogue = interactions[ITEM].unique().tolist()
+    ranks = {(user, at): own for user, at, own in first_stage.ranked(queries, max(served, 1))}
+    drawn = [draw_candidates(queries, training, catalogue, config, seed, interactions=interactions)]
+    if served:
+        drawn.append(_served(queries, ranks, served))
+    rows = pd.concat(drawn, ignore_index=True)
+    found = [ranks[user, at].get(item) for user, at, item in zip(rows[USER], rows[POSITION], rows[ITEM])]
+    rows[FIRST_STAGE_RANK] = pd.array(found, dtype="Int64")
+    return rows
+
+
+def _served(queries: pd.DataFrame, ranks: Mapping[tuple[str, int], Mapping[str, int]], count: int) -> pd.DataFrame:
+    rows = [
+        (SERVED, str(user), int(at), item, item == target)
+        for user, at, target in zip(queries[USER], queries[POSITION], queries[TARGET])
+        for item, rank in ranks[str(user), int(at)].items()
+        if rank <= count
+    ]
+    return _as_lists(rows)
+
+
+def draw_candidates(
+    queries: pd.DataFrame,
+    training: pd.DataFrame,
+    catalogue: Sequence[str],
+    config: EvaluationConfig,
+    seed: int,
+    *,
+    interactions: pd.DataFrame,
+) -> pd.DataFrame:
+    """Draw one list per query and protocol: the target and ``config.negatives`` items that the user never took.
+
+    Protocol ``uniform`` draws from the catalogue evenly, ``popularity`` in proportion to training interactions, both
+    without repetition. A list depends on seed, protocol and query alone, not on the other queries; the target's place
+    in it is random.
+
+    Args:
+        queries: rows of ``sequences`` that have a target.
+        training: rows of ``interactions`` that training may see: the weights of protocol ``popularity``.
+        catalogue: items that negatives are drawn from. Items that nobody ever took make easy negatives: leave them out.
+        config: protocols and number of negatives.
+        seed: of the draw.
+        interactions: all interactions, of every split: what a user took at any time is no negative.
+
+    Returns:
+        ``protocol``, ``user_id``, ``position``, ``item_id``, ``is_target``.
+
+    Raises:
+        DataError: if the catalogue has too few items for a user.
+    """
+    if queries[TARGET].isna().any():
+        raise ValueError("queries without a target have no candidate list; pass validation or test rows")
+    items = sorted(set(catalogue))
+    place = {item: number for number, item in enumerate(items)}
+    weights = {UNIFORM: np.ones(len(items)), "popularity": popularity(training, items).to_numpy(dtype=np.float64)}
+    of_queries = interactions[interactions[USER].isin(queries[USER].unique())]
+    taken = {str(user): set(group) for user, group in of_queries.groupby(USER)[ITEM]}
+    rows: list[tuple[str, str, int, str, bool]] = []
+    for protocol in config.protocols:
+        for query in queries[[USER, POSITION, HISTORY, TARGET]].itertuples(index=False, name=None):
+            user, position, history, target = query
+            free = weights[protocol].copy()
+            free[[place[item] for item in taken.get(user, set()) | {*history, target} if item in place]] = 0.0
+            available = int(np.count_nonzero(free))
+            if available < config.negatives:
+                raise DataError(_too_few(user, protocol, available, len(items), config.negatives))
+            generator = _generator(seed, protocol, user, position)
+            listed = [items[number] for number in _without_repetition(free, config.negatives, generator)] + [target]
+            order = generator.permutation(len(listed))
+            rows += [(protocol, user, position, listed[number], number == config.negatives) for number in order]
+    return _as_lists(rows)
+
+
+def _as_lists(rows: list[tuple[str, str, int, str, bool]]) -> pd.DataFrame:
+    lists = pd.DataFrame(rows, columns=[PROTOCOL, USER, POSITION, ITEM, IS_TARGET])
+    return lists.astype({PROTOCOL: "str", USER: "str", POSITION: "int64", ITEM: "str", IS_TARGET: "bool"})
+
+
+def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Generator) -> np.ndarray:
+    """Draw places one after the other in proportion to weight (exponential keys: Efraimidis and Spirakis, 2006)."""
+    places = np.flatnonzero(weights)
+    keys = generator.exponential(size=len(places)) / weights[places]
+    drawn: np.ndarray = places[np.argsort(keys, kind="stable")[:count]]
+    return drawn
+
+
+def _generator(seed: int, *names: object) -> np.random.Generator:
+    digest = hashlib.sha256("\0".join(str(name) for name in names).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+
+
+def _too_few(user: str, protocol: str, found: int, catalogue: int, wanted: int) -> str:
+    which = "were ever taken in training and were" if protocol != UNIFORM else "were"
+    return (
+        f"user {user!r} can be given only {found} of {wanted} negatives under protocol {protocol!r}: of {catalogue} "
+        f"items in the catalogue no more {which} never taken by this user. Set `evaluation.negatives` to {found} or "
+        f"less, take {protocol!r} out of `evaluation.protocols`, or lower `interactions.item_core` to keep more items."
+    )

@@ -1,0 +1,191 @@
+"""Reader of the Amazon reviews of 2014, 2018 and 2023: JSON lines or CSV, and metadata."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmsra_pipeline import columns as c
+from mmsra_pipeline.config.datasets import AmazonOptions, DatasetSpec, amazon_options
+from mmsra_pipeline.ingest.json_lines import Flawed, read_json_lines
+from mmsra_pipeline.ingest.lines import LineBlock
+from mmsra_pipeline.ingest.prefetching import prefetched
+from mmsra_pipeline.ingest.raw_tables import LINE, LINE_HASH, READ_REVIEWS, REVIEWS
+from mmsra_pipeline.ingest.readers.amazon_csv import CsvForm, read_csv_reviews
+from mmsra_pipeline.ingest.readers.amazon_meta import MetaForm, read_meta
+from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.row_checks import empty, sound_rows, time_flaws
+from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder, tracked_blocks
+
+META = "meta_"
+CSV = (".csv", ".csv.gz", ".csv.zst")
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ReviewForm:
+    """What a generation calls the fields of a review."""
+
+    user: str
+    item: str
+    time: str
+    rating: str
+    texts: tuple[str, str]
+    """Headline and text."""
+    milliseconds: int
+    """In a unit of its times."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """What is read of a line."""
+        texts = {name: pa.string() for name in (self.user, self.item, *self.texts)}
+        return pa.schema({**texts, self.time: pa.float64(), self.rating: pa.float64()})
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How the files of one generation are named and written."""
+
+    reviews: tuple[str, ...]
+    """Patterns of review files; the first that fits any is taken."""
+    form: ReviewForm
+    csv: CsvForm
+    meta: MetaForm
+
+
+SECONDS, MILLISECONDS = 1000, 1
+OLD = ReviewForm("reviewerID", "asin", "unixReviewTime", "overall", ("summary", "reviewText"), SECONDS)
+GENERATIONS = {
+    "amazon-2014": Generation(
+        ("reviews_*.json*", "ratings_*.csv*"),
+        OLD,
+        CsvForm(("user", "item", "rating", "timestamp"), SECONDS),
+        MetaForm.Y2014,
+    ),
+    "amazon-2018": Generation(
+        ("*_5.json*", "*.json*", "*.csv*"),
+        OLD,
+        CsvForm(("item", "user", "rating", "timestamp"), SECONDS),
+        MetaForm.Y2018,
+    ),
+    "amazon-2023": Generation(
+        ("*.jsonl*", "*.csv*"),
+        ReviewForm("user_id", "parent_asin", "timestamp", "rating", ("title", "text"), MILLISECONDS),
+        CsvForm(None, MILLISECONDS),
+        MetaForm.Y2023,
+    ),
+}
+
+
+class AmazonReader:
+    """Reads a data set of ``format: amazon-2014``, ``amazon-2018`` or ``amazon-2023``; see ``raw.Reader``.
+
+    Raises:
+        MissingInputError: if the folder or the review files are not there.
+    """
+
+    def __init__(self, spec: DatasetSpec) -> None:
+        options: AmazonOptions = amazon_options(spec)
+        self._generation = GENERATIONS[spec.format]
+        self._history = options.history
+        self._home = source_folder(spec)
+        patterns = options.reviews or self._generation.reviews
+        self._reviews = fitting(self._home, patterns, "reviews", spec, without=META, every=bool(options.reviews))
+        self._meta = fitting(self._home, options.meta or (f"{META}*",), "meta", spec, needed=bool(options.meta))
+        if not self._meta:
+            logger.warning("%s: no metadata in %s; items have neither text nor picture", spec.name, self._home)
+        self.image_root = optional_folder(self._home / options.images)
+
+    def files(self) -> list[Path]:
+        """All source files but the pictures."""
+        return [*self._reviews, *self._meta]
+
+    def reviews(self, intake: Intake) -> Iterator[pa.Table]:
+        """Give tables of ``READ_REVIEWS`` in the order of the files' names and lines."""
+        for path in self._reviews:
+            label = path.relative_to(self._home).as_posix()
+            if path.name.endswith(CSV):
+                yield from read_csv_reviews(path, label, self._generation.csv, intake, history=self._history)
+            else:
+                yield from read_json_reviews(tracked_blocks(path), label, self._generation.form, intake)
+
+    def items(self, intake: Intake) -> Iterator[pa.Table]:
+        """Give tables of ``READ_ITEMS``."""
+        for path in self._meta:
+            label = path.relative_to(self._home).as_posix()
+            yield from read_meta(tracked_blocks(path), label, self._generation.meta, intake)
+
+
+def read_json_reviews(blocks: Iterator[LineBlock], label: str, form: ReviewForm, intake: Intake) -> Iterator[pa.Table]:
+    """Give tables of ``READ_REVIEWS``; a line that cannot be used goes to the intake."""
+    for block in prefetched(_with_checksums(blocks)):
+        if block.flaw:
+            intake.refuse_block(label, block)
+            continue
+        for found in read_json_lines(block, form.schema):
+            if isinstance(found, Flawed):
+                intake.see(1)
+                intake.refuse(label, found.line, found.reason, found.text)
+            else:
+                yield _reviews(found, block, label, form, intake)
+
+
+def _with_checksums(blocks: Iterator[LineBlock]) -> Iterator[LineBlock]:
+    """Compute them in the thread that decompresses: it has less to do than the one that parses."""
+    for block in blocks:
+        if not block.flaw:
+            _ = block.checksums
+        yield block
+
+
+def _reviews(found: pa.Table, block: LineBlock, label: str, form: ReviewForm, intake: Intake) -> pa.Table:
+    table = pa.table(
+        {
+            c.USER: pc.utf8_trim_whitespace(found.column(form.user)),
+            c.ITEM: pc.utf8_trim_whitespace(found.column(form.item)),
+            c.TIME: pc.multiply(found.column(form.time), float(form.milliseconds)),
+            c.RATING: found.column(form.rating),
+            c.REVIEW: _joined(*(pc.fill_null(found.column(name), "") for name in form.texts)),
+            LINE: found.column(LINE),
+            LINE_HASH: _line_hashes(found, block),
+        }
+    )
+    infinite = pc.invert(pc.is_finite(table.column(c.RATING))), f"{c.RATING} is not a number"
+    flaws = [empty(table, c.USER), empty(table, c.ITEM), *time_flaws(table.column(c.TIME)), infinite]
+
+    def text_of(row: int) -> bytes:
+        return block.line(table.column(LINE)[row].as_py())
+
+    sound = sound_rows(table, flaws, label, text_of, intake)
+    review = _null_if_empty(sound.column(c.REVIEW))
+    return (
+        sound.set_column(sound.schema.get_field_index(c.REVIEW), c.REVIEW, review)
+        .select([*READ_REVIEWS.names, LINE_HASH])
+        .cast(READ_REVIEWS.append(REVIEWS.field(LINE_HASH)))
+    )
+
+
+def _line_hashes(found: pa.Table, block: LineBlock) -> pa.Array:
+    """Checksums of the lines of some rows that lie one behind the other. Beside the columns they tell lines apart."""
+    if not found.num_rows:
+        return pa.array([], pa.int64())
+    begin = found.column(LINE)[0].as_py() - block.first
+    return pa.array(block.checksums[begin : begin + found.num_rows])
+
+
+def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Join those that are not empty. Arrow's own way to skip nulls drops the rows in which all are null."""
+    both = pc.binary_join_element_wise(headline, text, "\n")
+    for one, other in ((text, headline), (headline, text)):
+        blank = pc.equal(one, "")
+        if pc.any(blank).as_py():  # seldom, and choosing costs more than joining
+            both = pc.if_else(blank, other, both)
+    return both
+
+
+def _null_if_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    blank = pc.equal(texts, "")
+    return pc.if_else(blank, None, texts) if pc.any(blank).as_py() else texts

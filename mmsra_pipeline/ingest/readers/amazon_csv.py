@@ -1,0 +1,62 @@
+"""Amazon's ratings as CSV: without header (2014, 2018), or the benchmark files of 2023, also with histories."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from mmsra_pipeline import columns as c
+from mmsra_pipeline.ingest.cells import UNITS, TimeReader
+from mmsra_pipeline.ingest.delimited import read_text_rows
+from mmsra_pipeline.ingest.raw_tables import READ_REVIEWS
+from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.text_reviews import column_names, typed_reviews
+from mmsra_pipeline.ingest.text_rows import TextRows
+
+HISTORY = "history"
+HEADERLESS = {c.USER: "user", c.ITEM: "item", c.RATING: "rating", c.TIME: "timestamp"}
+BENCHMARK = {c.USER: "user_id", c.ITEM: "parent_asin", c.RATING: "rating", c.TIME: "timestamp"}
+
+
+@dataclass(frozen=True)
+class CsvForm:
+    """How a generation writes ratings."""
+
+    names: tuple[str, ...] | None
+    """Columns in their order; None if the file has a header."""
+    milliseconds: int
+    """In a unit of its times."""
+
+
+def read_csv_reviews(path: Path, label: str, form: CsvForm, intake: Intake, *, history: bool) -> Iterator[pa.Table]:
+    """Give tables of ``READ_REVIEWS``.
+
+    Args:
+        path: the file.
+        label: what rejects call it.
+        form: how it is written.
+        intake: is told of every row.
+        history: give the items of the column ``history`` too, before the row's own and at its time: files of validation
+            and test rows alone have the earlier ones nowhere else.
+
+    Raises:
+        DataError: if a column is missing.
+    """
+    unit = next(unit for unit in UNITS if unit.per_millisecond * form.milliseconds == 1)
+    times = TimeReader(label, stated=True, unit=unit)
+    for rows in read_text_rows(path, label, "|", intake, names=form.names):
+        stated = BENCHMARK if form.names is None else HEADERLESS
+        names = column_names(rows.cells.column_names, tuple(stated), tuple(stated), stated, path, "the data set's YAML")
+        table, places = typed_reviews(rows, names, times, label, intake)
+        yield _with_histories(table, rows, places) if history and HISTORY in rows.cells.column_names else table
+
+
+def _with_histories(table: pa.Table, rows: TextRows, places: list[int]) -> pa.Table:
+    histories = rows.cells.column(HISTORY).to_pylist()
+    expanded = []
+    for review, place in zip(table.to_pylist(), places):
+        earlier = (histories[place] or "").split()
+        expanded += [{c.USER: review[c.USER], c.ITEM: item, c.TIME: review[c.TIME]} for item in earlier]
+        expanded.append(review)
+    return pa.Table.from_pylist(expanded, READ_REVIEWS)

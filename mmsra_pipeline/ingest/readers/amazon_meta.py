@@ -1,0 +1,157 @@
+"""Metadata of Amazon items: JSON, or Python literals (2014), as different from line to line as shops are."""
+
+import ast
+import enum
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from mmsra_pipeline import columns as c
+from mmsra_pipeline.ingest.lines import LineBlock
+from mmsra_pipeline.ingest.prefetching import prefetched
+from mmsra_pipeline.ingest.raw_tables import FILE, LINE, READ_ITEMS
+from mmsra_pipeline.ingest.rejects import Intake
+
+LITERAL_CHARS = 1_000_000  # of a line; parsing takes some hundred times that in memory
+# What a dict of texts, numbers, lists and dicts consists of. Parsing anything else, such as an f-string of a megabyte,
+# may take minutes before it is refused.
+LITERAL = re.compile(
+    r"""(?:[\s\d{}\[\](),:.eE+-]++|None|True|False|[uU]?'(?:[^'\\]|\\.)*+'|[uU]?"(?:[^"\\]|\\.)*+")*+""", re.DOTALL
+)
+SCRIPT = re.compile(r"<\s*(span|script|style|div)\b|getTime\(\)|aPageStart", re.IGNORECASE)
+SPACES = re.compile(r"\s+")
+BY = re.compile(r"^by\s+", re.IGNORECASE)  # 'by\n    \n    Fakeco'
+
+
+class MetaForm(enum.Enum):
+    """The generations; each has its names of the same things."""
+
+    Y2014 = "2014"
+    Y2018 = "2018"
+    Y2023 = "2023"
+
+    @property
+    def item(self) -> str:
+        """The key of the id that reviews name."""
+        return "parent_asin" if self is MetaForm.Y2023 else "asin"
+
+
+def read_meta(blocks: Iterator[LineBlock], label: str, form: MetaForm, intake: Intake) -> Iterator[pa.Table]:
+    """Give tables of ``READ_ITEMS``; a line that is no object, or has no id, goes to the intake."""
+    for block in prefetched(blocks):
+        if block.flaw:
+            intake.refuse_block(label, block)
+            continue
+        rows = []
+        for number, line in enumerate(block.lines(), start=block.first):
+            if not line.strip():
+                continue
+            intake.see(1)
+            found = _object(line, form)
+            item = _item(found, form) if isinstance(found, dict) else found
+            if isinstance(item, str):
+                intake.refuse(label, number, item, line)
+            else:
+                rows.append(item | {FILE: label, LINE: number})
+        yield pa.Table.from_pylist(rows, READ_ITEMS)
+
+
+def _object(line: bytes, form: MetaForm) -> dict[str, Any] | str:
+    """Give the line's object, or the reason why it is none."""
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        if form is not MetaForm.Y2014:
+            return f"is no JSON object: {str(error)[:100]}"
+        found = _literal(line)
+    if isinstance(found, str):
+        return found if form is MetaForm.Y2014 and not line.startswith(b'"') else "is a text, not an object"
+    return found if isinstance(found, dict) else "is no object"
+
+
+def _literal(line: bytes) -> Any:
+    """Read a Python literal. Nothing in it is run; too long or too deep ones are refused before they cost memory."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        return "is not valid UTF-8"
+    if len(text) > LITERAL_CHARS:
+        return f"is longer than {LITERAL_CHARS} characters"
+    if not LITERAL.fullmatch(text):
+        return "is neither JSON nor a Python literal"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes such as '\\d' in what shops typed
+            found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
+        return f"is neither JSON nor a Python literal: {type(error).__name__}"
+    return found if isinstance(found, dict) else "is no object"
+
+
+def _item(found: Mapping[str, Any], form: MetaForm) -> dict[str, str | None] | str:
+    """Give the item of an object, or the reason why it cannot be used."""
+    item = _text(found.get(form.item))
+    if not item:
+        return f"{form.item} is missing"
+    title = _text(found.get("title"))
+    brand = BY.sub("", _text(found.get("store" if form is MetaForm.Y2023 else "brand")))
+    parts = [*_texts(found.get("description")), *_texts(found.get("features") or found.get("feature"))]
+    if brand and not SCRIPT.search(brand):
+        parts.append(f"Brand: {brand}")
+    return {
+        c.ITEM: item,
+        c.TITLE: None if SCRIPT.search(title) else title or None,  # a page's script that was taken for the title
+        c.DESCRIPTION: " ".join(_ended(part) for part in parts) or None,
+        c.CATEGORY: ", ".join(dict.fromkeys(_categories(found))) or None,
+        c.TAGS: None,
+        c.IMAGE: _picture(found, form),
+    }
+
+
+def _categories(found: Mapping[str, Any]) -> list[str]:
+    levels = found.get("categories") or found.get("category") or found.get("main_category") or found.get("main_cat")
+    return [name for name in _texts(levels) if not SCRIPT.search(name)]
+
+
+def _picture(found: Mapping[str, Any], form: MetaForm) -> str | None:
+    """Give the URL of the largest picture: of the main one, where several are told apart."""
+    if form is not MetaForm.Y2023:
+        keys = ("imageURLHighRes", "imageURL", "image", "imUrl")
+        return next((url for key in keys for url in _texts(found.get(key))), None)
+    images = found.get("images")
+    if isinstance(images, dict):  # a dict of lists, as data sets' libraries turn it
+        columns = {key: value for key, value in images.items() if isinstance(value, list)}
+        length = max(map(len, columns.values()), default=0)
+        images = [{key: value[row] for key, value in columns.items() if row < len(value)} for row in range(length)]
+    entries = [entry for entry in images if isinstance(entry, dict)] if isinstance(images, list) else []
+    entries.sort(key=lambda entry: entry.get("variant") != "MAIN")
+    return next(
+        (url for entry in entries for key in ("hi_res", "large", "thumb") if (url := _text(entry.get(key)))), None
+    )
+
+
+def _texts(value: Any) -> list[str]:
+    """Give the non-empty texts of a text, or of lists in lists, which may be deeper than Python can recurse."""
+    found, waiting = [], [value]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, list | tuple):
+            waiting.extend(reversed(entry))
+        elif text := _text(entry):
+            found.append(text)
+    return found
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        return ""
+    clean = value.encode("utf-8", "ignore").decode()  # literals may hold lone surrogates, which are no text
+    return SPACES.sub(" ", clean).strip()
+
+
+def _ended(part: str) -> str:
+    return part if part[-1] in ".!?…" else f"{part}."

@@ -1,0 +1,1 @@
+"""Pictures by URL, fetched politely and kept one by one."""

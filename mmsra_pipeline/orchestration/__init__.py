@@ -1,0 +1,1 @@
+"""How the work of Dagster runs, resumes, reports and is cleaned up."""

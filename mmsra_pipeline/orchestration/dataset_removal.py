@@ -1,0 +1,80 @@
+"""Takes a data set out of an installation."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from mmsra_pipeline.columns import Tables
+from mmsra_pipeline.config.datasets import load_dataset, remove_dataset
+from mmsra_pipeline.errors import ConfigError, MmsraError
+from mmsra_pipeline.orchestration.instance import only_refresh
+from mmsra_pipeline.orchestration.labels import MODELS
+from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.storage.file_hashes import FileHashes
+from mmsra_pipeline.storage.files import remove as remove_path
+from mmsra_pipeline.storage.locks import try_lock
+from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.run_locks import dataset_lock
+
+
+def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
+    """Drop tables, artifacts, partition and description of a data set, and say what was dropped. Source files stay.
+
+    Pictures and keywords are kept by their content and may serve other data sets, so they stay too.
+
+    Raises:
+        ConfigError: if it is not described.
+        MmsraError: if a refresh is at work, or another run of this data set.
+    """
+    from mmsra_pipeline.storage.tables import Store
+
+    file = paths.datasets / f"{name}.yaml"
+    if not file.is_file():
+        load_dataset(paths.datasets, name)
+    own = dataset_lock(paths, name)
+    with only_refresh(instance, paths), try_lock(own) as free:
+        if not free:
+            raise MmsraError(
+                f"dataset {name!r} is being computed. Wait until its run has ended, or cancel it in the Dagster UI."
+            )
+        tables = Store.of(paths).remove(name)
+        places = [place for place in _places(paths, name) if place.exists() or paths.remote.listing(place)]
+        for place in places:
+            paths.remote.delete(place)
+            remove_path(place)
+        forgotten = _forget_files(paths, name)
+        known = instance.has_dynamic_partition(str(datasets.name), name)
+        if known:
+            instance.delete_dynamic_partition(str(datasets.name), name)
+        remove_dataset(paths.datasets, name, paths.remote)
+    return [
+        f"tables: {', '.join(tables) or 'none'}",
+        f"artifacts: {', '.join(map(paths.remote.address, places)) or 'none'}",
+        f"remembered source files: {forgotten}",
+        f"partition: {name if known else 'none'}",
+        f"description: {paths.remote.address(file)}",
+    ]
+
+
+def _places(paths: Paths, name: str) -> list[Path]:
+    """What a data set has among the artifacts; of the stages alone, so that no name reaches another's."""
+    return [
+        *(
+            paths.artifacts / kind / name
+            for kind in (*MODELS, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots", paths.scores.name)
+        ),
+        *sorted(paths.work.glob(f"*/{name}")),
+        dataset_lock(paths, name),
+    ]
+
+
+def _forget_files(paths: Paths, name: str) -> int:
+    """Drop what is remembered of the source files, and say of how many."""
+    try:
+        source = load_dataset(paths.datasets, name).path
+    except ConfigError:
+        return 0  # its description is broken, so nobody knows where they lie; `mmsra gc` forgets what is gone
+    if source is None:
+        return 0
+    with FileHashes(paths.file_hashes) as hashes:
+        return hashes.forget(source)

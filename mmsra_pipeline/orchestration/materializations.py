@@ -1,0 +1,85 @@
+"""What Dagster knows of the materializations of an asset and data set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, Final
+
+import dagster as dg
+
+from mmsra_pipeline.orchestration.settings_read import settings_of
+
+ROWS: Final = "dagster/row_count"
+SECONDS: Final = "seconds"
+SLICE: Final = "slice"
+SETTINGS: Final = "settings"
+DATA_VERSION: Final = "dagster/data_version"
+CODE_VERSION: Final = "dagster/code_version"
+
+
+@dataclass(frozen=True)
+class Materialization:
+    """One materialization, and what it said of itself."""
+
+    number: int
+    """Grows with each event of the instance."""
+    run_id: str
+    at: float
+    """Seconds since 1970 UTC."""
+    version: str | None
+    """The data version: of the content."""
+    code: str | None
+    """The code version: of code and settings."""
+    metadata: Mapping[str, Any]
+
+    @property
+    def rows(self) -> int | None:
+        """Rows of the asset's own table."""
+        return None if self.metadata.get(ROWS) is None else int(self.metadata[ROWS])
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took to compute."""
+        return None if self.metadata.get(SECONDS) is None else float(self.metadata[SECONDS])
+
+    @property
+    def slice(self) -> str | None:
+        """The version of the asset's own table."""
+        return None if self.metadata.get(SLICE) is None else PurePath(str(self.metadata[SLICE])).stem
+
+
+def latest(
+    instance: dg.DagsterInstance, asset: str, partition: str, *, before: Materialization | None = None
+) -> Materialization | None:
+    """Give the last materialization, or the last one before another event; None if there is none."""
+    wanted = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey(asset), asset_partitions=[partition], before_storage_id=before.number if before else None
+    )
+    records = instance.fetch_materializations(wanted, limit=1).records
+    if not records:
+        return None
+    event = records[0].asset_materialization
+    if event is None:
+        raise ValueError(f"event {records[0].storage_id} of asset {asset!r} holds no materialization")
+    return Materialization(
+        number=records[0].storage_id,
+        run_id=records[0].run_id,
+        at=records[0].timestamp,
+        version=(event.tags or {}).get(DATA_VERSION),
+        code=(event.tags or {}).get(CODE_VERSION),
+        metadata={name: _plain(value) for name, value in event.metadata.items()},
+    )
+
+
+def changed_settings(asset: str, made: Materialization | None) -> list[str]:
+    """Say which settings of an asset differ from those that it was made with."""
+    before = (made.metadata.get(SETTINGS) if made else None) or {}
+    now = {path: list(value) if isinstance(value, tuple) else value for path, value in settings_of(asset).items()}
+    paths = sorted(set(before) | set(now)) if before else []
+    changed = [path for path in paths if path not in before or path not in now or before[path] != now[path]]
+    return [f"{path} {before.get(path, 'absent')} -> {now.get(path, 'absent')}" for path in changed]
+
+
+def _plain(value: Any) -> Any:
+    """The value that was given, without Dagster's wrapping; a table has none."""
+    return getattr(value, "value", None)

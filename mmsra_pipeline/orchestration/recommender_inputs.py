@@ -1,0 +1,129 @@
+"""What several assets give to the recommender: co-occurrence, first stage, signals, prompts, the tuned backbone."""
+
+from typing import TYPE_CHECKING, Final
+
+from mmsra_pipeline.columns import ITEM, KEYWORDS, Tables
+from mmsra_pipeline.orchestration.stage import Stage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmsra_pipeline.backbone.model import Backbone
+    from mmsra_pipeline.recommendation.context import PromptContext
+    from mmsra_pipeline.recommendation.signals import SignalSource
+    from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+    from mmsra_pipeline.retrieval.first_stage import FirstStage
+    from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
+
+PROMPT_TABLES: Final = [
+    Tables.INTERACTIONS,
+    Tables.SEQUENCES,
+    Tables.ITEM_TEXT,
+    Tables.ITEM_KEYWORDS,
+    Tables.USER_ENCODER,
+    Tables.SIMILAR_USERS,
+]
+"""What signals and prompts are made of, pictures left out."""
+
+
+def cooccurrence_index(stage: Stage) -> "CooccurrenceIndex":
+    """Give co-occurrence over the training interactions, for the first stage and as a row."""
+    from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+
+    return CooccurrenceIndex(stage.training_interactions(), stage.config.retrieval.cooccurrence)
+
+
+def user_encoder(stage: Stage) -> "FoldedEncoder":
+    """Give the sequential model with its folds."""
+    from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
+
+    return FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
+
+
+def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
+    """Give what takes candidates out of the whole catalogue."""
+    from mmsra_pipeline.backbone.sentence_cache import SentenceCache
+    from mmsra_pipeline.retrieval.first_stage import FirstStage
+    from mmsra_pipeline.retrieval.keyword_view import KeywordView
+
+    words, sentences = stage.read(Tables.ITEM_KEYWORDS), SentenceCache(stage.paths.artifacts / "sentence_cache")
+    return FirstStage(
+        user_encoder(stage).full,
+        index,
+        stage.read(Tables.ITEM_TEXT)[ITEM].tolist(),
+        interactions=stage.read(Tables.INTERACTIONS),
+        keywords=KeywordView(dict(zip(words[ITEM], words[KEYWORDS])), sentences.encode),
+        cold_share=stage.config.retrieval.first_stage.cold_items,
+    )
+
+
+def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
+    """Give what evidence comes of; ``fitted``: with the regression that sums it up, which sft_dataset has fitted."""
+    from mmsra_pipeline.backbone.sentence_cache import SentenceCache
+    from mmsra_pipeline.recommendation.content import content_vectors
+    from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
+    from mmsra_pipeline.recommendation.signals import SignalSource
+
+    words, texts = stage.read(Tables.ITEM_KEYWORDS), stage.read(Tables.ITEM_TEXT)
+    sentences = SentenceCache(stage.paths.artifacts / "sentence_cache")
+    summed = fitted and "all" in stage.config.recommendation.prompt.evidence
+    return SignalSource(
+        stage.training_interactions(),
+        user_encoder(stage),
+        stage.read(Tables.SIMILAR_USERS),
+        keywords={item: tuple(own) for item, own in zip(words[ITEM], words[KEYWORDS])},
+        vectors=content_vectors(texts, words, sentences.encode),
+        evidence=EvidenceModel.load(stage.artifact(Tables.SFT_DATASET)) if summed else None,
+    )
+
+
+def prompt_context(stage: Stage, *, pictures: bool) -> "PromptContext":
+    """Give what prompts of candidates show; with ``pictures`` they can be shown to a model."""
+    from mmsra_pipeline.recommendation.context import prompt_context as context_of
+
+    return context_of(
+        stage.config.recommendation.prompt,
+        keywords=stage.read(Tables.ITEM_KEYWORDS),
+        item_text=stage.read(Tables.ITEM_TEXT),
+        similar_users=stage.read(Tables.SIMILAR_USERS),
+        similar_shown=stage.config.retrieval.similar_users.k,
+        training=stage.training_interactions(),
+        images=stage.images() if pictures else None,
+    )
+
+
+def untuned_backbone(stage: Stage) -> "Backbone":
+    """Return what the recommender's tuning starts from, cut to its layers, with its weights read."""
+    adapters, warm_start = _start(stage)
+    return stage.loaded_backbone(*adapters, layers=stage.config.recommendation.layers, warm_start=warm_start)
+
+
+def tuned_backbone(stage: Stage) -> "Backbone":
+    """Return the backbone that scores candidates: what tuning started from, cut to its layers, tuned.
+
+    Without tuning it keeps all layers: one that is cut says nothing until it is tuned.
+    """
+    adapters, warm_start = _start(stage)
+    layers = stage.config.recommendation.layers if stage.adapters(Tables.RECOMMENDER) else None
+    return stage.backbone(*adapters, layers=layers, tuned=(Tables.RECOMMENDER,), warm_start=warm_start)
+
+
+def _start(stage: Stage) -> tuple[list[str], bool]:
+    aligned = stage.config.recommendation.start == "aligned"
+    return ([Tables.ALIGNMENT] if aligned else []), aligned
+
+
+def answered(stage: Stage, lists: "pd.DataFrame", queries: "pd.DataFrame") -> "pd.DataFrame":
+    """Give lists with the signals of their candidates and the answers of the tuned model (logit, mass, p)."""
+    from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
+
+    told = with_signals(lists, queries, signal_source(stage))
+    answers = score_candidates(
+        tuned_backbone(stage),
+        queries,
+        told,
+        prompt_context(stage, pictures=True),
+        stage.score_file(),
+        autocast=stage.config.recommendation.scoring_autocast,
+    )
+    return told.join(answers)

@@ -1,0 +1,27 @@
+"""Dagster's webserver and daemon for an installation."""
+
+import sys
+from typing import Final
+
+from mmsra_pipeline.orchestration.instance import open_instance
+from mmsra_pipeline.storage.files import write_atomically
+from mmsra_pipeline.storage.paths import Paths
+
+WORKSPACE_YAML: Final = """\
+load_from:
+  - python_module:
+      module_name: mmsra_pipeline.definitions
+      location_name: mmsra_pipeline
+"""
+
+
+def serving_command(paths: Paths, host: str, port: int) -> list[str]:
+    """Give the command that serves the UI, after making what it needs: the instance with its databases.
+
+    ``dagster dev`` by itself would make the databases in place: a kill in that second would break every later start.
+    """
+    open_instance(paths).dispose()
+    workspace = paths.dagster_home.resolve() / "workspace.yaml"
+    if not workspace.is_file():  # what a user changed there stays
+        write_atomically(workspace, WORKSPACE_YAML.encode())
+    return [sys.executable, "-m", "dagster", "dev", "-w", str(workspace), "--host", host, "--port", str(port)]

@@ -1,0 +1,241 @@
+"""What an asset works with: tables, artifacts, settings and devices, for one data set."""
+
+import contextlib
+import functools
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mmsra_pipeline.columns import ITEM, Tables
+from mmsra_pipeline.config.datasets import DatasetSpec, load_dataset
+from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.orchestration.settings_read import OPERATION, loaded_config, settings_of
+from mmsra_pipeline.storage.disk import check_free
+from mmsra_pipeline.storage.locks import locked
+from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.run_locks import device_lock
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from mmsra_pipeline.backbone.embedded.drawing import Look
+    from mmsra_pipeline.backbone.model import Backbone
+    from mmsra_pipeline.items.images import ItemImages
+    from mmsra_pipeline.storage.artifacts import Artifacts
+    from mmsra_pipeline.storage.tables import Slice, SliceWriter, Store
+    from mmsra_pipeline.telemetry.tracking import Tracker
+
+MLFLOW_TAG: Final = "mmsra/mlflow_run"
+
+
+@dataclass
+class Stage:
+    """The place of one asset and data set. It notes what is read and written, for versions and reports."""
+
+    asset: str
+    dataset: str
+    run_id: str
+    code_version: str
+    config: Config
+    paths: Paths
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Versions of what was read, by name."""
+    slices: "list[tuple[Slice, pd.DataFrame]]" = field(default_factory=list)
+    """What was written, with its first rows."""
+    outputs: dict[str, str] = field(default_factory=dict)
+    """Versions of what was written and is read by later assets, by name."""
+    published: Path | None = None
+    mlflow_run_id: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    tag_run: Callable[[dict[str, str]], None] = lambda _tags: None
+    """Adds tags to the run of Dagster."""
+    held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """Is closed when the stage has ended."""
+    _devices: set[str] = field(default_factory=set)
+
+    @property
+    def store(self) -> "Store":
+        """The tables of the installation."""
+        from mmsra_pipeline.storage.tables import Store
+
+        return Store.of(self.paths)
+
+    @property
+    def artifacts(self) -> "Artifacts":
+        """The artifacts of the installation."""
+        from mmsra_pipeline.storage.artifacts import Artifacts
+
+        return Artifacts.of(self.paths)
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """What the data set's file says."""
+        return load_dataset(self.paths.datasets, self.dataset)
+
+    @property
+    def source_folder(self) -> Path:
+        """Where a data set that is made by code puts its source files."""
+        return self.paths.artifacts / "sources" / self.dataset
+
+    def read(self, table: str) -> "pd.DataFrame":
+        """Give the current rows of a table."""
+        self.inputs[table] = self.store.current(table, self.dataset).version
+        return self.store.read(table, self.dataset)
+
+    def path(self, table: str) -> Path:
+        """Give the Parquet file with the current rows of a table, for work that does not load them all."""
+        current = self.store.current(table, self.dataset)
+        self.inputs[table] = current.version
+        return current.path
+
+    def image_root(self) -> Path | None:
+        """Give the folder of the source pictures."""
+        from mmsra_pipeline.ingest.reading import image_root
+
+        return image_root(self.spec, self.source_folder)
+
+    def images(self) -> "ItemImages":
+        """Give the stored pictures of the catalogue."""
+        from mmsra_pipeline.items.images import ItemImages
+
+        return ItemImages(self.artifacts, self.read(Tables.ITEM_IMAGES))
+
+    def known_looks(self) -> "dict[str, Look]":
+        """Give what the pictures of the built-in shop show, by item; of other data sets nobody knows."""
+        from mmsra_pipeline.config.datasets import sample_options
+        from mmsra_pipeline.sample_store.shop import make_shop
+
+        if self.spec.format != "sample":
+            return {}
+        options = sample_options(self.spec)
+        shop = make_shop(options.size, options.seed)
+        return {item: shop.look(item) for item in shop.products[ITEM]}
+
+    def training_interactions(self) -> "pd.DataFrame":
+        """Give the interactions that training may see."""
+        from mmsra_pipeline.interactions.splits import training_interactions
+
+        return training_interactions(self.read(Tables.INTERACTIONS), self.read(Tables.TRAINING_BOUNDS))
+
+    def previous(self, table: str | None = None) -> "pd.DataFrame | None":
+        """Give the rows that this asset wrote last, if it did; those of its own table, or of a table beside it."""
+        table = table or self.asset
+        return self.store.read(table, self.dataset) if self.store.has(table, self.dataset) else None
+
+    def write(self, table: str, rows: "pd.DataFrame | pa.RecordBatchReader", *, read_on: bool = True) -> None:
+        """Make ``rows`` the current rows of a table. ``read_on``: later assets read it, so it counts as output."""
+        import pyarrow as pa
+
+        from mmsra_pipeline.storage.table_writer import as_table
+
+        batches = rows if isinstance(rows, pa.RecordBatchReader) else as_table(rows).to_reader()
+        with self.writer(table, batches.schema, read_on=read_on) as writing:
+            for batch in batches:
+                writing.write(batch)
+
+    @contextlib.contextmanager
+    def writer(self, table: str, schema: "pa.Schema", *, read_on: bool = True) -> "Iterator[SliceWriter]":
+        """Take the rows of a table in batches; as ``write`` otherwise."""
+        with self.store.writer(table, self.dataset, schema) as writing:
+            yield writing
+        self.slices.append((writing.slice, writing.head.to_pandas()))
+        if read_on:
+            self.outputs[table] = writing.slice.version
+
+    def artifact(self, kind: str) -> Path:
+        """Give the current folder of an artifact of this data set."""
+        folder = self.artifacts.current(kind, self.dataset)
+        self.inputs[f"artifact {kind}"] = folder.name
+        return folder
+
+    def adapters(self, *kinds: str) -> list[Path]:
+        """Give the adapters that these trainings made, in order; a training that was switched off made none."""
+        return [self.artifact(kind) for kind in kinds if len(self.read(kind))]
+
+    def previous_artifact(self) -> Path | None:
+        """Give the folder that this asset published last, if it did."""
+        published = self.artifacts.has(self.asset, self.dataset)
+        return self.artifacts.current(self.asset, self.dataset) if published else None
+
+    @contextlib.contextmanager
+    def publish(self, *, read_on: bool = True) -> Iterator[Path]:
+        """Give an empty folder to fill; it becomes the current artifact of this asset and data set.
+
+        ``read_on``: later assets read it, so it counts as the output.
+        """
+        with self.artifacts.publish(self.asset, self.dataset) as folder:
+            yield folder
+        self.published = self.artifacts.current(self.asset, self.dataset)
+        if read_on:
+            self.outputs = {f"artifact {self.asset}": self.published.name}
+
+    def fingerprint(self) -> str:
+        """Name the work by code, settings and what was read so far: other work never resumes it."""
+        from mmsra_pipeline.storage.artifacts import fingerprint
+
+        return fingerprint(self.code_version, settings_of(self.asset), self.inputs)
+
+    def workdir(self) -> Path:
+        """Give a folder for resumable work on what was read so far."""
+        return self.artifacts.workdir(self.asset, self.dataset, self.fingerprint())
+
+    def score_file(self) -> Path:
+        """Give the file for scores of this asset, of which later runs take over what did not change."""
+        return self.paths.scores / self.dataset / f"{self.asset}.jsonl"
+
+    def take_device(self, wanted: str) -> None:
+        """Wait until no other process has a model on the device, and keep it until this stage has ended.
+
+        ``wanted`` is a value of ``backbone.device``.
+        """
+        from mmsra_pipeline.backbone.devices import device_name
+
+        name = device_name(wanted)
+        if name not in self._devices:
+            self.held.enter_context(locked(device_lock(self.paths, name), f"the device {name}"))
+            self._devices.add(name)
+
+    def backbone(self, *adapters: str, tuned: tuple[str, ...] = (), **options: Any) -> "Backbone":
+        """Return the backbone with what these trainings made. It takes the device when it reads its weights.
+
+        ``tuned``: trainings on what ``layers`` keeps. Options: those of ``open_backbone``.
+        """
+        from mmsra_pipeline.backbone.model import open_backbone
+
+        config = self.config.backbone
+        take = functools.partial(self.take_device, config.device)
+        merged, tuned_on = self.adapters(*adapters), self.adapters(*tuned)
+        return open_backbone(config, self.artifacts, merged, tuned=tuned_on, before_reading=take, **options)
+
+    def loaded_backbone(self, *adapters: str, **options: Any) -> "Backbone":
+        """Give the same with its weights read: a training that reads them later draws other random numbers."""
+        backbone = self.backbone(*adapters, **options)
+        _ = backbone.model
+        return backbone
+
+    @contextlib.contextmanager
+    def training(self, device: str) -> "Iterator[tuple[Path, Tracker]]":
+        """Take the device, and give a folder for resumable work on what was read so far, and an MLflow run.
+
+        ``device`` is a value of ``backbone.device``. The MLflow run has all settings.
+        """
+        from mmsra_pipeline.telemetry.tracking import DAGSTER_RUN, mlflow_run
+
+        tags = {"dataset": self.dataset, "asset": self.asset, DAGSTER_RUN: self.run_id}
+        check_free(self.paths.root, loaded_config().retention.min_free_gb, f"training {self.asset}")
+        self.take_device(device)
+        name = f"{self.asset} {self.dataset}"
+        with mlflow_run(self.paths.mlflow_uri, name, tags, self.paths.artifacts) as tracker:
+            self.mlflow_run_id = tracker.run_id
+            if tracker.parent_id:
+                self.tag_run({MLFLOW_TAG: tracker.parent_id})
+            tracker.log_params(full_settings())
+            yield self.workdir(), tracker
+
+
+def full_settings() -> Mapping[str, Any]:
+    """Give the resolved configuration of all that makes results, to be stored with a run."""
+    return loaded_config().model_dump(mode="json", exclude=set(OPERATION))

@@ -1,0 +1,1 @@
+"""Who took an item soon after another."""

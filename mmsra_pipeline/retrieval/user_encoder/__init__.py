@@ -1,0 +1,1 @@
+"""The sequential model: histories of item ids become vectors that score items."""

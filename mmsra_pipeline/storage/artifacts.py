@@ -1,0 +1,179 @@
+"""Folders and blobs that are no tables: adapters, checkpoints, pictures, the backbone.
+
+A published folder is ``<kind>/<dataset>/<version>/`` with a pointer file ``current`` beside it. It is filled under
+another name and renamed, so it is there as a whole or not at all. Work in progress (resumable training) lies in
+``work/<kind>/<dataset>/<fingerprint>/``, where the fingerprint names the inputs: other inputs never resume it.
+
+Where the root mirrors an object store, files go there first and the pointer last; work in progress stays here.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmsra_pipeline.errors import MissingInputError
+from mmsra_pipeline.storage.files import (
+    clean_name,
+    folder_hash,
+    remove,
+    sync_folder,
+    temporary_folder,
+    write_atomically,
+)
+from mmsra_pipeline.storage.mirror import NOTHING, Entry, Remote
+from mmsra_pipeline.storage.paths import Paths
+
+KEPT_VERSIONS = 2
+YOUNG_SECONDS = 3600  # of an object: another machine may have put it and be about to point to it
+TRIES = 3  # to read a pointer and bring its files, which may have been replaced and dropped meanwhile
+
+
+class Artifacts:
+    """Reads and publishes what lies below ``root``."""
+
+    def __init__(self, root: Path, *, remote: Remote = NOTHING) -> None:
+        """Take a folder, and the object store that it mirrors if it does."""
+        self.root = root
+        self.remote = remote
+        self._stored: dict[str, set[Path]] = {}
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, paths: Paths) -> "Artifacts":
+        """Give the artifacts of an installation."""
+        return cls(paths.artifacts, remote=paths.remote)
+
+    @contextlib.contextmanager
+    def publish(self, kind: str, dataset: str) -> Iterator[Path]:
+        """Give an empty folder to fill; when the block ends without an error it becomes the current version."""
+        home = self.root / clean_name(kind) / clean_name(dataset)
+        with temporary_folder(home) as building:
+            yield building
+            version = folder_hash(building)[:16]
+            place = home / version
+            if not place.exists():
+                building.rename(place)
+                sync_folder(home)
+            os.utime(place)
+            self.remote.push(place)
+            self.remote.write(home / "current", json.dumps({"version": version}).encode())
+        self._drop_old_versions(home, version)
+
+    def current(self, kind: str, dataset: str) -> Path:
+        """Give the folder of the current version; its name is the version.
+
+        Raises:
+            MissingInputError: if none was published.
+        """
+        for _ in range(TRIES):
+            place = self._pointed(self.root / clean_name(kind) / clean_name(dataset))
+            if place is None:
+                break
+            if self.remote.fetch(place):
+                return place
+        raise MissingInputError(
+            f"artifact {kind!r} of {dataset!r} is not in {self.remote.address(self.root)}. "
+            f"Run `mmsra refresh --dataset {dataset}`, or materialize the asset of that name in the Dagster UI."
+        )
+
+    def has(self, kind: str, dataset: str) -> bool:
+        """Whether a version was ever published."""
+        return self.version(kind, dataset) is not None
+
+    def version(self, kind: str, dataset: str) -> str | None:
+        """Give the name of the current version, whose files need not lie here yet; None if none was published."""
+        place = self._pointed(self.root / clean_name(kind) / clean_name(dataset))
+        return None if place is None else place.name
+
+    def workdir(self, kind: str, dataset: str, fingerprint: str) -> Path:
+        """Give a folder for resumable work on inputs named by ``fingerprint``; work on other inputs is dropped."""
+        home = self.root / "work" / clean_name(kind) / clean_name(dataset)
+        folder = home / clean_name(fingerprint)
+        if home.is_dir():
+            for other in home.iterdir():
+                if other != folder:
+                    shutil.rmtree(other)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def put_blob(self, kind: str, content: bytes, suffix: str) -> str:
+        """Store bytes under their own sha256 and give it; the same bytes are stored once."""
+        name = hashlib.sha256(content).hexdigest()
+        path = self.blob_path(kind, name, suffix)
+        if not self.has_blob(kind, name, suffix):
+            write_atomically(path, content)
+            self.remote.push(path)
+            if self.remote.is_store:
+                self._blobs(kind).add(path)
+        return name
+
+    def has_blob(self, kind: str, name: str, suffix: str) -> bool:
+        """Whether the blob of that hash is stored. An object store is asked once for all blobs of a kind."""
+        path = self.blob_path(kind, name, suffix)
+        return path in self._blobs(kind) if self.remote.is_store else path.is_file()
+
+    def blob(self, kind: str, name: str, suffix: str) -> Path | None:
+        """Give the file of the blob of that hash; None if it is not stored."""
+        path = self.blob_path(kind, name, suffix)
+        return path if self.remote.fetch(path) and path.is_file() else None
+
+    def blob_path(self, kind: str, name: str, suffix: str) -> Path:
+        """Where the blob of that hash lies, or would lie."""
+        return self.root / clean_name(kind) / "blobs" / name[:2] / f"{name}{suffix}"
+
+    def blobs(self, kind: str) -> list[Entry]:
+        """Give all blobs of a kind, by path."""
+        return self.remote.find(self.root / clean_name(kind) / "blobs", "*/*")
+
+    def _pointed(self, home: Path) -> Path | None:
+        content = self.remote.read(home / "current")
+        return None if content is None else home / str(json.loads(content)["version"])
+
+    def _blobs(self, kind: str) -> set[Path]:
+        with self._lock:  # pictures are fetched by several threads
+            if kind not in self._stored:
+                self._stored[kind] = {entry.path for entry in self.blobs(kind)}
+            return self._stored[kind]
+
+    def _drop_old_versions(self, home: Path, current: str) -> None:
+        if self.remote.is_store:
+            self._drop_old_objects(home, current)
+            return
+        versions = [path for path in home.iterdir() if path.is_dir() and path.name[0] != "."]
+        versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in versions[KEPT_VERSIONS:]:
+            if path.name != current:
+                shutil.rmtree(path)
+
+    def _drop_old_objects(self, home: Path, current: str) -> None:
+        old = by_version(self.remote.listing(home), home)[KEPT_VERSIONS:]
+        old = [entry for entry in old if entry.path.name != current and entry.changed < time.time() - YOUNG_SECONDS]
+        pointed = self._pointed(home) if old else None  # another machine may have published meanwhile
+        for entry in old:
+            if entry.path != pointed:
+                self.remote.delete(entry.path)
+                remove(entry.path)
+
+
+def by_version(entries: list[Entry], home: Path) -> list[Entry]:
+    """Give the folders of versions that hold the entries, each as new as its newest file, the newest first."""
+    found: dict[Path, Entry] = {}
+    for entry in entries:
+        below = entry.path.relative_to(home).parts
+        if len(below) > 1:
+            folder = home / below[0]
+            known = found.get(folder, Entry(folder, 0, 0.0))
+            found[folder] = Entry(folder, known.bytes + entry.bytes, max(known.changed, entry.changed))
+    return sorted(found.values(), key=lambda entry: entry.changed, reverse=True)
+
+
+def fingerprint(*parts: object) -> str:
+    """Short hash of a sequence of strings, numbers and JSON-like values, for naming work and cache keys."""
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""What keywords are worth, and text that attacks."""

@@ -1,0 +1,1 @@
+"""Reward-tuning of the summarizer by GRPO (sec. 3.3)."""

@@ -1,0 +1,182 @@
+"""Writes the keywords of items, those that were not written before."""
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+import numpy as np
+import pandas as pd
+
+from mmsra_pipeline.backbone.completion import Form
+from mmsra_pipeline.backbone.prompt import Prompt
+from mmsra_pipeline.backbone.sentences import SentenceEncoder
+from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
+from mmsra_pipeline.config.tree import SummarizationConfig
+from mmsra_pipeline.items.images import ItemImages
+from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.summarization import form, summary_prompts
+from mmsra_pipeline.summarization.keyword_cache import KeywordCache, cache_key
+from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary, words_of
+from mmsra_pipeline.summarization.pseudo import pseudo_keywords
+from mmsra_pipeline.summarization.tuning.rewards import information
+from mmsra_pipeline.telemetry.progress import batches
+
+SOURCE: Final = "source"
+COLUMNS = [
+    ITEM,
+    KEYWORDS,
+    "image_keywords",
+    "text_keywords",
+    "completion",
+    "well_formed",
+    "copied",
+    "information",
+    SOURCE,
+]
+
+
+class Writer(Protocol):
+    """Answers prompts in a form."""
+
+    tokenizer: Any
+
+    @property
+    def batch_size(self) -> int:
+        """How many prompts it is given at once."""
+
+    def generate(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        max_new_tokens: int,
+        form: Form | None,
+        lines: Sequence[tuple[bool, bool]] | None,
+        autocast: bool | None,
+    ) -> list[str]:
+        """Give one answer per prompt."""
+
+
+def write_keywords(
+    writer: Writer,
+    items: pd.DataFrame,
+    images: ItemImages,
+    config: SummarizationConfig,
+    sentences: SentenceEncoder,
+    cache: KeywordCache,
+    summarizer: str,
+) -> tuple[pd.DataFrame, int]:
+    """Give one row of keywords per item, in the order of ``items``, and how many had to be generated.
+
+    Args:
+        writer: the summarizer, in this process or served.
+        items: rows of ``item_text``.
+        images: their pictures.
+        config: how many keywords, and how long.
+        sentences: phi of eq. 1, for the column ``information``.
+        cache: is asked first and told every batch, so a killed run goes on where it was.
+        summarizer: fingerprint of the weights that write.
+
+    Returns:
+        Columns ``COLUMNS``. ``completion`` is what was written and ``well_formed`` whether it has the form. Where it
+        has no keyword, words of high TF-IDF out of the item's text stand in; ``source`` is 'model', 'extractive' for
+        these, or 'none' for an item without any keyword. ``copied`` is the share, in [0, 1], of keyword words that
+        stand in the item's text; ``information`` the cosine of keywords and text, nan for an item without text.
+
+    Raises:
+        ConfigError: if ``config.max_new_tokens`` has no room for keywords.
+    """
+    texts = items[TEXT].fillna("").tolist()
+    ids = items[ITEM].tolist()
+    keys = [
+        cache_key(
+            image_sha256=images.image_hash(item),
+            text=text,
+            prompt_version=summary_prompts.VERSION,
+            settings=[form.VERSION, config.max_new_tokens, config.max_keywords, config.max_keyword_words],
+            summarizer=summarizer,
+        )
+        for item, text in zip(ids, texts)
+    ]
+    # Items of like length in a batch waste little padding; items that are alike in all are written once.
+    missing = sorted({key: row for row, key in enumerate(keys) if cache.get(key) is None}.values())
+    missing.sort(key=lambda row: len(texts[row]))
+    held = form.KeywordForm(writer.tokenizer, [writer.tokenizer.eos_token_id], config) if missing else None
+    for rows in batches(missing, writer.batch_size, "keywords"):
+        pictures = [images.get(ids[row]) for row in rows]
+        shown = [summary_prompts.summary_prompt(texts[row], picture) for row, picture in zip(rows, pictures)]
+        lines = [(picture is not None, bool(texts[row].strip())) for row, picture in zip(rows, pictures)]
+        said = writer.generate(shown, max_new_tokens=config.max_new_tokens, form=held, lines=lines, autocast=None)
+        cache.put(dict(zip((keys[row] for row in rows), said, strict=True)))
+    completions = [cache.get(key) or "" for key in keys]
+    return keyword_table(ids, texts, completions, config, sentences, stand_in=True), len(missing)
+
+
+def extractive_keywords(items: pd.DataFrame, config: SummarizationConfig, sentences: SentenceEncoder) -> pd.DataFrame:
+    """Give the same table from words of high TF-IDF in the items' own texts; pictures have no keywords."""
+    texts = items[TEXT].fillna("").tolist()
+    found = pseudo_keywords(texts, count=config.max_keywords)
+    completions = [format_summary((), words) for words in found]
+    table = keyword_table(items[ITEM].tolist(), texts, completions, config, sentences)
+    return table.assign(**{SOURCE: table[SOURCE].where(table[SOURCE] == "none", "extractive")})
+
+
+def draft_sample(items: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
+    """Give ``size`` of the rows of ``item_text``, or all if there are fewer, in their order.
+
+    Which ones hangs on a hash of each item's id, so that a new item takes the place of one other at most.
+    """
+    order = items[ITEM].map(lambda item: fingerprint(seed, item))
+    return items.loc[order.sort_values(kind="stable").index[:size]].sort_index()
+
+
+def keyword_table(
+    items: Sequence[str],
+    texts: Sequence[str],
+    completions: Sequence[str],
+    config: SummarizationConfig,
+    sentences: SentenceEncoder,
+    *,
+    stand_in: bool = False,
+) -> pd.DataFrame:
+    """Read completions and measure them against the items' texts; see ``write_keywords``.
+
+    With ``stand_in`` words of a text stand in where its completion has no keyword.
+    """
+    summaries = [parse_summary(completion, config) for completion in completions]
+    well_formed = [summary.well_formed for summary in summaries]
+    source = ["model" if summary.keywords else "none" for summary in summaries]
+    if stand_in and not all(summary.keywords for summary in summaries):
+        for row, found in enumerate(_extracted(texts, config)):
+            if not summaries[row].keywords and found.keywords:
+                summaries[row], source[row] = found, "extractive"
+    said = [", ".join(summary.keywords) for summary in summaries]
+    cosines = information(sentences.encode(said), sentences.encode(texts))
+    return pd.DataFrame(
+        {
+            ITEM: list(items),
+            KEYWORDS: [list(summary.keywords) for summary in summaries],
+            "image_keywords": [list(summary.image_keywords) for summary in summaries],
+            "text_keywords": [list(summary.text_keywords) for summary in summaries],
+            "completion": list(completions),
+            "well_formed": well_formed,
+            "copied": [copy_rate(summary.keywords, text) for summary, text in zip(summaries, texts)],
+            "information": np.where([bool(text) for text in texts], cosines, np.nan),
+            SOURCE: source,
+        },
+        columns=COLUMNS,
+    )
+
+
+def _extracted(texts: Sequence[str], config: SummarizationConfig) -> list[Summary]:
+    found = pseudo_keywords(texts, count=config.max_keywords)
+    return [parse_summary(format_summary((), words), config) for words in found]
+
+
+def copy_rate(keywords: Sequence[str], text: str) -> float:
+    """Give the share of keyword words that stand in the text; 0 without keywords.
+
+    >>> copy_rate(["red mug", "ceramic"], "A ceramic mug")
+    0.6666666666666666
+    """
+    said = [word for keyword in keywords for word in words_of(keyword)]
+    there = set(words_of(text))
+    return sum(word in there for word in said) / len(said) if said else 0.0

@@ -1,0 +1,1 @@
+"""What tells how work goes: progress, MLflow, plots, alerts, the terminal."""

@@ -1,0 +1,115 @@
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmsra_pipeline.columns import Tables
+from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop, sample_table
+from mmsra_pipeline.orchestration.stage import Stage
+from mmsra_pipeline.storage.paths import Paths
+
+ROWS = pd.DataFrame({"row": ["random"], "value": [50.0]})
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return Stage(Tables.METRICS, "shop", "run", "1-abc", Config(), Paths(tmp_path))
+
+
+def version(stage: Stage) -> str:
+    return report(stage).data_version.value
+
+
+def again(stage: Stage) -> Stage:
+    return Stage(stage.asset, stage.dataset, stage.run_id, stage.code_version, stage.config, stage.paths)
+
+
+def run(stage: Stage, passed: bool, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Materialize an asset that writes a row and then checks it."""
+
+    @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="guarded", blocking=True)])
+    def guarded():
+        stage.write(Tables.METRICS, ROWS)
+        yield from report_or_stop(stage, checks=[check("sound", passed, "what was found")])
+
+    @dg.asset(deps=[guarded])
+    def later():
+        return dg.MaterializeResult()
+
+    return dg.materialize([guarded, later], instance=instance, raise_on_error=False)
+
+
+def test_a_blocking_check_that_fails_leaves_the_asset_unmade_and_says_what_was_found(stage):
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(stage, passed=False, instance=instance)
+        [evaluation] = result.get_asset_check_evaluations()
+        assert not result.success
+        assert not evaluation.passed
+        assert instance.get_latest_materialization_event(dg.AssetKey("guarded")) is None
+        assert instance.get_latest_materialization_event(dg.AssetKey("later")) is None
+        [failure] = [event for event in result.all_events if event.is_step_failure]
+        told = failure.step_failure_data.error.cause.message
+        assert "asset 'metrics' of dataset 'shop' did not pass its checks. sound: what was found" in told
+
+
+def test_a_check_that_passes_is_kept_with_what_was_made(stage):
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = run(stage, passed=True, instance=instance)
+        assert result.success
+        assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
+        assert instance.get_latest_materialization_event(dg.AssetKey("later")) is not None
+
+
+def test_the_same_rows_have_the_same_version_and_others_another(stage):
+    stage.write(Tables.METRICS, ROWS)
+    same, other = again(stage), again(stage)
+    same.write(Tables.METRICS, ROWS)
+    other.write(Tables.METRICS, ROWS.assign(value=51.0))
+    assert version(stage) == version(same) != version(other)
+
+
+def test_a_table_that_nothing_reads_on_does_not_count(stage):
+    stage.write(Tables.METRICS, ROWS)
+    more = again(stage)
+    more.write(Tables.METRICS, ROWS)
+    more.write(Tables.FUNNEL, ROWS, read_on=False)
+    assert version(stage) == version(more)
+
+
+def test_an_adapter_stands_for_a_training_and_its_curve_does_not_count(stage):
+    versions = []
+    for loss in (1.0, 2.0):
+        training = again(stage)
+        with training.publish() as folder:
+            (folder / "adapter").write_bytes(b"the same weights")
+        training.write(training.asset, pd.DataFrame({"step": [1], "loss": [loss]}), read_on=False)
+        versions.append(version(training))
+    assert versions[0] == versions[1]
+
+
+def test_adapters_of_a_training_that_was_switched_off_are_none(stage):
+    with Stage("summarizer", "shop", "", "", Config(), stage.paths).publish() as folder:
+        (folder / "adapter").write_bytes(b"of earlier settings")
+    stage.store.replace("summarizer", "shop", pd.DataFrame({"step": [1], "reward": [0.5]}))
+    assert [folder.parent.parent.name for folder in stage.adapters("summarizer")] == ["summarizer"]
+    stage.store.replace("summarizer", "shop", pd.DataFrame({"step": [], "reward": []}))
+    assert stage.adapters("summarizer") == []
+
+
+def test_work_on_other_input_has_another_fingerprint(stage):
+    before = stage.fingerprint()
+    stage.store.replace(Tables.SEQUENCES, "shop", ROWS)
+    stage.read(Tables.SEQUENCES)
+    assert stage.fingerprint() != before
+
+
+def test_a_sample_shows_lists_as_text_and_missing_numbers_as_nothing():
+    rows = pd.DataFrame({"words": [np.array(["red", "mug"])], "score": [float("nan")], "user_id": ["x" * 300]})
+    [record] = sample_table(rows).records
+    assert record.data == {"words": "red, mug", "score": None, "user_id": "x" * 100}
+
+
+def test_a_sample_shows_six_digits_of_a_number():
+    [record] = sample_table(pd.DataFrame({"share": [0.1 + 0.2], "large": [1234567.89], "count": [12345678]})).records
+    assert record.data == {"share": 0.3, "large": 1234570.0, "count": 12345678}

@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+from recommendation import shop
+from recommendation.shop import WORDS, context, images, item_text, sequences
+from tiny import tiny_backbone
+
+from mmsra_pipeline.columns import ITEM, POSITION, RANK, SERVE, SPLIT, USER
+from mmsra_pipeline.recommendation.fusion import FUSED, FusionModel, feature_names
+from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
+from mmsra_pipeline.recommendation.top_n import recommend
+
+ROWS = [
+    ("u1", 5, "shirt", 1),
+    ("u1", 5, "chair", 2),
+    ("u1", 5, "new", 3),
+    ("u2", 5, "bag", 1),
+    ("u2", 5, "chair", 2),
+]
+
+
+def fusion(**weights: float) -> FusionModel:
+    features = feature_names(FUSED)
+    return FusionModel(
+        FUSED, features, tuple(weights.get(name, 0.0) for name in features), 2.0, 0.7, -1.5, calibration="made up"
+    )
+
+
+def asked_for(*users: str) -> pd.DataFrame:
+    table = sequences()
+    return table[(table[SPLIT] == SERVE) & table[USER].isin(users)]
+
+
+def candidates(rows=ROWS) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=[USER, POSITION, ITEM, RANK])
+
+
+@pytest.mark.parametrize("weights", [{"logit": 1.0}, {"logit": -1.0, "sequence": 0.4}, {"sequence": 1.0}])
+def test_lists_are_ordered_by_the_fusion_and_say_why(tmp_path, artifacts, weights):
+    backbone, shown, model = tiny_backbone(tmp_path), context(pictures=images(artifacts)), fusion(**weights)
+    queries = asked_for("u1", "u2")
+    found = recommend(
+        backbone, queries, candidates(), shop.source(), model, shown, item_text(), top_n=2, autocast=False
+    )
+    assert found.columns.tolist() == [
+        USER, RANK, ITEM, "title", "p", "p_model", "first_stage_rank", "shared_keywords",
+    ]  # fmt: skip
+    assert found[[USER, RANK]].to_numpy().tolist() == [["u1", 1], ["u1", 2], ["u2", 1], ["u2", 2]]
+    told = with_signals(candidates(), queries, shop.source())
+    answers = score_candidates(backbone, queries, told, shown, autocast=False)
+    told = told.assign(logit=answers["logit"], p_model=answers["p"])
+    told["score"] = model.score(told)
+    for user, group in found.groupby(USER):
+        best = told[told[USER] == user].sort_values("score", ascending=False).head(2)
+        assert group[ITEM].tolist() == best[ITEM].tolist()
+        assert group["p_model"].tolist() == best["p_model"].tolist()
+        np.testing.assert_allclose(group["p"], 1 / (1 + np.exp(1.5 - 0.7 * best["score"])))
+        assert group["p"].is_monotonic_decreasing
+        assert group["first_stage_rank"].tolist() == best[RANK].tolist()
+    if "bag" in found[ITEM].tolist():
+        bag = found[found[ITEM] == "bag"].iloc[0]
+        assert bag["title"] == "The bag"
+        assert bag["shared_keywords"] == ["gift"]  # of u2's mug; leather and bag are in no item of u2
+        assert "gift" in WORDS["mug"]
+
+
+def test_the_best_of_the_model_leads_where_the_fusion_believes_it_alone_and_the_last_where_it_does_not(
+    tmp_path, artifacts
+):
+    backbone, shown = tiny_backbone(tmp_path), context(pictures=images(artifacts))
+    orders = [
+        recommend(
+            backbone, asked_for("u1"), candidates(ROWS[:3]), shop.source(), fusion(logit=weight), shown, item_text(), 3,
+            autocast=False,
+        )
+        for weight in (1.0, -1.0)
+    ]  # fmt: skip
+    assert orders[0][ITEM].tolist() == orders[1][ITEM].tolist()[::-1]
+    assert orders[0]["p_model"].is_monotonic_decreasing
+
+
+def test_equal_scores_are_ordered_by_the_first_stage(tmp_path):
+    rows = [("u1", 5, "x1", 2), ("u1", 5, "x2", 1), ("u1", 5, "x0", 3), ("u1", 5, "x3", 3)]
+    found = recommend(
+        tiny_backbone(tmp_path), asked_for("u1"), candidates(rows), shop.source(), fusion(), context(), item_text(), 4,
+        autocast=False,
+    )  # fmt: skip
+    assert found[ITEM].tolist() == ["x2", "x1", "x0", "x3"]
+
+
+def test_nobody_to_recommend_to_is_an_empty_table(tmp_path):
+    found = recommend(
+        tiny_backbone(tmp_path), asked_for(), candidates([]), shop.source(), fusion(), context(), item_text(), 4,
+        autocast=False,
+    )  # fmt: skip
+    assert len(found) == 0

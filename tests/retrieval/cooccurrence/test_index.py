@@ -1,0 +1,150 @@
+import numpy as np
+import pandas as pd
+import pytest
+from retrieval.histories import interactions_of, random_training
+
+from mmsra_pipeline.config.tree import CooccurrenceConfig
+from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex, Evidence
+from mmsra_pipeline.retrieval.times import HOUR
+
+CONFIG = CooccurrenceConfig(window=2, neighbors_per_item=10, min_users=1)
+HISTORIES = {"u": ["a", "b", "c", "d"], "v": ["a", "c"], "w": ["b", "a"]}
+TIMES = {"u": [1, 2, 3, 4], "v": [5, 6], "w": [7, 8]}
+
+
+def pairs_by_hand(training: pd.DataFrame, window: int) -> list[tuple[str, str, str, int]]:
+    """Every (first, second, user, time of second), by plain loops."""
+    found = []
+    for user, group in training.sort_values("position").groupby("user_id"):
+        rows = list(group[["item_id", "timestamp"]].itertuples(index=False))
+        for i, (first, _) in enumerate(rows):
+            found += [(first, second, user, time) for second, time in rows[i + 1 : i + 1 + window]]
+    return found
+
+
+def test_evidence_counts_history_items_and_distinct_users():
+    index = CooccurrenceIndex(interactions_of(HISTORIES, TIMES), CONFIG)
+    # c: after a by u and v, after b by u again: two history items, two users.
+    found = index.evidence(["a", "b", "unknown"], "c", before=None, exclude_user=None)
+    assert (found.history_items, found.users) == (2, 2)
+
+
+def test_evidence_as_of_a_time_knows_only_what_was_before():
+    index = CooccurrenceIndex(interactions_of(HISTORIES, TIMES), CONFIG)
+    # u took c at 3, v at 6.
+    assert index.evidence(["a"], "c", before=6, exclude_user=None)[:2] == (1, 1)
+    assert index.evidence(["a"], "c", before=7, exclude_user=None)[:2] == (1, 2)
+    assert index.evidence(["a"], "c", before=3, exclude_user=None) == Evidence(0, 0, "new")
+
+
+def test_a_training_positive_never_counts_itself():
+    for times in (TIMES, None):  # without times nothing but the exclusion guards it
+        index = CooccurrenceIndex(interactions_of(HISTORIES, times), CONFIG)
+        own = index.evidence(["a", "b", "c"], "d", before=None, exclude_user="u")
+        assert own == Evidence(0, 0, "new")  # u alone took d
+        assert index.evidence(["a", "b", "c"], "d", before=None, exclude_user=None)[:2] == (2, 1)
+        assert index.score(["b", "c"], ["d"], exclude_user="u").tolist() == [0]
+
+
+def test_evidence_equals_plain_loops_on_random_data():
+    training = random_training(seed=3)
+    index = CooccurrenceIndex(training, CONFIG)
+    pairs = pairs_by_hand(training, CONFIG.window)
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        history = list(generator.choice(index.items, 3, replace=False))
+        candidate = str(generator.choice(index.items))
+        time = int(generator.integers(0, 32))
+        user = f"u{generator.integers(0, 40)}"
+        events = [(a, w) for a, b, w, t in pairs if a in history and b == candidate and t < time and w != user]
+        found = index.evidence(history, candidate, before=time, exclude_user=user)
+        assert found[:2] == (len({a for a, _ in events}), len({w for _, w in events}))
+
+
+def test_scores_equal_plain_loops_on_random_data():
+    training = random_training(seed=4)
+    index = CooccurrenceIndex(training, CONFIG)
+    pairs = pairs_by_hand(training, CONFIG.window)
+    for time, user in [(None, None), (12, "u3"), (25, None), (None, "u7")]:
+        limit = 99 if time is None else time
+        kept = training[(training["timestamp"] < limit) & (training["user_id"] != user)]
+        counts = kept["item_id"].value_counts().to_dict()
+        history = ["i09", "i04", "i07"]  # the window is 2: i09 is too far back
+        expected = [
+            sum(
+                sum(1 for a, b, w, t in pairs if (a, b) == (first, item) and t < limit and w != user)
+                / np.sqrt(max(counts.get(first, 0), 1) * max(counts.get(item, 0), 1))
+                for first in history[-2:]
+            )
+            for item in index.items
+        ]
+        np.testing.assert_allclose(index.score(history, index.items, time, user), expected)
+        assert sum(expected) > 0
+
+
+def test_unknown_items_score_zero_and_are_new():
+    index = CooccurrenceIndex(interactions_of(HISTORIES), CONFIG)
+    assert index.score(["unknown"], ["a", "unknown"]).tolist() == [0, 0]
+    assert index.score([], ["a"]).tolist() == [0]
+    assert index.evidence([], "unknown", before=None, exclude_user=None) == Evidence(0, 0, "new")
+
+
+def test_popularity_classes_follow_the_share_of_more_popular_items():
+    # 100 items: item n has 100 - n users, so exactly n items have more.
+    histories = {f"u{u:03}": [f"i{n:02}" for n in range(100 - u)] for u in range(100)}
+    index = CooccurrenceIndex(interactions_of(histories), CONFIG)
+    classes = [index.popularity_class(f"i{n:02}", before=None, exclude_user=None) for n in range(100)]
+    assert classes == ["very high"] * 5 + ["high"] * 10 + ["medium"] * 25 + ["low"] * 60
+
+
+def test_popularity_is_as_of_the_query_and_without_its_user():
+    index = CooccurrenceIndex(interactions_of(HISTORIES, TIMES), CONFIG)
+    assert index.counts(before=7, exclude_user=None).tolist() == [2, 1, 2, 1]
+    assert index.counts(before=7, exclude_user="u").tolist() == [1, 0, 1, 0]
+    assert index.counts(before=None, exclude_user="nobody").tolist() == [3, 2, 2, 1]
+    assert index.popularity_class("d", before=4, exclude_user=None) == "new"
+    assert index.popularity_class("d", before=5, exclude_user=None) == "very high"  # one user, as all items then
+
+
+def test_an_index_over_untimed_data_asked_before_a_time_knows_nothing():
+    index = CooccurrenceIndex(interactions_of(HISTORIES), CONFIG)
+    assert index.evidence(["a"], "c", before=10**15, exclude_user=None) == Evidence(0, 0, "new")
+
+
+def test_an_index_without_training_knows_nothing():
+    index = CooccurrenceIndex(interactions_of({"u": ["a"]}), CONFIG)
+    assert index.evidence(["a"], "a", before=None, exclude_user=None) == Evidence(0, 0, "very high")
+
+
+def test_only_interactions_of_one_session_speak_for_each_other():
+    # Hours: a at 0, b at 2, c at 5 and d at 5 of one user; between b and c lie three.
+    hours = [time * HOUR for time in (0, 2, 5, 5)]
+    training = interactions_of({"u": ["a", "b", "c", "d"], "v": ["d"]}, {"u": hours, "v": [5 * HOUR]})
+    for session_hours, expected in [(None, "ab bc bd cd ac"), (3, "ab bc bd cd ac"), (2.9, "ab cd"), (1, "cd")]:
+        index = CooccurrenceIndex(training, CONFIG.model_copy(update={"session_hours": session_hours}))
+        joined = {
+            first + second
+            for first in "abcd"
+            for second in "abcd"
+            if index.evidence([first], second, before=None, exclude_user=None).users
+        }
+        assert joined == set(expected.split())
+
+
+def test_sessions_of_data_without_times_are_refused():
+    with pytest.raises(DataError, match=r"7 of 8 training interactions have no time.*session_hours"):
+        CooccurrenceIndex(
+            interactions_of(HISTORIES, TIMES | {"u": [None] * 4, "v": [None, None], "w": [None, 1]}),
+            CONFIG.model_copy(update={"session_hours": 1}),
+        )
+
+
+def test_without_a_window_all_later_items_follow():
+    index = CooccurrenceIndex(interactions_of(HISTORIES), CONFIG.model_copy(update={"window": None}))
+    assert index.evidence(["a"], "d", before=None, exclude_user=None).users == 1
+    wide = CooccurrenceIndex(random_training(), CONFIG.model_copy(update={"window": 99}))
+    all_later = CooccurrenceIndex(random_training(), CONFIG.model_copy(update={"window": None}))
+    history = ["i09", "i04", "i07"]
+    np.testing.assert_array_equal(all_later.score_all(history), wide.score_all(history))
+    assert all_later.score_all(history[:1]).sum() > 0

@@ -1,0 +1,152 @@
+import pandas as pd
+import pytest
+
+from mmsra_pipeline.backbone.model import open_backbone
+from mmsra_pipeline.config.tree import SummarizationConfig
+from mmsra_pipeline.summarization.keyword_cache import KeywordCache
+from mmsra_pipeline.summarization.writing import (
+    COLUMNS,
+    copy_rate,
+    draft_sample,
+    extractive_keywords,
+    keyword_table,
+    write_keywords,
+)
+
+CONFIG = SummarizationConfig(max_new_tokens=24)
+
+
+class Answering:
+    """Gives set answers, as a server does that heeds no form."""
+
+    batch_size = 2
+
+    def __init__(self, tokenizer, *answers):
+        self.tokenizer, self.answers, self.asked = tokenizer, list(answers), []
+
+    def generate(self, prompts, *, lines, **settings):
+        self.asked.append((lines, settings))
+        return [self.answers.pop(0) for _ in prompts]
+
+
+def write(backbone, items, pictures, sentences, folder, summarizer="s1"):
+    return write_keywords(backbone, items, pictures, CONFIG, sentences, KeywordCache(folder), summarizer)
+
+
+def test_every_item_gets_a_row_in_order(backbone, items, pictures, sentences, tmp_path):
+    table, computed = write(backbone, items, pictures, sentences, tmp_path / "cache")
+    assert list(table.columns) == COLUMNS
+    assert table["item_id"].tolist() == ["a", "b", "c", "d"]
+    assert computed == 4
+
+
+def test_every_answer_has_the_form(backbone, items, pictures, sentences, tmp_path):
+    more = pd.concat([items, pd.DataFrame({"item_id": ["e", "f"], "text": ["", "!"]})], ignore_index=True)
+    table, _ = write(backbone, more, pictures, sentences, tmp_path / "cache")
+    assert table["well_formed"].all()
+    assert table["source"].tolist() == ["model"] * 4 + ["none", "model"]
+    assert table["image_keywords"].str.len().gt(0).tolist() == [True, True, True, False, False, False]
+    assert table["text_keywords"].str.len().gt(0).tolist() == [True] * 4 + [False, True]
+
+
+def test_words_of_the_text_stand_in_where_nothing_was_written(backbone, items, pictures, sentences, tmp_path):
+    answers = ["no form", "Image: blue\nText: wool", "Image: a, a", ""]  # sorted by length of the text
+    writer = Answering(backbone.tokenizer, *answers)
+    texts = items.assign(text=["ceramic gift", "wool", "a toy of the kitchen", ""])
+    table, _ = write(writer, texts, pictures, sentences, tmp_path / "cache")
+    assert writer.asked[0][0] == [(False, False), (True, True)]
+    assert writer.asked[0][1]["max_new_tokens"] == 24
+    of = table.set_index("item_id")
+    assert of["completion"].to_dict() == {"d": "no form", "b": answers[1], "a": "Image: a, a", "c": ""}
+    assert of["source"].to_dict() == {"a": "model", "b": "model", "c": "extractive", "d": "none"}
+    assert of.loc["c", "keywords"] == of.loc["c", "text_keywords"] == ["toy", "kitchen"]
+    assert of.loc["c", "image_keywords"] == of.loc["d", "keywords"] == []
+    assert of["well_formed"].to_dict() == {"a": False, "b": True, "c": False, "d": False}
+    assert of.loc["c", "copied"] == 1.0
+    assert of.loc["c", "information"] > 0.5
+
+
+def test_settings_of_the_form_are_part_of_the_key(backbone, items, pictures, sentences, tmp_path):
+    cache = tmp_path / "cache"
+    write(backbone, items, pictures, sentences, cache)
+    for name in ("max_keywords", "max_keyword_words", "max_new_tokens"):
+        other = CONFIG.model_copy(update={name: getattr(CONFIG, name) - 1})
+        again = write_keywords(backbone, items, pictures, other, sentences, KeywordCache(cache), "s1")
+        assert again[1] == 4
+
+
+def test_extractive_keywords_say_so(sentences, items):
+    table = extractive_keywords(items.assign(text=["ceramic gift", "", "toy", "and the"]), CONFIG, sentences)
+    assert table["source"].tolist() == ["extractive", "none", "extractive", "none"]
+
+
+def test_only_what_is_new_is_written(backbone, items, pictures, sentences, tmp_path):
+    first, _ = write(backbone, items.head(3), pictures, sentences, tmp_path / "cache")
+    again, computed = write(backbone, items, pictures, sentences, tmp_path / "cache")
+    assert computed == 1
+    assert again["completion"].tolist()[:3] == first["completion"].tolist()
+    changed = items.assign(text=["ceramic gift", "wool", "toy kitchen", "leather gift"])
+    assert write(backbone, changed, pictures, sentences, tmp_path / "cache")[1] == 1
+    assert write(backbone, items, pictures, sentences, tmp_path / "cache", summarizer="s2")[1] == 4
+
+
+def test_weights_are_read_only_for_what_is_new(backbone, items, pictures, sentences, tmp_path, artifacts):
+    first, _ = write(backbone, items.head(3), pictures, sentences, tmp_path / "cache")
+    unread = open_backbone(backbone.config, artifacts)
+    again, _ = write(unread, items.head(3), pictures, sentences, tmp_path / "cache")
+    assert again["completion"].tolist() == first["completion"].tolist()
+    assert "model" not in vars(unread)
+    write(unread, items, pictures, sentences, tmp_path / "cache")
+    assert "model" in vars(unread)
+
+
+def test_items_that_are_alike_in_all_are_written_once(backbone, items, pictures, sentences, tmp_path):
+    twins = items.assign(item_id=["x", "y", "z", "w"], text="ceramic gift")  # without pictures, all of them
+    table, computed = write(backbone, twins, pictures, sentences, tmp_path / "cache")
+    assert computed == 1
+    assert table["completion"].nunique() == 1
+
+
+def test_a_run_that_was_stopped_keeps_its_batches(backbone, items, pictures, sentences, tmp_path, monkeypatch):
+    class Stop(BaseException): ...
+
+    real, calls = backbone.generate, []
+
+    def stopping(prompts, **settings):
+        calls.append(len(prompts))
+        if len(calls) == 2:
+            raise Stop
+        return real(prompts, **settings)
+
+    monkeypatch.setattr(backbone, "generate", stopping)
+    with pytest.raises(Stop):
+        write(backbone, items, pictures, sentences, tmp_path / "cache")
+    monkeypatch.setattr(backbone, "generate", real)
+    assert write(backbone, items, pictures, sentences, tmp_path / "cache")[1] == 1
+
+
+def test_the_table_measures_copying_and_information(sentences):
+    completions = ["Image: red\nText: mug", "no form"]
+    table = keyword_table(["a", "b"], ["a red cup", ""], completions, CONFIG, sentences)
+    assert table["keywords"].tolist() == [["red", "mug"], []]
+    assert table["well_formed"].tolist() == [True, False]
+    assert table["copied"].tolist() == [0.5, 0.0]
+    assert 0 < table["information"][0] < 1
+    assert table["information"].isna().tolist() == [False, True]
+
+
+def test_copying_counts_words_not_letters():
+    assert copy_rate(["red mugs"], "a red mug") == 0.5
+    assert copy_rate([], "a red mug") == 0.0
+
+
+def test_a_new_item_changes_the_sample_by_one_at_most():
+    items = pd.DataFrame({"item_id": [f"i{number}" for number in range(40)]})
+    before = draft_sample(items, 10, seed=0)
+    assert len(before) == 10
+    assert before.index.is_monotonic_increasing
+    assert draft_sample(items, 10, seed=1)["item_id"].tolist() != before["item_id"].tolist()
+    assert len(draft_sample(items, 99, seed=0)) == 40
+    for number in range(40, 60):
+        more = pd.concat([pd.DataFrame({"item_id": [f"i{number}"]}), items], ignore_index=True)
+        assert len(set(before["item_id"]) - set(draft_sample(more, 10, seed=0)["item_id"])) <= 1
