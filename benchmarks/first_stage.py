@@ -121,7 +121,7 @@ def main() -> None:
           f"{time.monotonic() - start:.0f} s so far")  # fmt: skip
     stage = FirstStage(
         encoder,
-        CooccurrenceIndex(training, config.retrieval.cooccurrence),
+        CooccurrenceIndex.of_training(training, config.retrieval.cooccurrence.window),
         interactions[ITEM].unique().tolist(),
         interactions=interactions,
     )

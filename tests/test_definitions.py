@@ -7,7 +7,15 @@ from mmsra_pipeline.definitions import defs
 from mmsra_pipeline.orchestration.labels import COSTLY, STAGES, UPKEEP
 from mmsra_pipeline.orchestration.settings_read import READS
 
-PROMPTED = {"interactions", "sequences", "item_text", "item_keywords", "user_encoder", "similar_users"}
+PROMPTED = {
+    "cooccurrence_neighbors",
+    "interactions",
+    "sequences",
+    "item_text",
+    "item_keywords",
+    "user_encoder",
+    "similar_users",
+}
 UPSTREAM = {
     "raw_reviews": {"source_files"},
     "interactions": {"raw_reviews"},
@@ -28,7 +36,9 @@ UPSTREAM = {
     "recommender": {"sft_dataset", "alignment", "item_images"},
     "fusion": {"sft_dataset", "recommender", "alignment", "item_images"} | PROMPTED,
     "rankings": {"fusion", "recommender", "alignment", "item_images", "sft_dataset"} | PROMPTED,
-    "first_stage_recall": {"user_encoder", "interactions", "sequences", "item_text", "item_keywords"},
+    "first_stage_recall": {
+        "user_encoder", "cooccurrence_neighbors", "interactions", "sequences", "item_text", "item_keywords",
+    },
     "metrics": {"rankings", "interactions", "sequences"},
     "recommendations": {"fusion", "sft_dataset", "recommender", "alignment", "item_images"} | PROMPTED,
 }  # fmt: skip

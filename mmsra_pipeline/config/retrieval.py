@@ -65,9 +65,9 @@ class SimilarUsersConfig(Section):
 
 
 class CooccurrenceConfig(Section):
-    """Items that users take soon after each other.
+    """Items that users take soon after each other, counted once for evidence, first stage, baseline and neighbor table.
 
-    Evidence and first stage read ``window`` and ``session_hours``; the other settings shape the neighbor table alone.
+    Evidence looks at the last 20 items and right after the last, whatever ``window`` is.
     """
 
     window: PositiveInt | None = 5
@@ -75,14 +75,6 @@ class CooccurrenceConfig(Section):
     session_hours: PositiveFloat | None = None
     """A longer time between two interactions ends a session; only interactions of one session co-occur. Unset: a
     history is one session."""
-    normalization: Literal["cosine", "lift", "pmi"] = "cosine"
-    """How the users of both items are allowed for. lift and pmi, its logarithm, favour rare items: raise min_users."""
-    half_life_days: PositiveFloat | None = None
-    """A pair counts half when it is this old. Unset: age does not matter. With it each run counts all pairs anew."""
-    user_weight: Literal["none", "inverse_length"] = "none"
-    """inverse_length: a user with n interactions counts 1/n, so that the busiest do not say most."""
-    min_users: PositiveInt = 2
-    """Pairs joined by fewer users are noise, whatever these weigh."""
     neighbors_per_item: PositiveInt = 20
     """Rows of the neighbor table an item, at most."""
 

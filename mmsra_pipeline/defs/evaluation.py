@@ -14,7 +14,14 @@ from mmsra_pipeline.orchestration.settings_read import code_version
 
 
 @dg.asset(
-    deps=[Tables.USER_ENCODER, Tables.INTERACTIONS, Tables.SEQUENCES, Tables.ITEM_TEXT, Tables.ITEM_KEYWORDS],
+    deps=[
+        Tables.USER_ENCODER,
+        Tables.COOCCURRENCE_NEIGHBORS,
+        Tables.INTERACTIONS,
+        Tables.SEQUENCES,
+        Tables.ITEM_TEXT,
+        Tables.ITEM_KEYWORDS,
+    ],
     partitions_def=datasets,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,

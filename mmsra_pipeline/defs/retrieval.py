@@ -92,27 +92,28 @@ def similar_users(
     partitions_def=datasets,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
-    kinds={"duckdb"},
-    code_version=code_version("cooccurrence_neighbors", 2),
+    kinds={"parquet"},
+    code_version=code_version("cooccurrence_neighbors", 3),
 )
 def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per item and neighbor: the items that users take soon after each other, best first.
 
-    Counts training interactions only, so no held-out interaction reaches a neighbor list. The artifact holds all
-    counts: the next run reads only the users whose interactions changed.
+    Counts training interactions only, so no held-out interaction reaches a neighbor list. The artifact holds each event
+    with its time and user: evidence, first stage and baseline ask it as of any moment and without a given user.
     """
+    from mmsra_pipeline.retrieval.cooccurrence.index import WINDOW, CooccurrenceIndex
     from mmsra_pipeline.retrieval.cooccurrence.neighbors import neighbors
-    from mmsra_pipeline.retrieval.cooccurrence.state import update_counts
 
     stage = mmsra.stage(context)
-    config, last = stage.config.retrieval.cooccurrence, stage.previous_artifact()
-    taken, bounds = stage.path(Tables.INTERACTIONS), stage.path(Tables.TRAINING_BOUNDS)
+    config, training = stage.config.retrieval.cooccurrence, stage.training_interactions()
+    widest = None if config.window is None else max(config.window, WINDOW)
 
-    with stage.store.duckdb() as connection, stage.publish(read_on=False) as folder:
-        counts = update_counts(connection, taken, config, folder, last=last, training_bounds=bounds)
-        stage.write(Tables.COOCCURRENCE_NEIGHBORS, neighbors(connection, counts, config))
+    index = CooccurrenceIndex.of_training(training, widest, config.session_hours)
 
-    return report(stage, {"training_interactions": counts.interactions, "counted_users": counts.counted_users})
+    stage.write(Tables.COOCCURRENCE_NEIGHBORS, neighbors(index.within(config.window), config.neighbors_per_item))
+    with stage.publish() as folder:
+        index.save(folder)
+    return report(stage, {"training_interactions": len(training), "events": len(index.events.first)})
 
 
 def _or_none(share: float) -> float | None:

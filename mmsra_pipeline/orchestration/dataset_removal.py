@@ -4,7 +4,6 @@ from pathlib import Path
 
 import dagster as dg
 
-from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.datasets import load_dataset, remove_dataset
 from mmsra_pipeline.errors import ConfigError, MmsraError
 from mmsra_pipeline.orchestration.instance import only_refresh
@@ -59,10 +58,7 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
 def _places(paths: Paths, name: str) -> list[Path]:
     """What a data set has among the artifacts; of the stages alone, so that no name reaches another's."""
     return [
-        *(
-            paths.artifacts / kind / name
-            for kind in (*MODELS, Tables.COOCCURRENCE_NEIGHBORS, "sources", "plots", paths.scores.name)
-        ),
+        *(paths.artifacts / kind / name for kind in (*MODELS, "sources", "plots", paths.scores.name)),
         *sorted(paths.work.glob(f"*/{name}")),
         dataset_lock(paths, name),
     ]

@@ -15,7 +15,7 @@ OWNERS: Final = [loaded_config().automation.owner]
 
 COSTLY: Final = (Tables.ALIGNMENT, Tables.SUMMARIZER, Tables.USER_ENCODER, Tables.RECOMMENDER)
 """Trainings. Between two of them the rest is brought up to date with the adapters there are."""
-MODELS: Final = (*COSTLY, Tables.SFT_DATASET, Tables.FUSION)
+MODELS: Final = (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, Tables.SFT_DATASET, Tables.FUSION)
 """Assets that later ones read an artifact of."""
 EVERYTHING: Final = "everything"
 RETRAIN: Final = "retrain"

@@ -22,15 +22,20 @@ PROMPT_TABLES: Final = [
     Tables.ITEM_KEYWORDS,
     Tables.USER_ENCODER,
     Tables.SIMILAR_USERS,
+    Tables.COOCCURRENCE_NEIGHBORS,
 ]
 """What signals and prompts are made of, pictures left out."""
 
 
 def cooccurrence_index(stage: Stage) -> "CooccurrenceIndex":
-    """Give co-occurrence over the training interactions, for the first stage and as a row."""
+    """Return co-occurrence within the window of the settings, for the first stage and as a row."""
+    return _cooccurrence(stage).within(stage.config.retrieval.cooccurrence.window)
+
+
+def _cooccurrence(stage: Stage) -> "CooccurrenceIndex":
     from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 
-    return CooccurrenceIndex(stage.training_interactions(), stage.config.retrieval.cooccurrence)
+    return CooccurrenceIndex.load(stage.artifact(Tables.COOCCURRENCE_NEIGHBORS))
 
 
 def user_encoder(stage: Stage) -> "FoldedEncoder":
@@ -68,7 +73,7 @@ def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
     sentences = SentenceCache(stage.paths.artifacts / "sentence_cache")
     summed = fitted and "all" in stage.config.recommendation.prompt.evidence
     return SignalSource(
-        stage.training_interactions(),
+        _cooccurrence(stage),
         user_encoder(stage),
         stage.read(Tables.SIMILAR_USERS),
         keywords={item: tuple(own) for item, own in zip(words[ITEM], words[KEYWORDS])},

@@ -10,10 +10,7 @@ from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.storage.artifacts import fingerprint
 
-INDEX: Final = (  # of those that build a CooccurrenceIndex
-    "retrieval.cooccurrence.window",
-    "retrieval.cooccurrence.session_hours",
-)
+INDEX: Final = ("retrieval.cooccurrence.window",)  # of those that ask the CooccurrenceIndex for it
 SHOWN: Final = ("recommendation.prompt", "retrieval.similar_users.k")  # of those that make prompts
 TRAINING_QUERIES: Final = (
     "recommendation.training_users",

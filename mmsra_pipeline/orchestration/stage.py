@@ -155,11 +155,6 @@ class Stage:
         """Give the adapters that these trainings made, in order; a training that was switched off made none."""
         return [self.artifact(kind) for kind in kinds if len(self.read(kind))]
 
-    def previous_artifact(self) -> Path | None:
-        """Give the folder that this asset published last, if it did."""
-        published = self.artifacts.has(self.asset, self.dataset)
-        return self.artifacts.current(self.asset, self.dataset) if published else None
-
     @contextlib.contextmanager
     def publish(self, *, read_on: bool = True) -> Iterator[Path]:
         """Give an empty folder to fill; it becomes the current artifact of this asset and data set.

@@ -12,14 +12,13 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from mmsra_pipeline.columns import ITEM, POSITION, RANK, SCORE, USER
-from mmsra_pipeline.config.tree import SLOTS, STATED, CooccurrenceConfig
+from mmsra_pipeline.config.tree import SLOTS, STATED
 from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
 from mmsra_pipeline.recommendation.keyword_affinity import KeywordAffinity
 from mmsra_pipeline.recommendation.queries import Query
-from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.cooccurrence.index import WINDOW, CooccurrenceIndex
 from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
-WINDOW = 20  # items of the history that co-occurrence looks at
 RECENT = 10  # items of the history that likeness looks at
 DIGITS = 6  # of likeness: below them is rounding, which would order what is equally like
 BOUNDS: Final = (0.005, 0.015, 0.04, 0.08, 0.16, 0.3, 0.5, 0.75)
@@ -46,7 +45,7 @@ class SignalSource:
 
     def __init__(
         self,
-        training: pd.DataFrame,
+        cooccurrence: CooccurrenceIndex,
         encoder: FoldedEncoder,
         similar_users: pd.DataFrame,
         *,
@@ -57,7 +56,7 @@ class SignalSource:
         """Bind what signals come of.
 
         Args:
-            training: the interactions that training may see.
+            cooccurrence: of the interactions that training may see, within ``WINDOW`` at least.
             encoder: the sequential model, with its folds.
             similar_users: the voters of the queries that will be asked.
             keywords: of each item.
@@ -65,8 +64,7 @@ class SignalSource:
             evidence: sums up the others in the slot 'all'. None: nothing is known of it.
         """
         self.evidence = evidence
-        self._soon = CooccurrenceIndex(training, CooccurrenceConfig(window=WINDOW))
-        self._next = CooccurrenceIndex(training, CooccurrenceConfig(window=1))
+        self._soon, self._next = cooccurrence.within(WINDOW), cooccurrence.within(1)
         self._encoder = encoder
         self._items = self._soon.items
         self._place = {item: place for place, item in enumerate(self._items)}

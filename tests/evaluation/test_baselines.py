@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from retrieval.histories import interactions_of, query, random_encoder
 
-from mmsra_pipeline.config.tree import CooccurrenceConfig, EvaluationConfig
+from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.evaluation.baselines import ORDER, RANKING_COLUMNS, baseline_scores
 from mmsra_pipeline.evaluation.lists import draw_candidates
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
@@ -11,7 +11,7 @@ from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 TRAINING = interactions_of({"t": ["a", "b", "c"], "s": ["a", "b"], "r": ["a", "d"]})
 QUERIES = pd.concat([query("u", ["a"], None, target="b"), query("v", ["d", "c"], None, target="a")])
 INTERACTIONS = pd.concat([TRAINING, interactions_of({"u": ["a", "b"], "v": ["d", "c", "a"]})])
-INDEX = CooccurrenceIndex(TRAINING, CooccurrenceConfig(window=1, min_users=1))
+INDEX = CooccurrenceIndex.of_training(TRAINING, 1)
 ENCODER = random_encoder(["a", "b", "c", "d"])
 
 
@@ -62,7 +62,7 @@ def test_scores_are_those_of_the_models():
 def test_rows_as_of_the_query_see_nothing_later_and_nothing_of_the_user():
     times = {"t": [10, 20], "s": [10, 90], "u": [30, 40]}
     training = interactions_of({"t": ["a", "b"], "s": ["a", "b"], "u": ["a", "b"]}, times)
-    index = CooccurrenceIndex(training, CooccurrenceConfig(window=1, min_users=1))
+    index = CooccurrenceIndex.of_training(training, 1)
     asked = query("u", ["a"], 35, target="b")
     made = pd.DataFrame({"protocol": "uniform", "user_id": "u", "position": 1, "item_id": ["b", "c"]})
     made = made.assign(is_target=[True, False], signal_popularity=[1.0, np.nan], signal_taste=np.nan)

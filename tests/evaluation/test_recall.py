@@ -4,7 +4,6 @@ import pytest
 import torch
 from retrieval.histories import interactions_of, query, random_encoder
 
-from mmsra_pipeline.config.tree import CooccurrenceConfig
 from mmsra_pipeline.evaluation import recall as module
 from mmsra_pipeline.evaluation.recall import first_stage_recall
 from mmsra_pipeline.resampling import resampled_means
@@ -22,7 +21,7 @@ def stage(**settings) -> FirstStage:
     """An encoder without a say, so that every order can be worked by hand."""
     encoder = random_encoder(KNOWN)
     torch.nn.init.ones_(encoder.model.items.weight)
-    index = CooccurrenceIndex(TRAINING, CooccurrenceConfig(window=2, min_users=1))
+    index = CooccurrenceIndex.of_training(TRAINING, 2)
     return FirstStage(encoder, index, [*KNOWN, "new"], **settings)
 
 

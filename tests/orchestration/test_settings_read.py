@@ -46,20 +46,16 @@ def test_how_examples_are_judged_leaves_the_similar_users_as_they_are():
     assert affected(changed("recommendation", examples=3)) == {"sft_dataset", "similar_users"}
 
 
-def test_a_setting_of_cooccurrence_is_read_by_those_that_build_the_index():
-    expected = {"cooccurrence_neighbors", "first_stage_recall"} | PROMPTING
-    assert affected(changed("retrieval.cooccurrence", window=2)) == expected
-    assert affected(changed("retrieval.cooccurrence", session_hours=2)) == expected
-
-
-def test_a_setting_of_the_neighbor_table_is_read_by_it_alone_and_hidden_from_the_index():
-    changes = {"normalization": "lift", "half_life_days": 9, "user_weight": "inverse_length", "min_users": 9}
-    for name, value in changes.items():
+def test_a_setting_of_cooccurrence_is_read_where_it_is_counted_and_its_window_by_those_that_ask_for_it():
+    assert affected(changed("retrieval.cooccurrence", window=2)) == (
+        {"cooccurrence_neighbors", "first_stage_recall"} | PROMPTING
+    )
+    for name, value in {"session_hours": 2.0, "neighbors_per_item": 9}.items():
         assert affected(changed("retrieval.cooccurrence", **{name: value})) == {"cooccurrence_neighbors"}
     settings = readable("rankings", BASE).retrieval.cooccurrence
     assert settings.window == BASE.retrieval.cooccurrence.window
-    with pytest.raises(LookupError, match=r"'rankings' reads the setting 'retrieval.cooccurrence.normalization'"):
-        settings.normalization  # noqa: B018  (reading is what is tested)
+    with pytest.raises(LookupError, match=r"'rankings' reads the setting 'retrieval.cooccurrence.session_hours'"):
+        settings.session_hours  # noqa: B018  (reading is what is tested)
 
 
 def test_the_learning_rate_of_the_recommender_makes_nothing_before_it_stale():

@@ -24,7 +24,7 @@ from mmsra_pipeline.columns import (
     TITLE,
     USER,
 )
-from mmsra_pipeline.config.tree import CooccurrenceConfig, PromptConfig, RecommendationConfig
+from mmsra_pipeline.config.tree import PromptConfig, RecommendationConfig
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.context import PromptContext, prompt_context
 from mmsra_pipeline.recommendation.queries import Query
@@ -122,12 +122,15 @@ def vectors(items: Iterable[str] = WORDS, dim: int = 6) -> dict[str, np.ndarray]
 
 def source(similar: pd.DataFrame | None = None, **parts: Any) -> SignalSource:
     given = {"keywords": WORDS, "vectors": vectors(), "encoder": encoder(), **parts}
-    return SignalSource(training(), similar_users=similar_users() if similar is None else similar, **given)
+    return SignalSource(cooccurrence(), similar_users=similar_users() if similar is None else similar, **given)
+
+
+def cooccurrence() -> CooccurrenceIndex:
+    return CooccurrenceIndex.of_training(training(), 20)
 
 
 def first_stage() -> FirstStage:
-    index = CooccurrenceIndex(training(), CooccurrenceConfig(min_users=1))
-    return FirstStage(encoder().full, index, list(WORDS), interactions=interactions())
+    return FirstStage(encoder().full, cooccurrence(), list(WORDS), interactions=interactions())
 
 
 def context(

@@ -17,6 +17,7 @@ from mmsra_pipeline.recommendation.evidence_model import fit_evidence
 from mmsra_pipeline.recommendation.queries import queries_of
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset, training_lists
 from mmsra_pipeline.recommendation.signals import SignalSource
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 from mmsra_pipeline.storage.tables import Store
 
@@ -123,7 +124,11 @@ def test_as_many_negatives_as_positives_were_taken_by_nobody_else_so_that_being_
     shares = NegativeShares(uniform=1, popularity=0, first_stage=0)
     config = CONFIG.model_copy(update={"negatives": shares, "tasks": LISTS, "examples": 200, "early_share": 0.0})
     source = SignalSource(
-        training, shop.encoder(dict.fromkeys(shelf, 1.0)), shop.similar_users(), keywords={}, vectors={}
+        CooccurrenceIndex.of_training(training, 20),
+        shop.encoder(dict.fromkeys(shelf, 1.0)),
+        shop.similar_users(),
+        keywords={},
+        vectors={},
     )
     found = build_sft_dataset(asked, training, shop.context(), source, None, config, 0)
     negatives = [item for items in yes_no(found, TRAIN)["items"] for item in items[1:]]

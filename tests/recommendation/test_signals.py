@@ -14,6 +14,7 @@ from mmsra_pipeline.recommendation import signals
 from mmsra_pipeline.recommendation.keyword_affinity import KeywordAffinity
 from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.signals import BOUNDS, SignalSource, classes_of
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder, fold_of
 
 POPULARITY = SLOTS.index("popularity")
@@ -201,7 +202,11 @@ def test_items_that_are_equally_like_the_history_are_in_one_class():
     drawn = shop.vectors(range(9), dim=384)
     vectors = {item: drawn[place % 9] for place, item in enumerate(items)}  # as of items whose words are the same
     source = SignalSource(
-        events, FoldedEncoder(wide_shop.encoder()), shop.similar_users(), keywords={}, vectors=vectors
+        CooccurrenceIndex.of_training(events, 20),
+        FoldedEncoder(wide_shop.encoder()),
+        shop.similar_users(),
+        keywords={},
+        vectors=vectors,
     )
     found = one(source, Query("u", 7, tuple(items[:7]), None), items)
     for slot in ("taste", "nearest"):

@@ -8,7 +8,7 @@ from recommendation.shop import StubEncoder, vectors
 from retrieval.histories import interactions_of
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, TEXT, TITLE, USER
-from mmsra_pipeline.config.tree import STATED, CooccurrenceConfig, PromptConfig, RecommendationConfig
+from mmsra_pipeline.config.tree import STATED, PromptConfig, RecommendationConfig
 from mmsra_pipeline.recommendation.context import prompt_context
 from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
@@ -83,7 +83,7 @@ def source(
     evidence: EvidenceModel | None = EVIDENCE,
 ) -> SignalSource:
     return SignalSource(
-        training() if events is None else events,
+        CooccurrenceIndex.of_training(training() if events is None else events, 20),
         folded or FoldedEncoder(encoder()),
         voters(),
         keywords={**WORDS, **COLD},
@@ -93,7 +93,7 @@ def source(
 
 
 def first_stage() -> FirstStage:
-    index = CooccurrenceIndex(training(), CooccurrenceConfig())
+    index = CooccurrenceIndex.of_training(training(), 20)
     return FirstStage(encoder(), index, ITEMS, interactions=interactions())
 
 

@@ -4,14 +4,13 @@ import pytest
 import torch
 from retrieval.histories import interactions_of, query, random_encoder
 
-from mmsra_pipeline.config.tree import CooccurrenceConfig
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.first_stage import FirstStage, fuse, ranking, with_cold
 from mmsra_pipeline.retrieval.keyword_view import KeywordView
 
 HISTORIES = {"u": ["a", "b", "c"], "v": ["a", "b"], "w": ["d", "c"], "x": ["c"]}
 TRAINING = interactions_of(HISTORIES)
-INDEX = CooccurrenceIndex(TRAINING, CooccurrenceConfig(window=2, min_users=1))
+INDEX = CooccurrenceIndex.of_training(TRAINING, 2)
 KNOWN = ["a", "b", "c", "d"]
 CATALOGUE = [*KNOWN, "new2", "new1"]
 WORDS = {"a": ["red", "mug"], "b": ["pot"], "new1": ["blue", "ball"], "new2": ["red", "mug", "gift"]}
@@ -107,7 +106,7 @@ def test_places_of_cold_items_are_spread_evenly():
 @pytest.mark.parametrize("history", [[], ["unheard of"]])
 def test_a_history_without_a_known_item_gets_what_was_popular_at_the_time(history):
     times = {"u": [1, 2, 3], "v": [2, 3], "w": [4, 5], "x": [6]}
-    index = CooccurrenceIndex(interactions_of(HISTORIES, times), CooccurrenceConfig(window=2, min_users=1))
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, times), 2)
     first = FirstStage(random_encoder(KNOWN), index, CATALOGUE)
     late = query("me", history, 100)
     assert items(first.candidates(late, 9)) == ["c", "a", "b", "d", "new1", "new2"]  # 3, 2, 2, 1 users

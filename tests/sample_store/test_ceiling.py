@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmsra_pipeline.config.tree import CooccurrenceConfig, EvaluationConfig
+from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.evaluation.lists import draw_candidates
 from mmsra_pipeline.evaluation.metrics import hr, placed
@@ -186,7 +186,7 @@ class Lists:
         return popularity(self.training, self.candidates["item_id"].tolist()).to_numpy(dtype=float)
 
     def cooccurrence(self) -> np.ndarray:
-        index = CooccurrenceIndex(self.training, CooccurrenceConfig())
+        index = CooccurrenceIndex.of_training(self.training, 20)
         scores = pd.Series(0.0, index=self.candidates.index)
         asked = self.queries.set_index("user_id")
         for user, rows in self.candidates.groupby("user_id"):

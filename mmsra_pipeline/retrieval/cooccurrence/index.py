@@ -1,18 +1,22 @@
 """Who took an item soon after the items of a history, as of any time: an index of pairs, for evidence and scores."""
 
 import functools
+import json
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
+from safetensors.numpy import load_file, save_file
 
-from mmsra_pipeline.columns import ITEM, POSITION, TIME, USER
-from mmsra_pipeline.config.tree import CooccurrenceConfig
-from mmsra_pipeline.retrieval.times import HOUR, NEVER, milliseconds, require_times
+from mmsra_pipeline.retrieval.cooccurrence.events import Events, Interactions, find_events, known_interactions
 
 Popularity = Literal["very high", "high", "medium", "low", "new"]
+WINDOW: Final = 20  # of evidence
+ARRAYS: Final = "events.safetensors"
+NAMES: Final = "names.json"
 CLASSES: tuple[tuple[float, Popularity], ...] = ((0.05, "very high"), (0.15, "high"), (0.40, "medium"))
 
 
@@ -31,32 +35,71 @@ class Evidence(NamedTuple):
 class CooccurrenceIndex:
     """Answers, as of any time, who took a candidate soon after a history's items.
 
-    Holds one event per user and ordered pair: item a, then item b at most ``config.window`` interactions later, and in
-    the same session where ``config.session_hours`` is set, at the time of b. These two settings are all it reads: an
-    event is one user, however old, and scores are cosines. Asked ``before`` a time, only events (and, for popularity,
-    interactions) earlier than it count; without a time all do. Events of ``exclude_user`` never count, so a training
-    positive cannot speak for itself.
-
-    Raises:
-        DataError: if there are sessions to find in data without times.
+    Holds one event per user and ordered pair: item a, then item b at most ``window`` interactions later, in the same
+    session where there are sessions, at the time of b. An event is one user, however old, and scores are cosines. Asked
+    ``before`` a time, only events (and, for popularity, interactions) earlier than it count; without a time all do.
+    Events of ``exclude_user`` never count, so a training positive cannot speak for itself.
     """
 
-    def __init__(self, training: pd.DataFrame, config: CooccurrenceConfig) -> None:
-        self._window = config.window
-        ordered = training.sort_values([USER, POSITION])
-        item, items = pd.factorize(ordered[ITEM], sort=True)
-        user, users = pd.factorize(ordered[USER], sort=True)
-        self.items: list[str] = [str(value) for value in items]
-        self._item_codes = {value: code for code, value in enumerate(self.items)}
-        self._user_codes = {str(value): code for code, value in enumerate(users)}
-        self._user_starts = np.searchsorted(user, np.arange(len(users) + 1))
-        self._own_items, self._own_times = item, milliseconds(ordered[TIME])
-        by_time = np.argsort(self._own_times, kind="stable")
-        self._timeline_items, self._timeline = item[by_time], self._own_times[by_time]
-        visit = _visits(user, self._own_times, config.session_hours)
-        self._set_events(_pairs(visit, user, item, ordered[POSITION].to_numpy(), self._own_times, config.window))
+    def __init__(self, known: "Interactions", events: "Events", window: int | None) -> None:
+        """See ``of_training`` and ``load``. ``window``: no event spans more; None: there is no bound."""
+        self.known, self.events, self.window = known, events, window
+        self.items = known.items
+        self._item_codes = {value: code for code, value in enumerate(known.items)}
+        self._user_codes = {value: code for code, value in enumerate(known.users)}
+        self._user_starts = np.searchsorted(known.user, np.arange(len(known.users) + 1))
+        by_time = np.argsort(known.time, kind="stable")
+        self._timeline_items, self._timeline = known.item[by_time], known.time[by_time]
+        self._starts = np.searchsorted(events.first, np.arange(len(self.items) + 1))
         # A query asks for many candidates at one time: count once.
         self._counts = functools.lru_cache(maxsize=32)(self._count_before)
+
+    @classmethod
+    def of_training(cls, training: pd.DataFrame, window: int | None, session_hours: float | None = None) -> Self:
+        """Count the interactions that training may see.
+
+        Args:
+            training: rows of ``interactions``.
+            window: interactions that lie at most this far apart in a history co-occur; None: however far.
+            session_hours: a longer time between two interactions ends a session, and only those of one session
+                co-occur; None: a history is one session.
+
+        Raises:
+            DataError: if there are sessions to find in data without times.
+        """
+        known, position = known_interactions(training)
+        return cls(known, find_events(known, position, window, session_hours), window)
+
+    def within(self, window: int | None) -> Self:
+        """Return the index of the same interactions with a narrower window; one that is as wide is itself.
+
+        Raises:
+            ValueError: if events of that window were not counted.
+        """
+        if window == self.window:
+            return self
+        if self.window is not None and (window is None or window > self.window):
+            raise ValueError(f"events span at most {self.window} interactions, so none of {window} can be asked for")
+        near = self.events.gap <= window
+        return type(self)(self.known, Events(*(column[near] for column in self.events)), window)
+
+    def save(self, folder: Path) -> None:
+        """Write the index; ``load`` reads it back. The same index gives the same bytes."""
+        arrays = {f"known_{name}": getattr(self.known, name) for name in ("user", "item", "time")}
+        arrays |= {f"event_{name}": column for name, column in self.events._asdict().items()}
+        save_file({name: np.ascontiguousarray(column) for name, column in arrays.items()}, folder / ARRAYS)
+        names = {"window": self.window, "items": self.known.items, "users": self.known.users}
+        (folder / NAMES).write_text(json.dumps(names))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote."""
+        arrays, names = load_file(folder / ARRAYS), json.loads((folder / NAMES).read_text())
+        known = Interactions(
+            names["items"], names["users"], *(arrays[f"known_{name}"] for name in ("user", "item", "time"))
+        )
+        events = Events(*(arrays[f"event_{name}"] for name in Events._fields))
+        return cls(known, events, names["window"])
 
     def evidence(
         self, history: Sequence[str], candidate: str, *, before: int | None, exclude_user: str | None
@@ -94,19 +137,19 @@ class CooccurrenceIndex:
     ) -> Float[np.ndarray, " items"]:
         r"""Give $\sum_{a \in H} n(a, c) / \sqrt{n(a)\, n(c)}$ for every item c, in the order of ``items``.
 
-        H is the last ``config.window`` items of the history: what comes next is outside the window of older ones. A
+        H is the last ``window`` items of the history: what comes next is outside the window of older ones. A
         history has no times, so that a session that has ended meanwhile still speaks.
         """
         counts = np.maximum(self.counts(before=before, exclude_user=exclude_user), 1)
         total = np.zeros(len(self.items))
-        recent = history if self._window is None else history[-self._window :]
+        recent = history if self.window is None else history[-self.window :]
         for item in sorted(set(recent)):
             code = self._item_codes.get(item)
             if code is None:
                 continue
             events = slice(self._starts[code], self._starts[code + 1])
             allowed = self._allowed(events, before, exclude_user)
-            joined = np.bincount(self._second[events][allowed], minlength=len(self.items))
+            joined = np.bincount(self.events.second[events][allowed], minlength=len(self.items))
             total += joined / np.sqrt(counts[code] * counts)
         return total
 
@@ -116,8 +159,8 @@ class CooccurrenceIndex:
         user = self._user_codes.get(exclude_user) if exclude_user is not None else None
         if user is not None:
             own = slice(self._user_starts[user], self._user_starts[user + 1])
-            earlier = self._own_times[own] < before if before is not None else slice(None)
-            np.subtract.at(counts, self._own_items[own][earlier], 1)
+            earlier = self.known.time[own] < before if before is not None else slice(None)
+            np.subtract.at(counts, self.known.item[own][earlier], 1)
         return counts
 
     def popularity_class(self, item: str, *, before: int | None, exclude_user: str | None) -> Popularity:
@@ -129,65 +172,21 @@ class CooccurrenceIndex:
         share = np.count_nonzero(counts > counts[code]) / np.count_nonzero(counts)
         return next((name for bound, name in CLASSES if share < bound), "low")
 
-    def _set_events(self, pairs: "_Pairs") -> None:
-        order = np.lexsort((pairs.user, pairs.second, pairs.first))
-        self._second, self._event_user, self._event_time = (
-            pairs.second[order], pairs.user[order], pairs.time[order]
-        )  # fmt: skip
-        self._starts = np.searchsorted(pairs.first[order], np.arange(len(self.items) + 1))
-
     def _pair_users(self, first: int, second: int, before: int | None, exclude_user: str | None) -> np.ndarray:
         start, end = self._starts[first], self._starts[first + 1]
-        low, high = start + np.searchsorted(self._second[start:end], [second, second + 1])
+        low, high = start + np.searchsorted(self.events.second[start:end], [second, second + 1])
         events = slice(low, high)
-        users: np.ndarray = self._event_user[events][self._allowed(events, before, exclude_user)]
+        users: np.ndarray = self.events.user[events][self._allowed(events, before, exclude_user)]
         return users
 
     def _allowed(self, events: slice, before: int | None, exclude_user: str | None) -> np.ndarray:
         allowed: np.ndarray = np.ones(events.stop - events.start, dtype=bool)
         if before is not None:
-            allowed &= self._event_time[events] < before
+            allowed &= self.events.time[events] < before
         if exclude_user is not None:
-            allowed &= self._event_user[events] != self._user_codes.get(exclude_user, -1)
+            allowed &= self.events.user[events] != self._user_codes.get(exclude_user, -1)
         return allowed
 
     def _count_before(self, before: int | None) -> np.ndarray:
         end = len(self._timeline) if before is None else int(np.searchsorted(self._timeline, before))
         return np.bincount(self._timeline_items[:end], minlength=len(self.items))
-
-
-class _Pairs(NamedTuple):
-    first: np.ndarray
-    second: np.ndarray
-    user: np.ndarray
-    time: np.ndarray
-
-
-def _visits(user: np.ndarray, time: np.ndarray, session_hours: float | None) -> np.ndarray:
-    """Number the stretches of rows within which pairs are joined: users, or sessions (rows by user, position)."""
-    if session_hours is None:
-        return user
-    require_times(int((time == NEVER).sum()), len(time))
-    new = np.ones(len(user), dtype=np.int64)
-    new[1:] = (np.diff(user) != 0) | (np.diff(time) > session_hours * HOUR)
-    return np.cumsum(new)
-
-
-def _pairs(
-    visit: np.ndarray, user: np.ndarray, item: np.ndarray, position: np.ndarray, time: np.ndarray, window: int | None
-) -> _Pairs:
-    """Join each row with those of the same visit at most ``window`` positions later (rows by user, position)."""
-    parts = []
-    for gap in range(1, min(window or len(user), len(user) - 1) + 1):
-        joined = visit[:-gap] == visit[gap:]
-        if window is not None:
-            joined &= position[gap:] - position[:-gap] <= window
-        early = np.flatnonzero(joined)
-        if not len(early):  # nor is anything joined over a wider gap
-            break
-        late = early + gap
-        parts.append((item[early], item[late], user[early], time[late]))
-    if not parts:
-        empty = np.empty(0, dtype=np.int64)
-        return _Pairs(empty, empty, empty, np.empty(0, dtype=type(NEVER)))
-    return _Pairs(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -1,125 +1,46 @@
-"""Items that users take soon after each other: the neighbor table, made in SQL from counts of pairs."""
+"""Items that users take soon after each other: the neighbor table, for people and for later use."""
 
-from dataclasses import dataclass
+import numpy as np
+import pandas as pd
 
-import duckdb
-import pyarrow as pa
-
-from mmsra_pipeline import columns as c
-from mmsra_pipeline.config.tree import CooccurrenceConfig
-from mmsra_pipeline.retrieval.cooccurrence.counts import (
-    ITEM_BITS,
-    NOTHING_BEFORE_SQL,
-    SECOND,
-    items_sql,
-    number_training,
-    pairs_sql,
-    sequence,
-    total_weight,
-)
-from mmsra_pipeline.storage.relations import BATCH_ROWS, Rows
+from mmsra_pipeline.columns import ITEM, NEIGHBOR, RANK, SCORE
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 
 USERS = "users"
-NEIGHBORS = pa.schema(
-    {c.ITEM: pa.string(), c.NEIGHBOR: pa.string(), c.RANK: pa.int64(), c.SCORE: pa.float64(), USERS: pa.int64()}
-)
-SCORES = {
-    "cosine": "pair_weight / sqrt(item_weight * neighbor_weight)",
-    "lift": "pair_weight * $total / (item_weight * neighbor_weight)",
-    "pmi": "ln(pair_weight * $total / (item_weight * neighbor_weight))",
-}
-NEIGHBORS_SQL = """
-with sums as (
-    select item, item_id, weight::double as weight, row_number() over (order by item_id) as place
-    from item_counts join items using (item)
-    where weight > 0
-),
-joined as (
-    select first.place as item_place, second.place as neighbor_place, pairs.users,
-           pairs.weight::double as pair_weight, first.weight as item_weight, second.weight as neighbor_weight
-    from pair_counts pairs
-    join sums first on first.item = pairs.pair >> {bits}
-    join sums second on second.item = pairs.pair & {second}
-    where pairs.users >= $min_users and pairs.weight > 0
-),
-ranked as (
-    select item_place, neighbor_place, users, {score} as score,
-           row_number() over (partition by item_place order by score desc, users desc, neighbor_place) as rank
-    from joined
-    qualify rank <= $per_item
-)
-select first.item_id, second.item_id as neighbor_id, rank, score, users
-from ranked join sums first on first.place = item_place join sums second on second.place = neighbor_place
-order by item_place, rank
-"""
 
 
-@dataclass(frozen=True)
-class Counts:
-    """What was counted; the sums are the relations ``pair_counts`` and ``item_counts`` of a connection."""
+def neighbors(index: CooccurrenceIndex, per_item: int) -> pd.DataFrame:
+    r"""Return the items that users most often take soon after each item, best first.
 
-    total: int
-    """Weight of all users."""
-    interactions: int
-    """Rows that training may see."""
-    counted_users: int
-    """Users whose rows were read pair by pair to come to these sums."""
+    $$\text{score}(a, b) = \frac{n_{ab}}{\sqrt{n_a n_b}}$$
 
-
-def cooccurrence_neighbors(
-    connection: duckdb.DuckDBPyConnection,
-    interactions: Rows,
-    config: CooccurrenceConfig,
-    *,
-    training_bounds: Rows | None = None,
-    before: int | None = None,
-) -> pa.RecordBatchReader:
-    """Give the items that users most often take soon after each item, best first. See ``neighbors``.
+    $n_{ab}$ is the number of users who took b soon after a, $n_a$ that of all who took a: the cosine by which evidence,
+    first stage and baseline score too (``CooccurrenceIndex.score_all``), over all of training.
 
     Args:
-        connection: as ``Store.duckdb`` gives it. The result is made through it while it is read.
-        interactions: as ``build_interactions`` gives them.
-        config: which pairs count, how much, and how many are given.
-        training_bounds: as ``build_sequences`` gives them; None: all interactions are for training.
-        before: milliseconds: only what is known to have happened earlier counts. None: everything does.
-
-    Raises:
-        DataError: if sessions or age are asked for and some interaction has no time.
-    """
-    connection.execute(NOTHING_BEFORE_SQL)
-    number_training(connection, interactions, training_bounds, before)
-    return neighbors(connection, count_anew(connection, config), config)
-
-
-def count_anew(connection: duckdb.DuckDBPyConnection, config: CooccurrenceConfig) -> Counts:
-    """Count all pairs and items of the table ``rows``."""
-    source = sequence(connection, "rows", config)
-    connection.execute(f"create or replace temp table item_counts as {items_sql(source, config)}")
-    connection.execute(f"create or replace temp view pair_counts as {pairs_sql(source, config)}")
-    rows, users = connection.execute("select (select count(*) from rows), (select count(*) from users)").fetchall()[0]
-    return Counts(total_weight(connection, source, config), rows, users)
-
-
-def neighbors(
-    connection: duckdb.DuckDBPyConnection, counts: Counts, config: CooccurrenceConfig
-) -> pa.RecordBatchReader:
-    r"""Give the best neighbors of each item.
-
-    $$\text{cosine} = \frac{W_{ab}}{\sqrt{W_a W_b}} \quad \text{lift} = \frac{W_{ab} N}{W_a W_b} \quad
-    \text{pmi} = \ln \text{lift}$$
-
-    $W_{ab}$ is the weight of the users who took b at most ``window`` interactions after a, $W_a$ that of all who took
-    a, $N$ that of all users. Where neither ``user_weight`` nor ``half_life_days`` is set each user weighs 1. With them
-    an interaction weighs $w = 2^{-age / half life}$ times the weight of its user, a pair $\sqrt{w_a w_b}$, a user as
-    much as his heaviest interaction.
+        index: of the window that is meant.
+        per_item: rows an item, at most.
 
     Returns:
-        ``item_id``, ``neighbor_id``, ``rank`` from 1, ``score``, and ``users``, how many took the neighbor soon after;
-        by item and rank. Equal scores are ordered by users, then by id.
+        ``item_id``, ``neighbor_id``, ``rank`` from 1, ``score`` above 0, and ``users``, n_ab; by item and rank. Equal
+        scores are ordered by users, then by id.
     """
-    sql = NEIGHBORS_SQL.format(score=SCORES[config.normalization], bits=ITEM_BITS, second=SECOND)
-    parameters: dict[str, float] = {"min_users": config.min_users, "per_item": config.neighbors_per_item}
-    if config.normalization != "cosine":
-        parameters["total"] = float(counts.total)
-    found = connection.sql(sql, params=parameters).to_arrow_reader(BATCH_ROWS)
-    return pa.RecordBatchReader.from_batches(NEIGHBORS, (batch.cast(NEIGHBORS) for batch in found))
+    events = index.events
+    change = np.ones((2, len(events.first)), dtype=bool)  # where a pair begins, where a user of a pair does
+    same = (np.diff(events.first) == 0) & (np.diff(events.second) == 0)
+    change[0, 1:] = ~same
+    change[1, 1:] = ~same | (np.diff(events.user) != 0)
+    starts = np.flatnonzero(change[0])
+    users = np.add.reduceat(change[1], starts, dtype=np.int64) if len(starts) else np.empty(0, dtype=np.int64)
+    first, second = events.first[starts], events.second[starts]
+    taken = index.counts(before=None, exclude_user=None)
+    score = users / np.sqrt(taken[first].astype(np.float64) * taken[second])
+    order = np.lexsort((second, -users, -score, first))
+    first, second, score, users = first[order], second[order], score[order], users[order]
+    rank = np.arange(len(first)) - np.searchsorted(first, first) + 1
+    kept, names = rank <= per_item, np.array(index.items, dtype=object)
+    table = pd.DataFrame({
+        ITEM: names[first[kept]], NEIGHBOR: names[second[kept]], RANK: rank[kept], SCORE: score[kept],
+        USERS: users[kept],
+    })  # fmt: skip
+    return table.astype({ITEM: "str", NEIGHBOR: "str", RANK: "int64", SCORE: "float64", USERS: "int64"})

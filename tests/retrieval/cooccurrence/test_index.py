@@ -3,12 +3,11 @@ import pandas as pd
 import pytest
 from retrieval.histories import interactions_of, random_training
 
-from mmsra_pipeline.config.tree import CooccurrenceConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex, Evidence
 from mmsra_pipeline.retrieval.times import HOUR
+from mmsra_pipeline.storage.files import folder_hash
 
-CONFIG = CooccurrenceConfig(window=2, neighbors_per_item=10, min_users=1)
 HISTORIES = {"u": ["a", "b", "c", "d"], "v": ["a", "c"], "w": ["b", "a"]}
 TIMES = {"u": [1, 2, 3, 4], "v": [5, 6], "w": [7, 8]}
 
@@ -24,14 +23,14 @@ def pairs_by_hand(training: pd.DataFrame, window: int) -> list[tuple[str, str, s
 
 
 def test_evidence_counts_history_items_and_distinct_users():
-    index = CooccurrenceIndex(interactions_of(HISTORIES, TIMES), CONFIG)
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, TIMES), 2)
     # c: after a by u and v, after b by u again: two history items, two users.
     found = index.evidence(["a", "b", "unknown"], "c", before=None, exclude_user=None)
     assert (found.history_items, found.users) == (2, 2)
 
 
 def test_evidence_as_of_a_time_knows_only_what_was_before():
-    index = CooccurrenceIndex(interactions_of(HISTORIES, TIMES), CONFIG)
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, TIMES), 2)
     # u took c at 3, v at 6.
     assert index.evidence(["a"], "c", before=6, exclude_user=None)[:2] == (1, 1)
     assert index.evidence(["a"], "c", before=7, exclude_user=None)[:2] == (1, 2)
@@ -40,7 +39,7 @@ def test_evidence_as_of_a_time_knows_only_what_was_before():
 
 def test_a_training_positive_never_counts_itself():
     for times in (TIMES, None):  # without times nothing but the exclusion guards it
-        index = CooccurrenceIndex(interactions_of(HISTORIES, times), CONFIG)
+        index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, times), 2)
         own = index.evidence(["a", "b", "c"], "d", before=None, exclude_user="u")
         assert own == Evidence(0, 0, "new")  # u alone took d
         assert index.evidence(["a", "b", "c"], "d", before=None, exclude_user=None)[:2] == (2, 1)
@@ -49,8 +48,8 @@ def test_a_training_positive_never_counts_itself():
 
 def test_evidence_equals_plain_loops_on_random_data():
     training = random_training(seed=3)
-    index = CooccurrenceIndex(training, CONFIG)
-    pairs = pairs_by_hand(training, CONFIG.window)
+    index = CooccurrenceIndex.of_training(training, 2)
+    pairs = pairs_by_hand(training, 2)
     generator = np.random.default_rng(0)
     for _ in range(200):
         history = list(generator.choice(index.items, 3, replace=False))
@@ -64,8 +63,8 @@ def test_evidence_equals_plain_loops_on_random_data():
 
 def test_scores_equal_plain_loops_on_random_data():
     training = random_training(seed=4)
-    index = CooccurrenceIndex(training, CONFIG)
-    pairs = pairs_by_hand(training, CONFIG.window)
+    index = CooccurrenceIndex.of_training(training, 2)
+    pairs = pairs_by_hand(training, 2)
     for time, user in [(None, None), (12, "u3"), (25, None), (None, "u7")]:
         limit = 99 if time is None else time
         kept = training[(training["timestamp"] < limit) & (training["user_id"] != user)]
@@ -84,7 +83,7 @@ def test_scores_equal_plain_loops_on_random_data():
 
 
 def test_unknown_items_score_zero_and_are_new():
-    index = CooccurrenceIndex(interactions_of(HISTORIES), CONFIG)
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES), 2)
     assert index.score(["unknown"], ["a", "unknown"]).tolist() == [0, 0]
     assert index.score([], ["a"]).tolist() == [0]
     assert index.evidence([], "unknown", before=None, exclude_user=None) == Evidence(0, 0, "new")
@@ -93,13 +92,13 @@ def test_unknown_items_score_zero_and_are_new():
 def test_popularity_classes_follow_the_share_of_more_popular_items():
     # 100 items: item n has 100 - n users, so exactly n items have more.
     histories = {f"u{u:03}": [f"i{n:02}" for n in range(100 - u)] for u in range(100)}
-    index = CooccurrenceIndex(interactions_of(histories), CONFIG)
+    index = CooccurrenceIndex.of_training(interactions_of(histories), 2)
     classes = [index.popularity_class(f"i{n:02}", before=None, exclude_user=None) for n in range(100)]
     assert classes == ["very high"] * 5 + ["high"] * 10 + ["medium"] * 25 + ["low"] * 60
 
 
 def test_popularity_is_as_of_the_query_and_without_its_user():
-    index = CooccurrenceIndex(interactions_of(HISTORIES, TIMES), CONFIG)
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, TIMES), 2)
     assert index.counts(before=7, exclude_user=None).tolist() == [2, 1, 2, 1]
     assert index.counts(before=7, exclude_user="u").tolist() == [1, 0, 1, 0]
     assert index.counts(before=None, exclude_user="nobody").tolist() == [3, 2, 2, 1]
@@ -108,12 +107,12 @@ def test_popularity_is_as_of_the_query_and_without_its_user():
 
 
 def test_an_index_over_untimed_data_asked_before_a_time_knows_nothing():
-    index = CooccurrenceIndex(interactions_of(HISTORIES), CONFIG)
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES), 2)
     assert index.evidence(["a"], "c", before=10**15, exclude_user=None) == Evidence(0, 0, "new")
 
 
 def test_an_index_without_training_knows_nothing():
-    index = CooccurrenceIndex(interactions_of({"u": ["a"]}), CONFIG)
+    index = CooccurrenceIndex.of_training(interactions_of({"u": ["a"]}), 2)
     assert index.evidence(["a"], "a", before=None, exclude_user=None) == Evidence(0, 0, "very high")
 
 
@@ -122,7 +121,7 @@ def test_only_interactions_of_one_session_speak_for_each_other():
     hours = [time * HOUR for time in (0, 2, 5, 5)]
     training = interactions_of({"u": ["a", "b", "c", "d"], "v": ["d"]}, {"u": hours, "v": [5 * HOUR]})
     for session_hours, expected in [(None, "ab bc bd cd ac"), (3, "ab bc bd cd ac"), (2.9, "ab cd"), (1, "cd")]:
-        index = CooccurrenceIndex(training, CONFIG.model_copy(update={"session_hours": session_hours}))
+        index = CooccurrenceIndex.of_training(training, 2, session_hours)
         joined = {
             first + second
             for first in "abcd"
@@ -134,17 +133,48 @@ def test_only_interactions_of_one_session_speak_for_each_other():
 
 def test_sessions_of_data_without_times_are_refused():
     with pytest.raises(DataError, match=r"7 of 8 training interactions have no time.*session_hours"):
-        CooccurrenceIndex(
-            interactions_of(HISTORIES, TIMES | {"u": [None] * 4, "v": [None, None], "w": [None, 1]}),
-            CONFIG.model_copy(update={"session_hours": 1}),
+        CooccurrenceIndex.of_training(
+            interactions_of(HISTORIES, TIMES | {"u": [None] * 4, "v": [None, None], "w": [None, 1]}), 2, 1
         )
 
 
 def test_without_a_window_all_later_items_follow():
-    index = CooccurrenceIndex(interactions_of(HISTORIES), CONFIG.model_copy(update={"window": None}))
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES), None)
     assert index.evidence(["a"], "d", before=None, exclude_user=None).users == 1
-    wide = CooccurrenceIndex(random_training(), CONFIG.model_copy(update={"window": 99}))
-    all_later = CooccurrenceIndex(random_training(), CONFIG.model_copy(update={"window": None}))
+    wide = CooccurrenceIndex.of_training(random_training(), 99)
+    all_later = CooccurrenceIndex.of_training(random_training(), None)
     history = ["i09", "i04", "i07"]
     np.testing.assert_array_equal(all_later.score_all(history), wide.score_all(history))
     assert all_later.score_all(history[:1]).sum() > 0
+
+
+@pytest.mark.parametrize("wide", [9, None])
+def test_a_narrower_index_is_that_of_the_narrower_window(wide):
+    training = random_training(seed=4)
+    narrow, index = CooccurrenceIndex.of_training(training, 2), CooccurrenceIndex.of_training(training, wide)
+    found = index.within(2)
+    assert found.window == 2
+    for column, expected in zip(found.events, narrow.events, strict=True):
+        np.testing.assert_array_equal(column, expected)
+    history = ["i09", "i04", "i07"]
+    np.testing.assert_array_equal(found.score_all(history, 20, "u3"), narrow.score_all(history, 20, "u3"))
+    assert index.within(wide) is index
+    with pytest.raises(ValueError, match="span at most 2"):
+        narrow.within(3)
+    with pytest.raises(ValueError, match="span at most 2"):
+        narrow.within(None)
+
+
+def test_an_index_is_read_back_as_it_was_and_is_written_alike(tmp_path):
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, TIMES), None)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        index.save(tmp_path / name)
+    assert folder_hash(tmp_path / "one") == folder_hash(tmp_path / "two")
+    found = CooccurrenceIndex.load(tmp_path / "one")
+    assert (found.items, found.window) == (index.items, None)
+    for column, expected in zip(found.events, index.events, strict=True):
+        np.testing.assert_array_equal(column, expected)
+    asked = {"before": 6, "exclude_user": "w"}
+    assert found.evidence(["a", "b"], "c", **asked) == index.evidence(["a", "b"], "c", **asked)
+    np.testing.assert_array_equal(found.counts(**asked), index.counts(**asked))
