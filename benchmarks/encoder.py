@@ -65,7 +65,7 @@ SAMPLES = 10_000  # of the bootstrap
 
 
 def load(data: Path, workdir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Give interactions, and sequences whose validation histories are whole, so that all that was seen is left out."""
+    """Return interactions, and sequences whose validation histories are whole: all that was seen is left out."""
     config = InteractionsConfig(user_core=5, item_core=5, require_image=True, split="leave_last_out")
     raw = read_dataset(DatasetSpec(DATA, "tables", data / DATA), workdir)
     with duckdb.connect() as connection:
@@ -86,7 +86,7 @@ def histories(interactions: pd.DataFrame, queries: pd.DataFrame) -> list[list[st
 
 
 def environment(folder: Path) -> Path:
-    """Give the Python that has RecBole; make its environment where there is none."""
+    """Return the Python that has RecBole; make its environment where there is none."""
     python, stamp = folder / "bin" / "python", folder / "installed"
     if not stamp.is_file():
         print(f"installing {RECBOLE[0]} into {folder} ...", flush=True)

@@ -59,7 +59,7 @@ def dataset(kind: str, path: str | None) -> DatasetSpec:
 
 
 def tables(spec: DatasetSpec, config: Config, workdir: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Give interactions, sequences, and the interactions that training may see."""
+    """Return interactions, sequences, and the interactions that training may see."""
     raw = read_dataset(spec, workdir)
     with Store(workdir / "data").duckdb() as connection:
         kept, _ = build_interactions(connection, raw.reviews, config.interactions, config.seed, raw_items=raw.items)
@@ -70,7 +70,7 @@ def tables(spec: DatasetSpec, config: Config, workdir: Path) -> tuple[pd.DataFra
 
 
 def similar_users_table(encoder: UserEncoder, sequences: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """Give hit share and leak rate, in percent, by rule and number of similar users."""
+    """Return hit share and leak rate, in percent, by rule and number of similar users."""
     queries = held_out_queries(sequences)
     rows = []
     for rule in ("as_of", "training_users"):
@@ -86,7 +86,7 @@ def similar_users_table(encoder: UserEncoder, sequences: pd.DataFrame, config: C
 
 
 def settings(asked: argparse.Namespace) -> Config:
-    """Give the settings of the run."""
+    """Return the settings of the run."""
     return Config.model_validate(
         {
             "seed": asked.seed,

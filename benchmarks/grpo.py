@@ -41,7 +41,7 @@ class Pictures:
     """Plain pictures of the made-up items."""
 
     def get(self, item: str) -> Image.Image:
-        """Give the picture of an item."""
+        """Return the picture of an item."""
         return Image.new("RGB", (128, 128), COLOURS[int(item) % len(COLOURS)])
 
 
@@ -58,7 +58,7 @@ class Stopwatch(NullTracker):
 
 
 def made_up() -> pd.DataFrame:
-    """Give rows of ``item_text``."""
+    """Return rows of ``item_text``."""
     titles = [f"{COLOURS[row % 8]} {KINDS[row % 7]} dunmore {row}" for row in range(ITEMS)]
     texts = [
         f"{title}. A {KINDS[row % 7]} of glass for the {PLACES[row % 4]}, made by hand in small numbers, "

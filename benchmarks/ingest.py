@@ -100,7 +100,7 @@ def python(code: str, home: Path) -> tuple[float, float]:
 
 
 def imports(code: str) -> str:
-    """Give the lines of a program that import."""
+    """Return the lines of a program that import."""
     return "\n".join(line for line in code.splitlines() if line.startswith(("import ", "from ")))
 
 

@@ -1,8 +1,8 @@
-"""What can go wrong for a user, each with a message that says what, where and how to mend it."""
+"""What can go wrong for a user, each with a message that says what, where and how to fix it."""
 
 
 class MmsraError(Exception):
-    """Base of all errors that a user can mend. The command line prints its text without a traceback."""
+    """Base of all errors that a user can fix. The command line prints its text without a traceback."""
 
 
 class ConfigError(MmsraError):

@@ -20,7 +20,7 @@ def resampled_weights(users: int, count: int, seed: int, block: int) -> Iterator
 def resampled_means(
     values: Float[np.ndarray, "users columns"], count: int, seed: int
 ) -> Float[np.ndarray, "count columns"]:
-    """Give the means over ``count`` resamples of the users, the same users in all columns."""
+    """Return the means over ``count`` resamples of the users, the same users in all columns."""
     users = len(values)
     block = max(1, BLOCK_CELLS // users)
     means = [weights @ values / users for weights in resampled_weights(users, count, seed, block)]

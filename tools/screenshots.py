@@ -74,7 +74,7 @@ def answers(address: str) -> bool:
 
 
 def finished_run(root: Path, dataset: str) -> tuple[str, str]:
-    """Give the id of the newest run that made the metrics of a data set, and the root as it was called then."""
+    """Return the id of the newest run that made the metrics of a data set, and the root as it was called then."""
     import dagster as dg
 
     with dg.DagsterInstance.from_config(str(root / "dagster_home")) as instance:

@@ -31,7 +31,7 @@ SAMPLES, SAMPLE_BYTES = 16, 65_536
 
 
 def find_checkpoint(model: str, image_side: int, artifacts: Artifacts) -> str:
-    """Give the folder, or else the hub name, that ``model`` means.
+    """Return the folder, or else the hub name, that ``model`` means.
 
     Raises:
         ConfigError: if a folder holds no checkpoint, or a path leads nowhere.
@@ -56,7 +56,7 @@ def find_checkpoint(model: str, image_side: int, artifacts: Artifacts) -> str:
 
 
 def read_config(place: str) -> Any:
-    """Give the configuration of a checkpoint.
+    """Return the configuration of a checkpoint.
 
     Raises:
         MissingInputError: if it is neither in the cache nor to be had from the hub.
@@ -73,7 +73,7 @@ def read_config(place: str) -> Any:
 
 
 def read_processor(place: str, config: Any) -> Any:
-    """Give the processor of a checkpoint.
+    """Return the processor of a checkpoint.
 
     Raises:
         MissingInputError: if it is neither in the cache nor to be had from the hub.
@@ -89,7 +89,7 @@ def read_processor(place: str, config: Any) -> Any:
 
 
 def read_model(place: str, dtype: torch.dtype) -> Any:
-    """Give the model of a checkpoint, in eval mode. No code that comes with it is run.
+    """Return the model of a checkpoint, in eval mode. No code that comes with it is run.
 
     Raises:
         MissingInputError: if it is neither in the cache nor to be had from the hub.
@@ -102,7 +102,7 @@ def read_model(place: str, dtype: torch.dtype) -> Any:
 
 
 def checkpoint_fingerprint(place: str, config: Any) -> str:
-    """Give a short hash that changes with the checkpoint's content. The weights are not loaded.
+    """Return a short hash that changes with the checkpoint's content. The weights are not loaded.
 
     Of a folder: names, sizes and contents, large files by samples. Of a hub name: the commit, else the configuration.
     """

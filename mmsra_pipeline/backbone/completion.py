@@ -95,7 +95,7 @@ class Answer:
         self._asked = asked
         self._ends = ends
         self.state = asked.form.start(*asked.lines[prompt]) if asked.form and asked.lines else None
-        # Draws of its own: an answer does not hang on what else is in its batch.
+        # Draws of its own: an answer does not depend on what else is in its batch.
         self._draws = np.random.default_rng([asked.seed, prompt, copy]).random(asked.max_new_tokens)
 
     @property
@@ -125,7 +125,7 @@ class Answer:
         return self.ids[before:]
 
     def completion(self) -> Completion:
-        """Give what was written."""
+        """Return what was written."""
         return completion(self._tokenizer, self.ids, self._asked.stop)
 
     def _stopped(self) -> bool:
@@ -134,13 +134,13 @@ class Answer:
 
 
 def completion(tokenizer: Any, ids: Sequence[int], stop: str | None) -> Completion:
-    """Give an answer in words, up to its stop text."""
+    """Return an answer in words, up to its stop text."""
     text = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return Completion(cut(text, stop), tuple(ids))
 
 
 def ends_of(model: Any) -> frozenset[int]:
-    """Give the tokens with which a model ends its turn."""
+    """Return the tokens with which a model ends its turn."""
     ends = model.generation_config.eos_token_id
     return frozenset([] if ends is None else [ends] if isinstance(ends, int) else ends)
 
@@ -158,7 +158,7 @@ def restrict(
 
 
 def choose(logits: Float[Tensor, "rows tokens"], temperature: float, draws: Sequence[float]) -> list[int]:
-    """Give a token of each row: the likeliest at temperature 0, else the one that the row's draw falls on."""
+    """Return a token of each row: the likeliest at temperature 0, else the one that the row's draw falls on."""
     if temperature <= 0:
         return logits.argmax(dim=1).tolist()
     heights = torch.softmax(logits.double() / temperature, dim=1).cumsum(dim=1)
@@ -169,5 +169,5 @@ def choose(logits: Float[Tensor, "rows tokens"], temperature: float, draws: Sequ
 
 
 def cut(text: str, stop: str | None) -> str:
-    """Give what stands before the stop text."""
+    """Return what stands before the stop text."""
     return text.split(stop, 1)[0] if stop else text

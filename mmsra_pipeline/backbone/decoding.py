@@ -23,7 +23,7 @@ from mmsra_pipeline.backbone.row_attention import Rows
 
 
 def completions(backbone: Parts, prompts: Sequence[Prompt], asked: Asked) -> list[list[Completion]]:
-    """Give ``asked.copies`` answers to each prompt; see ``Backbone.complete``. The model must be in eval mode."""
+    """Return ``asked.copies`` answers to each prompt; see ``Backbone.complete``. The model must be in eval mode."""
     asked.check(prompts)
     ends = ends_of(backbone.model)
     if not prompts:

@@ -8,7 +8,7 @@ from mmsra_pipeline.errors import ConfigError
 
 
 def find_device(wanted: str) -> str:
-    """Give the device of torch for a value of ``backbone.device``: 'cpu' or 'cuda'.
+    """Return the device of torch for a value of ``backbone.device``: 'cpu' or 'cuda'.
 
     Raises:
         ConfigError: if it is not there.

@@ -30,7 +30,7 @@ class Encoder:
         self._control = re.compile("|".join(re.escape(token) for token in control) or r"(?!)")
 
     def render(self, prompt: Prompt) -> str:
-        """Give the text that is tokenized, up to and with the words that the answer begins with.
+        """Return the text that is tokenized, up to and with the words that the answer begins with.
 
         Control tokens that stand in the prompt's own words become blanks: an item's description that spells one must
         not end the turn or claim to be a picture.
@@ -41,7 +41,7 @@ class Encoder:
         return text + prompt.prefill
 
     def plain(self, text: str) -> str:
-        """Give ``text`` with blanks in place of control tokens."""
+        """Return ``text`` with blanks in place of control tokens."""
         return self._control.sub(" ", text)
 
     def answer_ids(self, answer: str, *, end: bool = False) -> list[int]:
@@ -50,7 +50,7 @@ class Encoder:
         return [*ids, self.tokenizer.eos_token_id] if end else ids
 
     def first_token(self, word: str) -> int:
-        """Give the token that an answer with this word begins with."""
+        """Return the token that an answer with this word begins with."""
         return self.answer_ids(word)[0]
 
     def writes_as_is(self, prompt: Prompt, ids: Sequence[int]) -> bool:
@@ -70,7 +70,7 @@ class Encoder:
         side: Side = "left",
         end: bool = True,
     ) -> dict[str, Tensor]:
-        """Give the batch as model inputs, on the CPU.
+        """Return the batch as model inputs, on the CPU.
 
         Args:
             prompts: at least one.

@@ -58,7 +58,7 @@ def group_answers(backbone: Parts, prompts: Sequence[Prompt], words: tuple[str, 
 
 
 def last_states(backbone: Parts, prompts: Sequence[Prompt]) -> Float[Tensor, "prompts dim"]:
-    """Give the hidden state of the last token of each prompt of a group."""
+    """Return the hidden state of the last token of each prompt of a group."""
     if not shares_prefixes(backbone.model):
         return _whole(backbone, prompts)
     tokens = _tokenized(backbone, prompts)
@@ -119,7 +119,7 @@ def _parts(sizes: Sequence[int], most: int) -> list[list[int]]:
 
 
 def _tokenized(backbone: Parts, prompts: Sequence[Prompt], pictures: Pictures | None = None) -> _Tokens | None:
-    """Give the tokens of whole prompts, as many of a picture as it has states; None if the processor gives others."""
+    """Return the tokens of whole prompts, as many of a picture as it has states; None if the processor gives others."""
     encoder = backbone.encoder
     source = backbone.pictures if pictures is None else pictures
     seen = iter(source.of([image for prompt in prompts for image in prompt.images]))
@@ -143,7 +143,7 @@ def _filled(text: str, pictures: Sequence[Seen], processor: Any) -> str:
 
 
 def _positions(backbone: Parts, tokens: _Tokens) -> Tensor:
-    """Give positions of whole prompts, padded on the right: (prompts, tokens), or (3, prompts, tokens) for Qwen-VL."""
+    """Return positions of prompts, padded on the right: (prompts, tokens), or (3, prompts, tokens) for Qwen-VL."""
     longest = max(len(ids) for ids in tokens.ids)
     padded = torch.zeros(len(tokens.ids), longest, dtype=torch.long)
     mask = torch.zeros_like(padded)
@@ -198,7 +198,7 @@ def _row(
 
 
 def language_model(model: Any) -> Any:
-    """Give the part of a multimodal model that reads embedded tokens."""
+    """Return the part of a multimodal model that reads embedded tokens."""
     return model.base_model.language_model
 
 

@@ -38,7 +38,7 @@ def answer_log_likelihood(
 
 
 def logits_of(model: Any, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
-    """Give logits in float32 of the tokens ``rows`` (all tokens if unset), and of no other."""
+    """Return logits in float32 of the tokens ``rows`` (all tokens if unset), and of no other."""
     head = model.get_output_embeddings()
     if rows is None:
         logits = head(hidden).float()
@@ -53,7 +53,7 @@ def logits_of(model: Any, hidden: Tensor, rows: Tensor | None = None) -> Tensor:
 
 
 def positions(model: Any, batch: dict[str, Tensor]) -> Tensor:
-    """Give position ids of whole, right-padded sequences: (batch, tokens), or (3, batch, tokens) for Qwen-VL."""
+    """Return position ids of whole, right-padded sequences: (batch, tokens), or (3, batch, tokens) for Qwen-VL."""
     inner = model.base_model
     if hasattr(inner, "get_rope_index") and "image_grid_thw" in batch:
         found: Tensor = inner.get_rope_index(

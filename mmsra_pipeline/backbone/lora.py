@@ -46,7 +46,7 @@ def attach(backbone: Parts, lora: LoraSettings, *, train_projector: bool = False
 
 
 def adapter_config(model: Any, rank: int, alpha: int, dropout: float, *, train_projector: bool) -> LoraConfig:
-    """Give peft's settings of an adapter on the language model of ``model``.
+    """Return peft's settings of an adapter on the language model of ``model``.
 
     Raises:
         ConfigError: if the projector shall be trained and has no known name.
@@ -107,7 +107,7 @@ def check_adapters(adapters: Sequence[Path]) -> None:
 
 
 def merge_adapters(model: Any, adapters: Sequence[Path]) -> Any:
-    """Give the model with each adapter added into its weights, in order; see ``check_adapters``."""
+    """Return the model with each adapter added into its weights, in order; see ``check_adapters``."""
     check_adapters(adapters)
     for folder in adapters:
         model = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()

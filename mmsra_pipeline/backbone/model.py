@@ -83,7 +83,7 @@ class Backbone:
         side: Side = "left",
         end: bool = True,
     ) -> dict[str, Tensor]:
-        """Give model inputs on the backbone's device; with ``answers`` also ``labels``. See ``Encoder.encode``."""
+        """Return model inputs on the backbone's device; with ``answers`` also ``labels``. See ``Encoder.encode``."""
         batch = self.encoder.encode(prompts, answers, side=side, end=end)
         return {key: self._moved(value) for key, value in batch.items()}
 
@@ -112,7 +112,7 @@ class Backbone:
         copies: int = 1,
         autocast: bool | None = False,
     ) -> list[list[Completion]]:
-        """Give ``copies`` answers to each prompt, without the prompt and without its prefill.
+        """Return ``copies`` answers to each prompt, without the prompt and without its prefill.
 
         Batches are of prompts of like length and of ``backbone.batch_size`` answers. ``Asked`` says what each setting
         means; with ``autocast`` arithmetic is in bfloat16, None: as ``backbone.autocast`` says.
@@ -132,7 +132,7 @@ class Backbone:
         return [own[0].text for own in found]
 
     def log_likelihood(self, prompts: Sequence[Prompt], targets: Sequence[str]) -> list[Float[np.ndarray, " tokens"]]:
-        """Give log P of each token of each target after its prompt, in nats.
+        """Return log P of each token of each target after its prompt, in nats.
 
         The end of the turn is not counted. A target without tokens gives an empty array.
         """
@@ -177,7 +177,7 @@ def load_backbone(
     tuned: Sequence[Path] = (),
     warm_start: bool = True,
 ) -> Backbone:
-    """Give the backbone of the settings, with adapters merged into its weights in order.
+    """Return the backbone of the settings, with adapters merged into its weights in order.
 
     Args:
         config: which model, at which precision, on which device.
@@ -206,7 +206,7 @@ def open_backbone(
     warm_start: bool = True,
     before_reading: Callable[[], None] = lambda: None,
 ) -> Backbone:
-    """Give the same as ``load_backbone`` without its weights, which are read at the first use; as it otherwise.
+    """Return the same as ``load_backbone`` without its weights, which are read at the first use; as it otherwise.
 
     ``before_reading`` is called then: it may wait for the device.
     """

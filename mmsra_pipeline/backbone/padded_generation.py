@@ -15,7 +15,7 @@ from mmsra_pipeline.backbone.prompt import Prompt
 def padded_completions(
     backbone: Parts, prompts: Sequence[Prompt], asked: Asked, ends: frozenset[int]
 ) -> list[list[Completion]]:
-    """Give ``asked.copies`` answers to each prompt; see ``Backbone.complete``."""
+    """Return ``asked.copies`` answers to each prompt; see ``Backbone.complete``."""
     settings = GenerationConfig(
         max_new_tokens=asked.max_new_tokens,
         do_sample=False,  # the processor leaves one token of each row
@@ -51,7 +51,7 @@ class _Steps(LogitsProcessor):  # type: ignore[misc]  # transformers is not type
             forced += answer.take_forced()
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # noqa: ARG002  (transformers' signature)
-        """Give logits that leave one token."""
+        """Return logits that leave one token."""
         tokens = [forced.pop(0) if forced else self._pad for forced in self._forced]
         asking = [row for row, answer in enumerate(self._answers) if not answer.done and tokens[row] == self._pad]
         if asking:

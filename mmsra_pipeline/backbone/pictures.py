@@ -24,7 +24,7 @@ class PictureFeatures:
         self._kept: OrderedDict[bytes, Seen] = OrderedDict()
 
     def of(self, images: Sequence[Image.Image]) -> list[Seen]:
-        """Give each picture, in order."""
+        """Return each picture, in order."""
         keys = [_content(image) for image in images]
         new = {key: image for key, image in zip(keys, images, strict=True) if key not in self._kept}
         seen = {key: self._kept[key] for key in keys if key in self._kept}
@@ -49,7 +49,7 @@ class TrainedPictures:
         self._backbone = backbone
 
     def of(self, images: Sequence[Image.Image]) -> list[Seen]:
-        """Give each picture, in order."""
+        """Return each picture, in order."""
         return _seen(self._backbone, images) if images else []
 
 

@@ -22,7 +22,7 @@ class Prompt:
         return [part for part in self.parts if not isinstance(part, str)]
 
     def messages(self) -> list[dict[str, Any]]:
-        """Give the turn as a chat in the form that transformers' chat templates take."""
+        """Return the turn as a chat in the form that transformers' chat templates take."""
         content = [
             {"type": "text", "text": part} if isinstance(part, str) else {"type": "image", "image": part}
             for part in self.parts

@@ -40,7 +40,7 @@ class SentenceCache:
                 self._vectors |= dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
 
     def encode(self, texts: Sequence[str]) -> Float[np.ndarray, "texts dim"]:
-        """Give one unit vector per text, in float32; zeros for an empty one. ``texts`` has one at least."""
+        """Return one unit vector per text, in float32; zeros for an empty one. ``texts`` has one at least."""
         keys = [_key(text) for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._vectors}
         if new:

@@ -20,7 +20,7 @@ class SentenceEncoder:
         )
 
     def encode(self, texts: Sequence[str], *, batch_size: int = 64) -> Float[np.ndarray, "texts dim"]:
-        """Give one unit vector per text, in float32. An empty text gives zeros: it has no direction.
+        """Return one unit vector per text, in float32. An empty text gives zeros: it has no direction.
 
         Long texts are cut by the model after 256 tokens.
         """

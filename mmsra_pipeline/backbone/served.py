@@ -61,7 +61,7 @@ class ServedModel:
         lines: Sequence[tuple[bool, bool]] | None = None,
         autocast: bool | None = None,
     ) -> list[str]:
-        """Give the likeliest answer to each prompt; see ``Backbone.generate``.
+        """Return the likeliest answer to each prompt; see ``Backbone.generate``.
 
         The server is given the form as a regular expression, which says less than the form itself, and may not heed it.
         An answer in a form that the limit of tokens ended loses what stands behind its last comma. ``autocast`` says
@@ -121,7 +121,7 @@ class ServedModel:
         return {"type": "image_url", "image_url": {"url": address}}
 
     def _ask_again(self, path: str, content: dict[str, Any] | None = None) -> Any:
-        """Give what is answered, at the latest to the last try."""
+        """Return what is answered, at the latest to the last try."""
         wait = 1.0
         for last in [False] * (self._server.tries - 1) + [True]:
             try:
@@ -138,7 +138,7 @@ class ServedModel:
         raise AssertionError("unreachable")
 
     def _ask(self, path: str, content: dict[str, Any] | None = None) -> Any:
-        """Give the JSON that is answered. What may pass is an OSError."""
+        """Return the JSON that is answered. What may pass is an OSError."""
         headers = {"Content-Type": "application/json", "User-Agent": "mmsra_pipeline"}
         if self._server.key_variable:
             headers["Authorization"] = f"Bearer {self._key()}"
@@ -168,7 +168,7 @@ class ServedModel:
 
 
 def _answer(told: Any, url: str) -> tuple[str, str | None]:
-    """Give what was said, and why it ended there."""
+    """Return what was said, and why it ended there."""
     ended = None
     try:
         content = told["choices"][0]["message"]["content"]

@@ -15,7 +15,7 @@ STATE = "trainer_state.json"  # the last file that a checkpoint gets
 
 
 def last_checkpoint(workdir: Path) -> Path | None:
-    """Give the newest checkpoint of transformers' Trainer that was written to its end; None if there is none."""
+    """Return the newest checkpoint of transformers' Trainer that was written to its end; None if there is none."""
     found = []
     for folder in workdir.glob("checkpoint-*"):
         try:

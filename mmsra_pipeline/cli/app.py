@@ -30,7 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing el
 
 
 def main() -> None:
-    """Run the command line; an error that a user can mend is one message on stderr and exit code 1."""
+    """Run the command line; an error that a user can fix is one message on stderr and exit code 1."""
     try:
         app()
     except MmsraError as error:
@@ -166,14 +166,14 @@ def show(
 def doctor(
     dataset: Annotated[str | None, typer.Option(help="Look at this data set: files, refused rows, gaps.")] = None,
 ) -> None:
-    """Check versions, device, disk, memory, weights and data sets; say what is missing and how to mend it."""
+    """Check versions, device, disk, memory, weights and data sets; say what is missing and how to fix it."""
     from mmsra_pipeline.cli.doctor import examine, examine_dataset
 
     findings = examine() if dataset is None else examine_dataset(dataset)
     for finding in findings:
         typer.echo(f"{finding.state:8}{finding.subject}: {finding.found}")
-        if finding.mend:
-            typer.echo(f"{'':8}  -> {finding.mend}")
+        if finding.fix:
+            typer.echo(f"{'':8}  -> {finding.fix}")
     if any(finding.state == "missing" for finding in findings):
         raise typer.Exit(1)
 

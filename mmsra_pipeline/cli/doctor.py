@@ -1,4 +1,4 @@
-"""Looks over an installation: what is there, what is missing, and how to mend it."""
+"""Looks over an installation: what is there, what is missing, and how to fix it."""
 
 import importlib.metadata
 import os
@@ -26,12 +26,12 @@ FREE_MEMORY_GB = 4
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. ``missing`` must be mended, ``note`` is worth knowing."""
+    """One thing that was looked at. ``missing`` must be fixed, ``note`` is worth knowing."""
 
     state: State
     subject: str
     found: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine() -> list[Finding]:
@@ -134,8 +134,8 @@ def _unmet(requirements: list[Requirement], state: State) -> Iterator[Finding]:
         if version is None:
             yield Finding(state, needed.name, "not installed", "Install it: `make setup`.")
         elif not needed.specifier.contains(version, prereleases=True):
-            mend = f"Install {needed.name}{needed.specifier}: `make setup`."
-            yield Finding(state, needed.name, f"{version}, wanted {needed.specifier}", mend)
+            fix = f"Install {needed.name}{needed.specifier}: `make setup`."
+            yield Finding(state, needed.name, f"{version}, wanted {needed.specifier}", fix)
 
 
 def _installed(name: str) -> str | None:
@@ -173,8 +173,8 @@ def _root(paths: Paths) -> Iterator[Finding]:
 
 def _disk(paths: Paths) -> Iterator[Finding]:
     free = shutil.disk_usage(paths.root).free / 2**30
-    mend = f"Free {FREE_DISK_GB} GB, or set MMSRA_ROOT to a folder on a larger disk." if free < FREE_DISK_GB else ""
-    yield Finding("note" if mend else "ok", "disk", f"{free:.1f} GB free at {paths.root}", mend)
+    fix = f"Free {FREE_DISK_GB} GB, or set MMSRA_ROOT to a folder on a larger disk." if free < FREE_DISK_GB else ""
+    yield Finding("note" if fix else "ok", "disk", f"{free:.1f} GB free at {paths.root}", fix)
 
 
 def _memory(_paths: Paths) -> Iterator[Finding]:
@@ -184,15 +184,15 @@ def _memory(_paths: Paths) -> Iterator[Finding]:
         return
     values = dict(line.split(":") for line in file.read_text().splitlines())
     free = int(values["MemAvailable"].split()[0]) / 2**20
-    mend = f"The demo needs about {FREE_MEMORY_GB} GB: close other programs." if free < FREE_MEMORY_GB else ""
-    yield Finding("note" if mend else "ok", "memory", f"{free:.1f} GB available", mend)
+    fix = f"The demo needs about {FREE_MEMORY_GB} GB: close other programs." if free < FREE_MEMORY_GB else ""
+    yield Finding("note" if fix else "ok", "memory", f"{free:.1f} GB available", fix)
 
 
 def _settings(_paths: Paths) -> Iterator[Finding]:
     try:
         load_config()
     except MmsraError as error:
-        yield Finding("missing", "settings", str(error), "Mend the file, or unset MMSRA_CONFIG.")
+        yield Finding("missing", "settings", str(error), "Fix the file, or unset MMSRA_CONFIG.")
     else:
         yield Finding("ok", "settings", os.environ.get("MMSRA_CONFIG") or "preset sample")
 
@@ -235,6 +235,6 @@ def _datasets(paths: Paths) -> Iterator[Finding]:
 
 def _dataset(name: str, spec: DatasetSpec) -> Finding:
     if spec.path is not None and not spec.path.is_dir():
-        mend = f"Put the files there, or correct `path` in {spec.file}."
-        return Finding("missing", f"dataset {name}", f"{spec.path} is not a folder", mend)
+        fix = f"Put the files there, or correct `path` in {spec.file}."
+        return Finding("missing", f"dataset {name}", f"{spec.path} is not a folder", fix)
     return Finding("ok", f"dataset {name}", f"format {spec.format}, {spec.path or 'made by code'}")

@@ -49,7 +49,7 @@ def keywords(
 
 
 def described(paths: Paths, dataset: str, item: str) -> dict[str, Any]:
-    """Give all that is known of an item's keywords.
+    """Return all that is known of an item's keywords.
 
     Raises:
         DataError: if the item has none in the table ``keyword_quality``.
@@ -73,7 +73,7 @@ def described(paths: Paths, dataset: str, item: str) -> dict[str, Any]:
 
 
 def worst_items(quality: "pd.DataFrame", count: int) -> "pd.DataFrame":
-    """Give the rows with the highest retrieval rank and those with the lowest confidence, in turn, each once.
+    """Return the rows with the highest retrieval rank and those with the lowest confidence, in turn, each once.
 
     An item's confidence is the lower of its two. Items of which neither is known come last.
     """
@@ -86,7 +86,7 @@ def worst_items(quality: "pd.DataFrame", count: int) -> "pd.DataFrame":
 
 
 def listed(quality: "pd.DataFrame", item_text: "pd.DataFrame") -> list[dict[str, Any]]:
-    """Give rows of ``keyword_quality`` as JSON content, each with what the item's text says."""
+    """Return rows of ``keyword_quality`` as JSON content, each with what the item's text says."""
     from mmsra_pipeline.evaluation.keyword_report import rounded
 
     known = item_text[item_text[ITEM].isin(quality[ITEM])].set_index(ITEM)

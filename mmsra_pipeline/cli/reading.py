@@ -12,7 +12,7 @@ from mmsra_pipeline.storage.tables import Store
 
 
 def adapters(paths: Paths, dataset: str, *trainings: str) -> list[Path]:
-    """Give the adapters that these trainings made, in order; a training that was switched off made none.
+    """Return the adapters that these trainings made, in order; a training that was switched off made none.
 
     Raises:
         MissingInputError: if a training was not run yet.
@@ -22,7 +22,7 @@ def adapters(paths: Paths, dataset: str, *trainings: str) -> list[Path]:
 
 
 def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
-    """Give a user's stored recommendations, best first.
+    """Return a user's stored recommendations, best first.
 
     Raises:
         DataError: if the user has none, with how to get some.
@@ -49,13 +49,13 @@ def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
 
 
 def first_users(paths: Paths, dataset: str, count: int) -> list[str]:
-    """Give the first users, by id, that have stored recommendations."""
+    """Return the first users, by id, that have stored recommendations."""
     users = sorted(stored(paths, Tables.RECOMMENDATIONS, dataset)[USER].unique())
     return [str(user) for user in users[:count]]
 
 
 def stored(paths: Paths, table: str, dataset: str) -> Any:
-    """Give the rows of a table of a data set.
+    """Return the rows of a table of a data set.
 
     Raises:
         ConfigError: if there is no such table or data set, naming those there are.
@@ -69,7 +69,7 @@ def stored(paths: Paths, table: str, dataset: str) -> Any:
 
 
 def stored_or_none(paths: Paths, table: str, dataset: str) -> Any | None:
-    """Give the rows of a table of a data set; None if it was not made yet. As ``stored`` otherwise."""
+    """Return the rows of a table of a data set; None if it was not made yet. As ``stored`` otherwise."""
     return stored(paths, table, dataset) if Store.of(paths).has(table, dataset) else None
 
 

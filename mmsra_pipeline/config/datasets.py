@@ -230,7 +230,7 @@ def _unknown(folder: Path, name: str) -> str:
 
 
 def named_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Give options of a format from pairs ``name=value``; a dotted name is one inside another, a value is YAML.
+    """Return options of a format from pairs ``name=value``; a dotted name is one inside another, a value is YAML.
 
     Raises:
         ConfigError: if a pair has no name or no value.

@@ -24,7 +24,7 @@ def presets() -> list[str]:
 
 
 def load_preset(name: str) -> dict[str, Any]:
-    """Give the settings of a preset as written in its file."""
+    """Return the settings of a preset as written in its file."""
     if name not in presets():
         raise ConfigError(f"preset {name!r} does not exist. Choose one of: {', '.join(presets())}.")
     text = (resources.files("mmsra_pipeline.config.presets") / f"{name}.yaml").read_text()
@@ -32,7 +32,7 @@ def load_preset(name: str) -> dict[str, Any]:
 
 
 def load_config(path: Path | None = None) -> Config:
-    """Give the settings: those of a preset, changed by a YAML file.
+    """Return the settings: those of a preset, changed by a YAML file.
 
     The file is ``path``, else the one that ``$MMSRA_CONFIG`` names, else ``mmsra.yaml`` in the root; the variable may
     also name a preset. Without any the preset 'sample' holds. A file chooses its preset by a first-level key
@@ -70,7 +70,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ConfigError(f"{file}, line {line}: not readable as YAML: {error.problem}. Mend that line.") from None
+        raise ConfigError(f"{file}, line {line}: not readable as YAML: {error.problem}. Fix that line.") from None
     if content is None:
         return {}
     if not isinstance(content, dict):

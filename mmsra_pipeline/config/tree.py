@@ -56,7 +56,7 @@ class Config(Section):
     limits: LimitsConfig = LimitsConfig()
 
     def section(self, path: str) -> Any:
-        """Give what lies at a dotted path, such as 'retrieval.encoder'."""
+        """Return what lies at a dotted path, such as 'retrieval.encoder'."""
         found: Any = self
         for name in path.split("."):
             found = getattr(found, name)

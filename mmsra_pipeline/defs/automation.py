@@ -34,12 +34,12 @@ class RefreshOptions(dg.Config):
 
 
 def sensor_status(settings: AutomationConfig) -> dg.DefaultSensorStatus:
-    """Give how a sensor begins, until somebody starts or stops it in the UI."""
+    """Return how a sensor begins, until somebody starts or stops it in the UI."""
     return dg.DefaultSensorStatus.RUNNING if settings.enabled else dg.DefaultSensorStatus.STOPPED
 
 
 def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
-    """Give the job that the schedule starts. Its one op makes further runs, one a wave and data set."""
+    """Return the job that the schedule starts. Its one op makes further runs, one a wave and data set."""
 
     @dg.op(
         retry_policy=dg.RetryPolicy(
@@ -86,7 +86,7 @@ def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
 
 
 def refresh_schedule(settings: AutomationConfig, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Give the schedule of the job. A night that is not over when the next one comes is not started again."""
+    """Return the schedule of the job. A night that is not over when the next one comes is not started again."""
 
     def tonight(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         wanted = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
@@ -177,7 +177,7 @@ def _root() -> str:
 
 
 def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
-    """Give what is told of a run that failed."""
+    """Return what is told of a run that failed."""
     from mmsra_pipeline.orchestration.failures import describe
 
     run = context.dagster_run

@@ -106,7 +106,7 @@ def _measures(judged: "Calibration", suffix: str) -> dict[str, Any]:
 
 
 def _logit(coefficients: "pd.DataFrame") -> dict[str, Any]:
-    """Give what the model's logit weighs at an item that the mean number of users took, with its interval."""
+    """Return what the model's logit weighs at an item that the mean number of users took, with its interval."""
     from mmsra_pipeline.recommendation.fusion import LOGIT
     from mmsra_pipeline.recommendation.fusion_fit import AT_PIVOT
 

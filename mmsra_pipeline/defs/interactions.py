@@ -74,7 +74,7 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     most = stage.config.interactions.max_reject_share
     found = (
         f"{loaded.rejects - loaded.repeated} of {loaded.rows} rows ({loaded.bad_share:.1%}) were refused; table "
-        f"rejects says file, line and reason. Mend them, or raise interactions.max_reject_share ({most:.0%})"
+        f"rejects says file, line and reason. Fix them, or raise interactions.max_reject_share ({most:.0%})"
     )
     damaged = "; ".join(loaded.damaged) or "all files were read to their end"
     return report(

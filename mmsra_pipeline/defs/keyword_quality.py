@@ -90,7 +90,7 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> d
 def _places(
     stage: Stage, texts: "pd.DataFrame", keywords: "pd.DataFrame", tuned: "pd.DataFrame", drafts: "pd.DataFrame"
 ) -> "tuple[Places, ...]":
-    """Give where the own texts stand, by all keywords, by extractive ones, and of drafted items by both."""
+    """Return where the own texts stand, by all keywords, by extractive ones, and of drafted items by both."""
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
     from mmsra_pipeline.summarization.quality.keyword_retrieval import as_many_extractive, places
     from mmsra_pipeline.summarization.quality.panel import TEXT_WORDS
@@ -151,7 +151,7 @@ def _judged(
 
 
 def _suspicions(stage: Stage, items: list[str]) -> dict[str, str]:
-    """Give why items look like attacks, by what the source says of them: cleaning takes the traces off."""
+    """Return why items look like attacks, by what the source says of them: cleaning takes the traces off."""
     import pandas as pd
 
     from mmsra_pipeline.summarization.quality.suspicion import suspicious_fields

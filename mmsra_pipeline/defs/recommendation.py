@@ -155,7 +155,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
 
 
 def _served(stage: Stage) -> "pd.DataFrame":
-    """Give the queries of the users who get a list, a sample if the settings bound them."""
+    """Return the queries of the users who get a list, a sample if the settings bound them."""
     sequences, bound = stage.read(Tables.SEQUENCES), stage.config.recommendations.users
     queries = sequences[sequences[SPLIT] == SERVE]
     if bound is not None and bound < len(queries):

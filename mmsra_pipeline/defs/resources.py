@@ -22,7 +22,7 @@ class Installation(dg.ConfigurableResource):
     _held: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
 
     def stage(self, context: dg.AssetExecutionContext) -> Stage:
-        """Give what the asset of ``context`` works with, once it is the turn of its data set.
+        """Return what the asset of ``context`` works with, once it is the turn of its data set.
 
         The run keeps the turn to its end, and the stage before gives back what it held: assets run one by one.
         """
@@ -44,7 +44,7 @@ class Installation(dg.ConfigurableResource):
         return stage
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002  # Dagster's
-        """Give back what the run held."""
+        """Release what the run held."""
         self._held.close()
         self._turn.close()
 

@@ -35,7 +35,7 @@ class Answers:
         return cls(float(candidates["mass"].mean()), float((judged.equal > 0).mean()), float(auc_user(judged).mean()))
 
     def values(self) -> dict[str, float]:
-        """Give the measures by name; what could not be measured is left out."""
+        """Return the measures by name; what could not be measured is left out."""
         named = {"answer_mass": self.mass, "tie_rate": self.tied, "validation_auc": self.auc}
         return {name: value for name, value in named.items() if not math.isnan(value)}
 

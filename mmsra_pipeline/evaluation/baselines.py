@@ -85,7 +85,7 @@ def baseline_scores(
 
 
 def _or_last(scores: pd.Series) -> Float[np.ndarray, " rows"]:
-    """Give scores; what is not known is behind all that is."""
+    """Return scores; what is not known is behind all that is."""
     known = scores.to_numpy(dtype=np.float64, na_value=np.nan)
     return np.where(np.isnan(known), -np.inf, known)
 
@@ -100,7 +100,7 @@ def _placed(parts: Sequence[np.ndarray], rows: np.ndarray) -> Float[np.ndarray, 
 def _lists(
     candidates: pd.DataFrame, queries: pd.DataFrame
 ) -> tuple[list[tuple[list[str], int | None, str]], list[list[str]], np.ndarray]:
-    """Give each list's history, time and user, its items, and the row numbers of all items in ``candidates``."""
+    """Return each list's history, time and user, its items, and the row numbers of all items in ``candidates``."""
     known = {
         (user, position): (list(history), before(time), str(user))
         for user, position, history, time in queries[[USER, POSITION, HISTORY, TIME]].itertuples(index=False, name=None)

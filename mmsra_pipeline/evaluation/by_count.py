@@ -16,7 +16,7 @@ COLUMNS = [PROTOCOL, ROW, COUNT_BIN, "users", "metric", "value", "low", "high"]
 
 
 def count_bins(counts: np.ndarray) -> np.ndarray:
-    """Give the name of each count's bin.
+    """Return the name of each count's bin.
 
     >>> count_bins(np.array([0, 2, 14, 15, 900])).tolist()
     ['0', '1-2', '6-14', '15+', '15+']
@@ -27,7 +27,7 @@ def count_bins(counts: np.ndarray) -> np.ndarray:
 
 
 def by_count_table(measured: list[Measured], training: pd.DataFrame, bootstrap: int, seed: int) -> pd.DataFrame:
-    """Give the metrics of single lists by the training interactions of their target, in percent.
+    """Return the metrics of single lists by the training interactions of their target, in percent.
 
     Args:
         measured: of :func:`measure`.

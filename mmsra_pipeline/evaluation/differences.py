@@ -15,7 +15,7 @@ COLUMNS = [PROTOCOL, ROW, AGAINST, "users", "metric", "value", "low", "high"]
 
 
 def pairs(rows: list[str]) -> list[tuple[str, str]]:
-    """Give who is compared with whom, of the rows there are.
+    """Return who is compared with whom, of the rows there are.
 
     The recommender and its fusion are compared with every other row, the fusion without the language model with the
     collaborative ones.
@@ -26,7 +26,7 @@ def pairs(rows: list[str]) -> list[tuple[str, str]]:
 
 
 def differences_table(measured: list[Measured]) -> pd.DataFrame:
-    """Give the differences of :func:`pairs` in points of percent, with 95 % intervals paired by user.
+    """Return the differences of :func:`pairs` in points of percent, with 95 % intervals paired by user.
 
     Returns:
         ``protocol``, ``row``, ``against``, ``users``, ``metric``, ``value``, ``low``, ``high``. An interval without 0

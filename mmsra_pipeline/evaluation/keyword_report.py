@@ -18,7 +18,7 @@ ROW_HEIGHT, MARGIN = 0.22, 0.9  # inches
 def panel_table(
     measures: Mapping[str, Float[np.ndarray, " items"]], counts: Mapping[str, float], *, bootstrap: int, seed: int
 ) -> pd.DataFrame:
-    """Give the means of measures with their 95 % intervals, and counts without.
+    """Return the means of measures with their 95 % intervals, and counts without.
 
     Args:
         measures: one number an item, nan for items that a measure says nothing of. Those over the same items are
@@ -53,7 +53,7 @@ def panel_table(
 
 
 def value_of(panel: pd.DataFrame, measure: str) -> float:
-    """Give the value of a measure; nan if it was not measured."""
+    """Return the value of a measure; nan if it was not measured."""
     values = panel.loc[panel[MEASURE] == measure, "value"]
     return float(values.iloc[0]) if len(values) else float("nan")
 
@@ -82,7 +82,7 @@ def panel_markdown(panel: pd.DataFrame) -> str:
 
 
 def panel_json(panel: pd.DataFrame) -> list[dict[str, Any]]:
-    """Give the panel as JSON content: measure, value, low, high (null where there is none) and n."""
+    """Return the panel as JSON content: measure, value, low, high (null where there is none) and n."""
     return [
         {MEASURE: name, "value": rounded(value), "low": rounded(low), "high": rounded(high), "n": int(count)}
         for name, value, low, high, count in panel[COLUMNS].itertuples(index=False)
@@ -90,7 +90,7 @@ def panel_json(panel: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def rounded(value: float) -> float | None:
-    """Give a number as JSON content; None for nan."""
+    """Return a number as JSON content; None for nan."""
     return round(float(value), 4) if np.isfinite(value) else None
 
 

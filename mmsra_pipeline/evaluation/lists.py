@@ -20,7 +20,7 @@ FIRST_STAGE_RANK = "first_stage_rank"
 
 
 def held_out_queries(sequences: pd.DataFrame, split: str = TEST) -> pd.DataFrame:
-    """Give the rows of all users that are for test (or validation), by user and position.
+    """Return the rows of all users that are for test (or validation), by user and position.
 
     Raises:
         DataError: if no row of ``sequences`` is for test; there may be none for validation.
@@ -35,7 +35,7 @@ def held_out_queries(sequences: pd.DataFrame, split: str = TEST) -> pd.DataFrame
 
 
 def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int, split: str = TEST) -> pd.DataFrame:
-    """Give the rows that are scored: those of ``config.users`` (validation: ``config.validation_users``) random users.
+    """Return the rows to score: those of ``config.users`` (validation: ``config.validation_users``) random users.
 
     All users if the setting is unset; by user and position.
 

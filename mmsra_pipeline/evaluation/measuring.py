@@ -72,7 +72,7 @@ def measure(rankings: pd.DataFrame, config: EvaluationConfig, seed: int) -> list
 
 
 def metrics_table(measured: list[Measured]) -> pd.DataFrame:
-    """Give the metrics in percent, with 95 % bootstrap intervals over users.
+    """Return the metrics in percent, with 95 % bootstrap intervals over users.
 
     Returns:
         ``row``, ``protocol``, ``users``, ``metric``, ``value``, ``low``, ``high``.
@@ -88,14 +88,14 @@ def metrics_table(measured: list[Measured]) -> pd.DataFrame:
 
 
 def headline(table: pd.DataFrame) -> dict[str, float]:
-    """Give the numbers to follow over time: HR and NDCG of the rows that matter, such as 'hr@5/uniform/mmsrarec'."""
+    """Return the numbers to follow over time: HR and NDCG of the rows that matter, such as 'hr@5/uniform/mmsrarec'."""
     followed = table[table[ROW].isin(FOLLOWED) & table["metric"].str.startswith(("hr@", "ndcg@"))]
     names = followed["metric"] + "/" + followed[PROTOCOL] + "/" + followed[ROW]
     return dict(zip(names, followed["value"].to_numpy(dtype=np.float64).tolist(), strict=True))
 
 
 def _weighted(per_list: np.ndarray, pooled: list[PooledAuc], weights: np.ndarray) -> np.ndarray:
-    """Give each row's metrics, samples by rows by metrics, where list i counts ``weights[:, i]`` times."""
+    """Return each row's metrics, samples by rows by metrics, where list i counts ``weights[:, i]`` times."""
     lists, rows, metrics = per_list.shape
     means = (weights @ per_list.reshape(lists, rows * metrics)) / weights.sum(axis=1, keepdims=True)
     auc = 100 * np.stack([each.value(weights) for each in pooled], axis=1)
@@ -103,7 +103,7 @@ def _weighted(per_list: np.ndarray, pooled: list[PooledAuc], weights: np.ndarray
 
 
 def _by_protocol(rankings: pd.DataFrame) -> Iterator[tuple[str, dict[str, pd.DataFrame]]]:
-    """Give each protocol's rows, all over the same lists in the same order."""
+    """Return each protocol's rows, all over the same lists in the same order."""
     missing = rankings[rankings[SCORE].isna()]
     if len(missing):
         first = missing.iloc[0]

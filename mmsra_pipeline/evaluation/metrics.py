@@ -109,7 +109,7 @@ class PooledAuc:
         self._sizes = np.bincount(self._owner, minlength=count).astype(np.float64)
 
     def value(self, weights: Float[np.ndarray, "samples lists"]) -> Float[np.ndarray, " samples"]:
-        """Give the AUC where list i counts ``weights[:, i]`` times."""
+        """Return the AUC where list i counts ``weights[:, i]`` times."""
         if len(self._positives) <= SQUARE_LISTS:
             won = ((weights @ self._beaten) * weights).sum(axis=1)
         else:

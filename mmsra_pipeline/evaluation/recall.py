@@ -55,7 +55,7 @@ def first_stage_recall(
 
 
 def _orders(views: Views, favourites: np.ndarray, cold_share: float) -> dict[str, Int[np.ndarray, " places"]]:
-    """Give the order of places by row."""
+    """Return the order of places by row."""
     both = fused(views)
     return {
         "popularity": favourites[np.isin(favourites, views.popular, assume_unique=True)],
@@ -67,6 +67,6 @@ def _orders(views: Views, favourites: np.ndarray, cold_share: float) -> dict[str
 
 
 def _rank(order: np.ndarray, place: int) -> int:
-    """Give the rank of a place from 1; ``MISSED`` where the order has it not."""
+    """Return the rank of a place from 1; ``MISSED`` where the order has it not."""
     found = np.flatnonzero(order == place)
     return int(found[0]) + 1 if len(found) else MISSED

@@ -24,7 +24,7 @@ def metrics_json(
     by_count: pd.DataFrame | None = None,
     recall: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Give all that was measured as JSON content; each metric has value, low and high. Null: not measured yet.
+    """Return all that was measured as JSON content; each metric has value, low and high. Null: not measured yet.
 
     ``rows`` has an entry per row and protocol, ``differences`` per protocol, row and the row it is compared with,
     ``by_count`` per protocol, row and bin, ``first_stage`` per row.
@@ -46,13 +46,13 @@ def format_all(
     recall: pd.DataFrame | None,
 ) -> str:
     """Write all that was measured as plain text, and what was not."""
-    mend = f"not measured yet. Run `mmsra refresh --dataset {dataset}`."
+    fix = f"not measured yet. Run `mmsra refresh --dataset {dataset}`."
     return "\n\n".join(
         [
             format_metrics(metrics),
-            f"differences: {mend}" if differences is None else format_differences(differences),
-            f"by training count: {mend}" if by_count is None else format_by_count(by_count),
-            f"first stage: {mend}" if recall is None else format_recall(recall),
+            f"differences: {fix}" if differences is None else format_differences(differences),
+            f"by training count: {fix}" if by_count is None else format_by_count(by_count),
+            f"first stage: {fix}" if recall is None else format_recall(recall),
         ]
     )
 
@@ -104,7 +104,7 @@ def _who_sees_later(rows: Sequence[str]) -> str:
 
 
 def _entries(metrics: pd.DataFrame, keys: list[str]) -> list[dict[str, Any]]:
-    """Give one entry per combination of ``keys``, of which "users" is one, with each metric's value, low and high."""
+    """Return one entry per combination of ``keys``, of which "users" is one, with each metric's value, low and high."""
     entries: list[dict[str, Any]] = []
     for names, group in metrics.groupby(keys, sort=False):
         entry: dict[str, Any] = dict(zip(keys, names, strict=True))
@@ -129,7 +129,7 @@ def _points(value: float, low: float, high: float, decimals: int) -> str:
 
 
 def _grid(metrics: pd.DataFrame, labels: pd.Series, cell: Cell) -> list[str]:
-    """Give lines of text: one per label, in columns by ``metric`` the ``value`` with its interval."""
+    """Return lines of text: one per label, in columns by ``metric`` the ``value`` with its interval."""
     for decimals in (1, 0):
         text = _lines(metrics, labels, cell, decimals)
         if max(len(line) for line in text) <= WIDTH:

@@ -44,7 +44,7 @@ class TimeReader:
     none: bool = field(default=False)
 
     def read(self, text: pd.Series) -> tuple[pd.Series, pd.Series]:
-        """Give Int64 milliseconds (null where unusable), and the reason of each cell ("" where usable).
+        """Return Int64 milliseconds (null where unusable), and the reason of each cell ("" where usable).
 
         Args:
             text: cells, null where empty.
@@ -107,7 +107,7 @@ def parse_ratings(text: pd.Series) -> tuple[pd.Series, pd.Series]:
 
 
 def _sizes(numbers: pd.Series) -> np.ndarray:
-    """Give the place in ``UNITS`` of what a number of this size counts."""
+    """Return the place in ``UNITS`` of what a number of this size counts."""
     return np.searchsorted([unit.least for unit in UNITS[1:]], numbers.abs().fillna(0), side="right")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.parquet import parquet_rows
-from mmsra_pipeline.ingest.rejects import TEXT_CHARS, Intake
+from mmsra_pipeline.ingest.rejects import TEXT_CHARS, RejectSink
 from mmsra_pipeline.ingest.source_files import tracked_blocks
 from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, is_utf8, of_text
 
@@ -21,15 +21,15 @@ csv.field_size_limit(2**31 - 1)  # a record is bounded by its lines
 
 
 def read_text_rows(
-    path: Path, label: str, list_separator: str, intake: Intake, *, names: Sequence[str] | None = None
+    path: Path, label: str, list_separator: str, sink: RejectSink, *, names: Sequence[str] | None = None
 ) -> Iterator[TextRows]:
-    """Give the rows of a CSV, TSV (by its name) or Parquet file in chunks, at least one; ill-formed ones are refused.
+    """Return the rows of a CSV, TSV (by its name) or Parquet file in chunks, at least one; ill-formed ones are refused.
 
     Args:
         path: plain, gzip or zstd.
         label: what rejects call it.
         list_separator: goes between the entries of a Parquet file's lists.
-        intake: is told of the ill-formed rows only.
+        sink: is told of the ill-formed rows only.
         names: of the columns, if the file has no header.
 
     Raises:
@@ -39,10 +39,10 @@ def read_text_rows(
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
     if path.suffix.lower() in {".parquet", ".pq"}:
-        yield from parquet_rows(path, label, list_separator, intake)
+        yield from parquet_rows(path, label, list_separator, sink)
         return
     delimiter = "\t" if ".tsv" in path.name.lower() else ","
-    yield from _delimited_rows(path, label, delimiter, intake, names)
+    yield from _delimited_rows(path, label, delimiter, sink, names)
 
 
 class Records:
@@ -82,7 +82,7 @@ class Records:
                 at += taken
 
     def _quoted(self, at: int) -> tuple[int, list[str] | None]:
-        """Give how many lines a record with quotes takes, and its fields."""
+        """Return how many lines a record with quotes takes, and its fields."""
         lines = (line + "\n" for line in self._lines[at : at + RECORD_LINES])
         reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
         try:
@@ -109,7 +109,7 @@ class Records:
 
 
 def _delimited_rows(
-    path: Path, label: str, delimiter: str, intake: Intake, names: Sequence[str] | None
+    path: Path, label: str, delimiter: str, sink: RejectSink, names: Sequence[str] | None
 ) -> Iterator[TextRows]:
     source = Records(tracked_blocks(path), delimiter)
     records = iter(source)
@@ -124,8 +124,8 @@ def _delimited_rows(
     for start, fields, line in records:
         reason = _flaw(fields, names)
         if fields is None or reason:
-            intake.see(1)
-            intake.refuse(label, start, reason, line[:TEXT_CHARS])
+            sink.see(1)
+            sink.refuse(label, start, reason, line[:TEXT_CHARS])
             continue
         starts.append(start)
         rows.append(fields)
@@ -133,7 +133,7 @@ def _delimited_rows(
             yield _text_rows(names, rows, starts)
             starts, rows, given = [], [], True
     for block in source.flawed:
-        intake.refuse_block(label, block)
+        sink.refuse_block(label, block)
     if rows or not given:
         yield _text_rows(names, rows, starts)
 

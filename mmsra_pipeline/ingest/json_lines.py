@@ -29,7 +29,7 @@ class Flawed:
 
 
 def read_json_lines(block: LineBlock, schema: pa.Schema) -> Iterator[pa.Table | Flawed]:
-    """Give tables of ``schema`` and a column ``line``, and the lines that cannot be read, in order.
+    """Return tables of ``schema`` and a column ``line``, and the lines that cannot be read, in order.
 
     Keys that the schema does not name are skipped; those that a line lacks are null. Empty lines are no rows.
     """
@@ -75,7 +75,7 @@ def _one_object_a_line(content: bytes, ends: np.ndarray) -> bool:
 
 
 def _parsed(content: bytes, schema: pa.Schema) -> pa.Table | str:
-    """Give the table, or the reason why there is none."""
+    """Return the table, or the reason why there is none."""
     try:
         found = pyarrow.json.read_json(
             pa.BufferReader(content),

@@ -45,11 +45,11 @@ class LineBlock:
     """Whether the file could not be read on."""
 
     def lines(self) -> list[bytes]:
-        """Give the lines without their ends."""
+        """Return the lines without their ends."""
         return self._lines
 
     def line(self, number: int) -> bytes:
-        """Give the line of that 1-based number, without its end."""
+        """Return the line of that 1-based number, without its end."""
         return self._lines[number - self.first]
 
     @cached_property
@@ -58,7 +58,7 @@ class LineBlock:
         return np.fromiter(map(zlib_ng.crc32, self._views()), np.int64)
 
     def _views(self) -> Iterator[bytes | memoryview]:
-        """Give the lines without their ends, and without copies where an end is one byte."""
+        """Return the lines without their ends, and without copies where an end is one byte."""
         if b"\r" in self.content:
             return iter(self._lines)
         ends = self.ends.tolist()
@@ -83,7 +83,7 @@ class LineBlock:
 
 
 def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[LineBlock]:
-    """Give the lines of a file in blocks of ``block_bytes`` at most, but for longer lines, cut at line ends only.
+    """Return the lines of a file in blocks of ``block_bytes`` at most, but for longer lines, cut at line ends only.
 
     A line above ``LINE_BYTES`` comes by itself as a block with a ``flaw``, cut to its begin; so does, at the end, the
     place where a compressed file is damaged or cut off. All other lines come whole, without a byte order mark.
@@ -134,7 +134,7 @@ def _blocks(path: Path, handle: FileIO, size: int) -> Iterator[LineBlock]:
 
 
 def _cut(pieces: list[bytes]) -> tuple[list[bytes | memoryview], bytes]:
-    """Give what goes up to the last line end, yet to be joined, and what comes after it."""
+    """Return what goes up to the last line end, yet to be joined, and what comes after it."""
     for place in range(len(pieces) - 1, -1, -1):
         cut = pieces[place].rfind(b"\n") + 1
         if cut:
@@ -144,7 +144,7 @@ def _cut(pieces: list[bytes]) -> tuple[list[bytes | memoryview], bytes]:
 
 
 def _chunks(handle: FileIO, size: int) -> Iterator[list[bytes] | str]:
-    """Give decompressed bytes; at last, where the file is damaged, the reason as text.
+    """Return decompressed bytes; at last, where the file is damaged, the reason as text.
 
     They come in pieces, to be joined once, where lines are cut.
     """
@@ -161,7 +161,7 @@ def _chunks(handle: FileIO, size: int) -> Iterator[list[bytes] | str]:
 
 
 def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    """Give pieces of ``size`` bytes at most together; what came before an error is given before it is raised."""
+    """Return pieces of ``size`` bytes at most together; what came before an error is given before it is raised."""
     waiting: list[bytes] = []
     held = 0
     try:
@@ -194,7 +194,7 @@ def _streamed(handle: FileIO, codec: str | None, size: int) -> Iterator[bytes]:
 
 
 def _inflated(handle: FileIO, size: int) -> Iterator[bytes]:
-    """Give every byte of a gzip file up to where it is damaged. It may consist of several members, and end in zeros."""
+    """Yield every byte of a gzip file up to where it is damaged. It may have several members, and end in zeros."""
     member, waiting = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16), b""
     while True:
         waiting = waiting or handle.read(PIECE_BYTES)
@@ -223,7 +223,7 @@ def _inflated(handle: FileIO, size: int) -> Iterator[bytes]:
 
 
 def _bytewise(member: "zlib_ng._Decompress", compressed: bytes) -> Iterator[bytes]:
-    """Give what can be read before the damage: of the call in which it is met zlib gives nothing."""
+    """Return what can be read before the damage: of the call in which it is met zlib gives nothing."""
     with contextlib.suppress(GZIP_ERROR):
         for at in range(len(compressed)):
             yield member.decompress(compressed[at : at + 1])

@@ -10,15 +10,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, of_text
 
 CHUNK_ROWS = 50_000
 FOREIGN = "\udcff"  # stands for a cell of Parquet that is not valid UTF-8; no such cell can say so
 
 
-def parquet_rows(path: Path, label: str, list_separator: str, intake: Intake) -> Iterator[TextRows]:
-    """Give the rows in chunks, at least one; those with bytes that are no UTF-8 are refused.
+def parquet_rows(path: Path, label: str, list_separator: str, sink: RejectSink) -> Iterator[TextRows]:
+    """Return the rows in chunks, at least one; those with bytes that are no UTF-8 are refused.
 
     Raises:
         DataError: if the file is no Parquet.
@@ -31,9 +31,9 @@ def parquet_rows(path: Path, label: str, list_separator: str, intake: Intake) ->
                 columns = [_as_text(batch.column(name), list_separator) for name in names]
                 foreign = {row for column in columns for row, text in enumerate(column) if text == FOREIGN}
                 for row in sorted(foreign):
-                    intake.see(1)
+                    sink.see(1)
                     line = ",".join(column[row] or "" for column in columns)
-                    intake.refuse(label, start + row, "is not valid UTF-8", line)
+                    sink.refuse(label, start + row, "is not valid UTF-8", line)
                 rows = [row for row in range(batch.num_rows) if row not in foreign]
                 cells = [[column[row] for row in rows] for column in columns]
                 yield TextRows(of_text(cells, names), [start + row for row in rows])
@@ -58,7 +58,7 @@ def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str) -> list[st
 
 
 def _values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    """Give the cells as Python has them, ``FOREIGN`` for those with bytes that are no UTF-8."""
+    """Return the cells as Python has them, ``FOREIGN`` for those with bytes that are no UTF-8."""
     try:
         found: list[Any] = column.to_pylist()
     except UnicodeDecodeError:

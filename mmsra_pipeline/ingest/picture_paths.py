@@ -17,7 +17,7 @@ def is_url(image: str) -> bool:
 
 
 def locate(root: Path, image: str) -> Path | None:
-    """Give the file that ``image`` names below ``root``, symbolic links followed; None if no file there can be it.
+    """Return the file that ``image`` names below ``root``, symbolic links followed; None if no file there can be it.
 
     The folder's own name may come first: 'images/1.jpg' and '1.jpg' are the same picture of the folder 'images'.
     """
@@ -45,7 +45,7 @@ def pictures_in(root: Path | None) -> list[Path]:
 
 
 def find_images(root: Path | None) -> dict[str, str]:
-    """Give the pictures in ``root`` by their name without ending, as names below it."""
+    """Return the pictures in ``root`` by their name without ending, as names below it."""
     if root is None or not root.is_dir():
         return {}
     return {
@@ -74,11 +74,11 @@ class ItemPictures:
         self._reviewed.difference_update(items)
 
     def alone(self) -> list[str]:
-        """Give the items that reviews name and a picture shows, but nothing describes, in order."""
+        """Return the items that reviews name and a picture shows, but nothing describes, in order."""
         return sorted(self._reviewed)
 
     def of(self, item: str, named: str | None) -> str | None:
-        """Give an item's picture: the file that the source names, else the one called as the item, else the URL."""
+        """Return an item's picture: the file that the source names, else the one called as the item, else the URL."""
         return named if named and not is_url(named) else self._names.get(item, named)
 
 

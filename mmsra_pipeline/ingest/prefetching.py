@@ -53,7 +53,7 @@ def prefetched(rows: Iterable[T], depth: int = 2) -> Iterator[T]:
 
 
 def _stand_back() -> None:
-    """Give this thread a lower priority, which only Linux has for one thread. Threads that it starts inherit it."""
+    """Return this thread a lower priority, which only Linux has for one thread. Threads that it starts inherit it."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # not worth more than some speed
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), os.getpriority(os.PRIO_PROCESS, 0) + NICER)

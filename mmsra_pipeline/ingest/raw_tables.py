@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 
 ORDER = "order"  # place of a review in its source: the tie-break of equal times
 LINE_HASH = "line_hash"  # of a review's line as it stands: reviews that differ in what is not read are no duplicates
@@ -36,7 +36,7 @@ READ_ITEMS = pa.schema({**{name: pa.string() for name in ITEM_FIELDS}, FILE: pa.
 class Reader(Protocol):
     """Reads the files of one data set in one pass, in memory that does not grow with them.
 
-    Every source row is either in a table that is given or refused at the intake, with its place and a reason.
+    Every source row is either in a table that is given or refused at the sink, with its place and a reason.
     """
 
     @property
@@ -46,11 +46,11 @@ class Reader(Protocol):
     def files(self) -> list[Path]:
         """All source files but the pictures."""
 
-    def reviews(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_REVIEWS``, with ``LINE_HASH`` where there is one, in the order of the source."""
+    def reviews(self, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return tables of ``READ_REVIEWS``, with ``LINE_HASH`` where there is one, in the order of the source."""
 
-    def items(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_ITEMS`` in the order of the source."""
+    def items(self, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return tables of ``READ_ITEMS`` in the order of the source."""
 
 
 def review_table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from mmsra_pipeline.ingest.raw_tables import ITEMS, LINE_HASH, ORDER, READ_ITEMS
 from mmsra_pipeline.ingest.readers.amazon import AmazonReader
 from mmsra_pipeline.ingest.readers.microlens import MicrolensReader
 from mmsra_pipeline.ingest.readers.tables import TablesReader
-from mmsra_pipeline.ingest.rejects import REJECTS, REPEATED, TEXT_CHARS, Intake
+from mmsra_pipeline.ingest.rejects import REJECTS, REPEATED, TEXT_CHARS, RejectSink
 from mmsra_pipeline.sample_store.shop import write_sample
 
 Sink = Callable[[pa.Table], None]
@@ -94,10 +94,10 @@ def load(
     reader = reader_of(spec, workdir)
     connection.execute("create or replace table refused (file text, line bigint, reason text, text text)")
     refusing = connection.cursor()  # reading runs in a thread of its own
-    intake = Intake(lambda table: _insert(refusing, "refused", table))
+    sink = RejectSink(lambda table: _insert(refusing, "refused", table))
     pictures = ItemPictures(reader.image_root)
     kept = 0
-    for table in prefetched(reader.reviews(intake), AHEAD):
+    for table in prefetched(reader.reviews(sink), AHEAD):
         order = pa.array(np.arange(kept, kept + table.num_rows, dtype=np.int64))
         if LINE_HASH not in table.column_names:
             table = table.append_column(LINE_HASH, pa.nulls(table.num_rows, pa.int64()))
@@ -105,10 +105,10 @@ def load(
         pictures.note_reviewed(table.column(c.ITEM))
         kept += table.num_rows
     if not kept:
-        intake.flush()
+        sink.flush()
         raise DataError(_nothing_usable(spec, connection))
-    found = _load_items(reader, intake, connection, items, pictures)
-    intake.flush()
+    found = _load_items(reader, sink, connection, items, pictures)
+    sink.flush()
     connection.execute(f"insert into refused {REPEATED_ITEMS}", {"reason": REPEATED})
     ordered = connection.sql("select * from refused order by file, line, reason, text")
     for batch in ordered.to_arrow_reader(ROWS_AT_ONCE):
@@ -117,8 +117,8 @@ def load(
         "select count(*), count(*) filter (reason = $reason) from refused", {"reason": REPEATED}
     ).fetchone() or (0, 0)
     connection.execute("drop table refused; drop table found")
-    logger.info("%s: %d rows: %d reviews, %d items, %d rejected", spec.name, intake.rows, kept, found, refused)
-    return Loaded(intake.rows, kept, found, refused, repeated, tuple(intake.damaged))
+    logger.info("%s: %d rows: %d reviews, %d items, %d rejected", spec.name, sink.rows, kept, found, refused)
+    return Loaded(sink.rows, kept, found, refused, repeated, tuple(sink.damaged))
 
 
 def read_dataset(spec: DatasetSpec, workdir: Path) -> RawData:
@@ -131,12 +131,12 @@ def read_dataset(spec: DatasetSpec, workdir: Path) -> RawData:
 
 
 def image_root(spec: DatasetSpec, workdir: Path) -> Path | None:
-    """Give the folder of a data set's pictures; None if it has none."""
+    """Return the folder of a data set's pictures; None if it has none."""
     return reader_of(spec, workdir).image_root
 
 
 def reader_of(spec: DatasetSpec, workdir: Path) -> Reader:
-    """Give what reads a data set. The sample store is first made below ``workdir``.
+    """Return what reads a data set. The sample store is first made below ``workdir``.
 
     Raises:
         MissingInputError: if source files are not there.
@@ -149,20 +149,20 @@ def reader_of(spec: DatasetSpec, workdir: Path) -> Reader:
 
 
 def files_reader(spec: DatasetSpec) -> Reader:
-    """Give what reads a data set that is not made by code."""
+    """Return what reads a data set that is not made by code."""
     if spec.format == "microlens":
         return MicrolensReader(spec)
     return TablesReader(spec) if spec.format == "tables" else AmazonReader(spec)
 
 
 def _load_items(
-    reader: Reader, intake: Intake, connection: duckdb.DuckDBPyConnection, items: Sink, pictures: ItemPictures
+    reader: Reader, sink: RejectSink, connection: duckdb.DuckDBPyConnection, items: Sink, pictures: ItemPictures
 ) -> int:
     """Hand on the first row of each item, with its picture, and give their number. Leaves the table ``found``."""
     columns = ", ".join(f"{field.name} {'bigint' if field.type == pa.int64() else 'text'}" for field in READ_ITEMS)
     connection.execute(f"create or replace table found ({columns}, place bigint)")
     place = 0
-    for table in prefetched(reader.items(intake)):
+    for table in prefetched(reader.items(sink)):
         places = pa.array(range(place, place + table.num_rows), pa.int64())
         _insert(connection, "found", table.append_column("place", places))
         place += table.num_rows
@@ -173,13 +173,13 @@ def _load_items(
         items(table)
         kept += table.num_rows
     alone = pictures.alone()
-    intake.see(len(alone))
+    sink.see(len(alone))
     items(_with_pictures(pa.Table.from_pylist([{c.ITEM: item} for item in alone], READ_ITEMS), pictures))
     return kept + len(alone)
 
 
 def _with_pictures(table: pa.Table, pictures: ItemPictures) -> pa.Table:
-    """Give items as ``ITEMS``, with their pictures and the hashes of those that are files."""
+    """Return items as ``ITEMS``, with their pictures and the hashes of those that are files."""
     ids, named = table.column(c.ITEM).to_pylist(), table.column(c.IMAGE).to_pylist()
     images = [pictures.of(item, name) for item, name in zip(ids, named)]
     hashes = [hash_image(image, pictures.root) for image in images]
@@ -199,7 +199,7 @@ def _nothing_usable(spec: DatasetSpec, connection: duckdb.DuckDBPyConnection) ->
     count = (connection.execute("select count(*) from refused").fetchone() or (0,))[0]
     first = connection.execute("select file, line, reason from refused order by file, line limit 1").fetchone()
     why = f" {count} rows were refused, the first in {first[0]}, line {first[1]}: {first[2]}." if first else ""
-    return f"dataset {spec.name!r} in {spec.path}: no usable review.{why} Mend the files, or correct the YAML."
+    return f"dataset {spec.name!r} in {spec.path}: no usable review.{why} Fix the files, or correct the YAML."
 
 
 def _nullable(kind: pa.DataType) -> pd.api.extensions.ExtensionDtype | None:

@@ -30,7 +30,7 @@ class Reject(NamedTuple):
     """The row, cut after ``TEXT_CHARS`` characters."""
 
 
-class Intake:
+class RejectSink:
     """Counts the rows of a source and passes on those that are refused, so that none vanishes.
 
     Args:
@@ -77,7 +77,7 @@ def rejects_table(rejects: Iterable[Reject]) -> pa.Table:
 
 
 def printable(text: str | bytes) -> str:
-    """Give the begin of a row; bytes that are no UTF-8 show as U+FFFD."""
+    """Return the begin of a row; bytes that are no UTF-8 show as U+FFFD."""
     if isinstance(text, str):
         text = text[:TEXT_CHARS].encode("utf-8", "surrogateescape" if _escaped(text) else "replace")
     return text[: 4 * TEXT_CHARS].decode("utf-8", "replace")[:TEXT_CHARS]

@@ -1,4 +1,4 @@
-"""Which rows of a table are sound; the others go to the intake with the first reason that applies."""
+"""Which rows of a table are sound; the others go to the sink with the first reason that applies."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.ingest.raw_tables import LINE
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 
 LATEST_MS = 7_258_118_400_000  # 2200-01-01
 Flaw = tuple[pa.Array | pa.ChunkedArray, str]
@@ -16,18 +16,18 @@ Flaw = tuple[pa.Array | pa.ChunkedArray, str]
 
 
 def sound_rows(
-    table: pa.Table, flaws: Sequence[Flaw], file: str, text_of: Callable[[int], str | bytes], intake: Intake
+    table: pa.Table, flaws: Sequence[Flaw], file: str, text_of: Callable[[int], str | bytes], sink: RejectSink
 ) -> pa.Table:
-    """Give the rows without a flaw; refuse the others.
+    """Return the rows without a flaw; refuse the others.
 
     Args:
         table: has a column ``line``.
         flaws: in the order in which they are told.
         file: what rejects call the source.
         text_of: gives the source's text of a row by its place in the table.
-        intake: is told of every row, and of the refused ones with their reason.
+        sink: is told of every row, and of the refused ones with their reason.
     """
-    intake.see(table.num_rows)
+    sink.see(table.num_rows)
     reasons = np.full(table.num_rows, -1)
     for number, (flawed, _) in reversed(list(enumerate(flaws))):
         reasons[np.asarray(pc.fill_null(flawed, False)).astype(bool)] = number
@@ -36,7 +36,7 @@ def sound_rows(
         return table
     lines = table.column(LINE)
     for row in refused.tolist():
-        intake.refuse(file, lines[row].as_py(), flaws[reasons[row]][1], text_of(row))
+        sink.refuse(file, lines[row].as_py(), flaws[reasons[row]][1], text_of(row))
     return table.filter(pa.array(reasons < 0))
 
 

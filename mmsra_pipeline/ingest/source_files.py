@@ -12,7 +12,7 @@ MEGABYTE = 1_000_000
 
 
 def source_folder(spec: DatasetSpec) -> Path:
-    """Give the folder of the source files.
+    """Return the folder of the source files.
 
     Raises:
         MissingInputError: if it is not there.
@@ -35,7 +35,7 @@ def fitting(
     every: bool = True,
     needed: bool = True,
 ) -> list[Path]:
-    """Give the files below ``home`` that fit the patterns, in order of pattern and name, each once.
+    """Return the files below ``home`` that fit the patterns, in order of pattern and name, each once.
 
     Args:
         home: nothing outside it is given.
@@ -77,12 +77,12 @@ def _fitting(home: Path, pattern: str, where: str) -> list[Path]:
 
 
 def optional_folder(folder: Path) -> Path | None:
-    """Give the folder if it is there."""
+    """Return the folder if it is there."""
     return folder if folder.is_dir() else None
 
 
 def tracked_blocks(path: Path) -> Iterator[LineBlock]:
-    """Give the blocks of ``read_blocks`` and report progress, in bytes of the file as it lies on the disk."""
+    """Return the blocks of ``read_blocks`` and report progress, in bytes of the file as it lies on the disk."""
     progress = Progress(f"reading {path.name}", round(path.stat().st_size / MEGABYTE), "MB") if path.is_file() else None
     done = 0
     for block in read_blocks(path):

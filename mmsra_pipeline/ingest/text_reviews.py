@@ -10,7 +10,7 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.cells import TimeReader, parse_ratings
 from mmsra_pipeline.ingest.raw_tables import FILE, ITEM_FIELDS, LINE, READ_ITEMS, READ_REVIEWS
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.row_checks import Flaw, empty, sound_rows
 from mmsra_pipeline.ingest.text_rows import TextRows
 
@@ -19,16 +19,16 @@ REVIEW_FIELDS = (c.USER, c.ITEM, c.TIME, c.RATING, c.REVIEW)
 
 
 def typed_reviews(
-    rows: TextRows, names: Mapping[str, str], times: TimeReader, label: str, intake: Intake
+    rows: TextRows, names: Mapping[str, str], times: TimeReader, label: str, sink: RejectSink
 ) -> tuple[pa.Table, list[int]]:
-    """Give the usable reviews, and their places in ``rows``; the others are refused.
+    """Return the usable reviews, and their places in ``rows``; the others are refused.
 
     Args:
         rows: some rows of a file.
         names: their column of each of our fields; a field without one is null.
         times: has read the rows before.
         label: what rejects call the file.
-        intake: is told of every row.
+        sink: is told of every row.
 
     Returns:
         a table of ``READ_REVIEWS``.
@@ -46,18 +46,18 @@ def typed_reviews(
         }
     )
     flaws = [empty(table, c.USER), empty(table, c.ITEM), *_told(time_reasons), *_told(rating_reasons)]
-    sound = sound_rows(table, flaws, label, rows.text_of, intake)
+    sound = sound_rows(table, flaws, label, rows.text_of, sink)
     return sound.select(READ_REVIEWS.names).cast(READ_REVIEWS), sound.column("place").to_pylist()
 
 
-def typed_items(rows: TextRows, names: Mapping[str, str], label: str, intake: Intake, separator: str) -> pa.Table:
-    """Give the items with an id, as ``READ_ITEMS``; the others are refused."""
+def typed_items(rows: TextRows, names: Mapping[str, str], label: str, sink: RejectSink, separator: str) -> pa.Table:
+    """Return the items with an id, as ``READ_ITEMS``; the others are refused."""
     texts = _ours(rows, names, ITEM_FIELDS)
     for name in (c.CATEGORY, c.TAGS):
         joined = (None if cell is None else _joined(cell, separator) for cell in texts[name].to_pylist())
         texts[name] = pa.array(list(joined), pa.string())
     table = pa.table({**texts, FILE: pa.repeat(label, len(rows.lines)), LINE: pa.array(rows.lines, pa.int64())})
-    return sound_rows(table, [empty(table, c.ITEM)], label, rows.text_of, intake).select(READ_ITEMS.names)
+    return sound_rows(table, [empty(table, c.ITEM)], label, rows.text_of, sink).select(READ_ITEMS.names)
 
 
 def column_names(
@@ -68,7 +68,7 @@ def column_names(
     path: object,
     where: str,
 ) -> dict[str, str]:
-    """Give the file's column of each of our fields; of one that is optional, not stated and not there none.
+    """Return the file's column of each of our fields; of one that is optional, not stated and not there none.
 
     Args:
         found: the columns of the file.

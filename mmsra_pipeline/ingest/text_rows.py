@@ -20,7 +20,7 @@ class TextRows:
     """The line where each row begins; in Parquet files the 1-based row."""
 
     def text_of(self, row: int) -> str:
-        """Give a row as a CSV would have it."""
+        """Return a row as a CSV would have it."""
         sink = io.StringIO()
         values = (column[row].as_py() for column in self.cells.columns)
         csv.writer(sink, lineterminator="").writerow("" if value is None else value for value in values)
@@ -28,7 +28,7 @@ class TextRows:
 
 
 def of_text(columns: Iterable[list[str | None]], names: Sequence[str]) -> pa.Table:
-    """Give columns of text as a table."""
+    """Return columns of text as a table."""
     return pa.table([pa.array(column, pa.string()) for column in columns], names=list(names))
 
 
@@ -38,7 +38,7 @@ def is_utf8(text: str) -> bool:
 
 
 def checked_header(names: list[str], path: Path) -> list[str]:
-    """Give the names of a file's columns.
+    """Return the names of a file's columns.
 
     Raises:
         DataError: if one is there twice, or is no text.

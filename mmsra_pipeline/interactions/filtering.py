@@ -79,7 +79,7 @@ def build_interactions(
     *,
     raw_items: Rows | None = None,
 ) -> tuple[pa.RecordBatchReader, pd.DataFrame]:
-    """Give the interactions that count, and how many users, items and interactions each step left.
+    """Return the interactions that count, and how many users, items and interactions each step left.
 
     Order: by user, and of a user by time, then by place in the source, then by item. Data without times are in the
     order of the source.
@@ -148,7 +148,7 @@ class _Funnel:
             raise DataError(self._nothing_left(step))
 
     def table(self) -> pd.DataFrame:
-        """Give step, users, items, interactions."""
+        """Return step, users, items, interactions."""
         return pd.DataFrame(self._rows, columns=["step", "users", "items", "interactions"])
 
     def _nothing_left(self, step: str) -> str:
@@ -160,8 +160,8 @@ class _Funnel:
             "k_core": f"Lower interactions.user_core ({config.user_core}) or interactions.item_core "
             f"({config.item_core}).",
         }
-        mended = remedy.get(step.partition(" ")[0], "Loosen that setting.")
-        return f"no interaction is left after step {step!r} ({funnel}). {mended}"
+        fixed = remedy.get(step.partition(" ")[0], "Loosen that setting.")
+        return f"no interaction is left after step {step!r} ({funnel}). {fixed}"
 
 
 def _take_core(connection: duckdb.DuckDBPyConnection, config: InteractionsConfig, funnel: _Funnel) -> None:
@@ -178,7 +178,7 @@ def _take_core(connection: duckdb.DuckDBPyConnection, config: InteractionsConfig
 
 
 def _draw_users(connection: duckdb.DuckDBPyConnection, count: int, seed: int) -> None:
-    """Leave ``count`` users. Who they are hangs on the ids of those there are and on the seed alone."""
+    """Leave ``count`` users. Who they are depends on the ids of those there are and on the seed alone."""
     users = connection.execute("select distinct user_code from taken order by user_code").fetchnumpy()["user_code"]
     if len(users) <= count:
         return

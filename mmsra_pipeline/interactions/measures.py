@@ -62,5 +62,5 @@ def _milliseconds(time: datetime) -> int:
 
 
 def _date(milliseconds: int | None) -> str | None:
-    """Give a date of whatever year: a wrong unit leads far beyond what ``datetime`` knows."""
+    """Return a date of whatever year: a wrong unit leads far beyond what ``datetime`` knows."""
     return None if milliseconds is None else str(np.datetime_as_string(np.datetime64(milliseconds, "ms"), unit="D"))

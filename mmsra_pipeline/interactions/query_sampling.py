@@ -28,7 +28,7 @@ def task_counts(examples: int, weights: TaskWeights) -> dict[str, int]:
 
 
 def training_queries(sequences: pd.DataFrame, config: RecommendationConfig, seed: int) -> pd.DataFrame:
-    """Give the training rows of ``sequences`` that examples are made of, sorted by user and position.
+    """Return the training rows of ``sequences`` that examples are made of, sorted by user and position.
 
     A random sample of as many as the examples need; positions with a history shorter than ``min_history``, or among
     the earliest ``early_share``, come in only if the others are too few.
@@ -54,7 +54,7 @@ def training_queries(sequences: pd.DataFrame, config: RecommendationConfig, seed
 
 
 def validation_queries(sequences: pd.DataFrame, config: RecommendationConfig, seed: int) -> pd.DataFrame:
-    """Give the validation rows by which the best step of a training is chosen, a random sample by user and position."""
+    """Return the validation rows that choose the best step of a training, a random sample by user and position."""
     rows = sequences[sequences[SPLIT] == VALIDATION].sort_values([USER, POSITION], kind="stable")
     chosen = np.random.default_rng([seed, 4]).permutation(len(rows))[: config.validation_lists]
     return rows.iloc[np.sort(chosen)].reset_index(drop=True)

@@ -110,7 +110,7 @@ TRAINING_BOUNDS_SQL = "select user_id, bound from bounds where bound > 0 order b
 def build_sequences(
     connection: duckdb.DuckDBPyConnection, interactions: Rows, config: InteractionsConfig, seed: int
 ) -> tuple[pa.RecordBatchReader, pa.RecordBatchReader]:
-    """Give the queries: what a user had taken, and what came next. And how far training may see.
+    """Return the queries: what a user had taken, and what came next. And how far training may see.
 
     * by_user: users fall 8:1:1 into train, validation and test. Every interaction of a training user but the first is
       a target; of the others only the last.
@@ -157,7 +157,7 @@ def build_sequences(
 
 
 def training_interactions(interactions: pd.DataFrame, training_bounds: pd.DataFrame) -> pd.DataFrame:
-    """Give the interactions that training may see.
+    """Return the interactions that training may see.
 
     Of by_user nothing of a validation or test user; of leave_last_out neither of a user's last two, and nothing of who
     has fewer than four; of global_time all that happened before validation begins.
@@ -167,7 +167,7 @@ def training_interactions(interactions: pd.DataFrame, training_bounds: pd.DataFr
 
 
 def query_counts(connection: duckdb.DuckDBPyConnection, sequences: Rows) -> dict[str, int]:
-    """Give the number of queries of each split."""
+    """Return the number of queries of each split."""
     register(connection, "sequences", sequences)
     return dict(connection.execute("select split, count(*) from sequences group by split order by split").fetchall())
 
@@ -192,7 +192,7 @@ def _bound_by_time(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _sequences(connection: duckdb.DuckDBPyConnection, config: InteractionsConfig) -> Iterator[pa.RecordBatch]:
-    """Give the rows of all users, some users at a time."""
+    """Return the rows of all users, some users at a time."""
     limits = {"min_history": config.min_history, "history_limit": config.history_limit}
     for part, first_user, last_user in connection.execute(PARTS_SQL).fetchall():
         of_part = {"part": part, "first_user": first_user, "last_user": last_user}

@@ -6,7 +6,7 @@ from PIL import Image
 
 
 def perceptual_hash(image: Image.Image) -> str:
-    """Give the 64 bits of pHash as 16 hexadecimal digits.
+    """Return the 64 bits of pHash as 16 hexadecimal digits.
 
     The bits tell the coarse light and dark of the picture, so scaling and compression change few of them. They do not
     tell colour, and a picture without light and dark has no bits to tell: all single-coloured ones share a hash.
@@ -15,6 +15,6 @@ def perceptual_hash(image: Image.Image) -> str:
 
 
 def mean_color(image: Image.Image) -> str:
-    """Give the mean of an RGB picture as six hexadecimal digits."""
+    """Return the mean of an RGB picture as six hexadecimal digits."""
     red, green, blue = np.asarray(image, dtype=np.float64).reshape(-1, 3).mean(axis=0).round().astype(int)
     return f"{red:02x}{green:02x}{blue:02x}"

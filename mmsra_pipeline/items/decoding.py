@@ -38,7 +38,7 @@ class UnreadableImageError(Exception):
 
 
 def decode_image(content: bytes, *, max_side: int, max_pixels: int) -> Image.Image:
-    """Give the first frame in RGB, upright, on white where it is transparent, no side longer than ``max_side``.
+    """Return the first frame in RGB, upright, on white where it is transparent, no side longer than ``max_side``.
 
     Raises:
         UnreadableImageError: with the reason, also for SVG, HTML and pictures of more than ``max_pixels``.
@@ -97,7 +97,7 @@ def _fitted(width: int, height: int, max_side: int) -> tuple[int, int]:
 
 
 def _shrunk(image: Image.Image, factor: int) -> Image.Image:
-    """Give RGB pictures ``factor`` times smaller, band by band: of a large picture no second copy is made."""
+    """Return RGB pictures ``factor`` times smaller, band by band: of a large picture no second copy is made."""
     top = _brightest(image) if image.mode in WIDE_MODES else 0.0
     small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
     for band in _bands(image, factor):

@@ -20,7 +20,7 @@ WORD = re.compile(r"[^\W_]+")
 
 
 def near_duplicate_pictures(item_images: pd.DataFrame) -> pd.DataFrame:
-    """Give the items whose picture is nearly that of another item, each with one such item.
+    """Return the items whose picture is nearly that of another item, each with one such item.
 
     Pictures are near if their perceptual hashes differ in at most ``MAX_DISTANCE`` of 64 bits and their mean colours in
     at most ``MAX_COLOR_DISTANCE`` a channel. The hash does not tell colour: without the second condition the red and
@@ -48,7 +48,7 @@ def near_duplicate_pictures(item_images: pd.DataFrame) -> pd.DataFrame:
 
 
 def near_duplicate_titles(item_text: pd.DataFrame) -> pd.DataFrame:
-    """Give the items whose title has the words of another item's, each with the first such item.
+    """Return the items whose title has the words of another item's, each with the first such item.
 
     Words are runs of letters and digits; their order, their case and what stands between them do not count. How often a
     word occurs does.
@@ -69,7 +69,7 @@ def near_duplicate_titles(item_text: pd.DataFrame) -> pd.DataFrame:
 
 
 def title_key(title: str) -> tuple[str, ...]:
-    """Give the words of a title in small letters, sorted.
+    """Return the words of a title in small letters, sorted.
 
     >>> title_key("Scarf, red (wool)") == title_key("RED wool scarf")
     True
@@ -78,7 +78,7 @@ def title_key(title: str) -> tuple[str, ...]:
 
 
 def _nearest(looks: list[tuple[str, str]]) -> dict[tuple[str, str], tuple[tuple[str, str], int]]:
-    """Give for each look that has others near it the nearest, and its distance; the first one of equals."""
+    """Return for each look that has others near it the nearest, and its distance; the first one of equals."""
     if not looks:
         return {}
     codes = _bytes(code for code, _ in looks)

@@ -94,7 +94,7 @@ def build_item_images(
 
 
 def image_status(item_images: pd.DataFrame, raw_items: pd.DataFrame) -> pd.DataFrame:
-    """Give the items without a usable picture.
+    """Return the items without a usable picture.
 
     Returns:
         item_id, image (path or URL; null if the source names none), status, reason.
@@ -106,7 +106,7 @@ def image_status(item_images: pd.DataFrame, raw_items: pd.DataFrame) -> pd.DataF
 
 
 def load_image(artifacts: Artifacts, image_sha256: str) -> Image.Image:
-    """Give a stored picture in RGB.
+    """Return a stored picture in RGB.
 
     Raises:
         MissingInputError: if it is not stored.
@@ -128,12 +128,12 @@ class ItemImages:
         self._load = functools.lru_cache(maxsize=CACHED_IMAGES)(functools.partial(load_image, artifacts))
 
     def get(self, item_id: str) -> Image.Image | None:
-        """Give an item's picture in RGB; None if it has none. It is shared: copy it before changing it."""
+        """Return an item's picture in RGB; None if it has none. It is shared: copy it before changing it."""
         image_sha256 = self._hashes.get(item_id)
         return None if image_sha256 is None else self._load(image_sha256)
 
     def image_hash(self, item_id: str) -> str | None:
-        """Give the hash of an item's stored picture; None if it has none."""
+        """Return the hash of an item's stored picture; None if it has none."""
         return self._hashes.get(item_id)
 
 

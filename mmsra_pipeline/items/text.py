@@ -32,7 +32,7 @@ DROPPED = {"Cc", "Cf", "Cs", "Co", "Cn"}  # controls, zero-width and direction m
 def build_item_text(
     raw_items: pd.DataFrame, interactions: pd.DataFrame, config: ItemsConfig, previous: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Give the catalogue with its text, sorted by item_id.
+    """Return the catalogue with its text, sorted by item_id.
 
     The catalogue is every item of the interactions and, with ``cold_items``, every item of ``raw_items``.
 
@@ -63,7 +63,7 @@ def build_item_text(
 
 
 def clean_text(value: object, max_chars: int) -> str:
-    """Give a cell as plain text on one line, cut at a word below ``max_chars``; "" for null.
+    """Return a cell as plain text on one line, cut at a word below ``max_chars``; "" for null.
 
     HTML goes, entities become their signs, control and zero-width characters go. No '<' or '>' is left and no bracketed
     token such as [INST], so the text cannot open or close a turn of a chat template or stand for a picture.

@@ -18,7 +18,7 @@ BLOB = re.compile(rf"[0-9a-f]{{64}}{re.escape(SUFFIX)}")
 
 
 def unused_pictures(artifacts: Artifacts, slices: Iterable[Path]) -> Iterator[Entry]:
-    """Give the files of stored pictures that neither ``slices`` nor the journal of fetched pictures names.
+    """Return the files of stored pictures that neither ``slices`` nor the journal of fetched pictures names.
 
     Args:
         artifacts: keep the pictures and the journal.

@@ -44,7 +44,7 @@ def end_abandoned(instance: dg.DagsterInstance, *, no_refresh: bool = False) -> 
 
 
 def at_work(instance: dg.DagsterInstance, *, besides: Collection[str] = ()) -> list[dg.DagsterRun]:
-    """Give the runs that are in progress, but for those of these ids."""
+    """Return the runs that are in progress, but for those of these ids."""
     return [run for run in instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS)) if run.run_id not in besides]
 
 

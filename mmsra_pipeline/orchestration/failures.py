@@ -1,4 +1,4 @@
-"""Why a run failed, in words for whoever must mend it."""
+"""Why a run failed, in words for whoever must fix it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ class Failure:
     text: str
     asset: str = ""
     may_pass: bool = False
-    """Whether nobody foresaw it, so that another try may do. What a user must mend does not pass."""
+    """Whether nobody foresaw it, so that another try may do. What a user must fix does not pass."""
 
 
 def failures_of(result: dg.ExecuteInProcessResult, partition: str) -> list[Failure]:
@@ -41,7 +41,7 @@ def failures_of(result: dg.ExecuteInProcessResult, partition: str) -> list[Failu
 
 
 def describe(error: Any, run_id: str) -> tuple[str, bool]:
-    """Give the text of an error as Dagster keeps it, and whether it is one of ours, which says all by itself."""
+    """Return the text of an error as Dagster keeps it, and whether it is one of ours, which says all by itself."""
     error = _telling(error)
     kind, rest = _kind(error)
     if kind in OWN_ERRORS:
@@ -51,7 +51,7 @@ def describe(error: Any, run_id: str) -> tuple[str, bool]:
 
 
 def _telling(error: Any) -> Any:
-    """Give the first error of ours in the chain of causes: it says all, its own cause less. Else the first cause."""
+    """Return the first error of ours in the chain of causes: it says all, its own cause less. Else the first cause."""
     while _kind(error)[0] not in OWN_ERRORS and error.cause is not None:
         error = error.cause
     return error

@@ -83,7 +83,7 @@ class RefreshBusyError(MmsraError):
 
 
 def open_instance(paths: Paths) -> dg.DagsterInstance:
-    """Give the instance, making its folder first where there is none."""
+    """Return the instance, making its folder first where there is none."""
     home = paths.dagster_home.resolve()
     if not (home / "dagster.yaml").is_file():
         write_atomically(home / "dagster.yaml", INSTANCE_YAML.encode())

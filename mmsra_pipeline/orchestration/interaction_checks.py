@@ -16,7 +16,7 @@ SPECS = [dg.AssetCheckSpec(name, asset=Tables.INTERACTIONS) for name in NAMES]
 
 
 def interaction_checks(measured: "InteractionMeasures") -> list[dg.AssetCheckResult]:
-    """Give the results of ``SPECS``. Only repeated pairs are an error; the others may be as the data are."""
+    """Return the results of ``SPECS``. Only repeated pairs are an error; the others may be as the data are."""
     return [_unique_pairs(measured), _known_items(measured), _sane_times(measured)]
 
 

@@ -51,7 +51,7 @@ class Materialization:
 def latest(
     instance: dg.DagsterInstance, asset: str, partition: str, *, before: Materialization | None = None
 ) -> Materialization | None:
-    """Give the last materialization, or the last one before another event; None if there is none."""
+    """Return the last materialization, or the last one before another event; None if there is none."""
     wanted = dg.AssetRecordsFilter(
         asset_key=dg.AssetKey(asset), asset_partitions=[partition], before_storage_id=before.number if before else None
     )

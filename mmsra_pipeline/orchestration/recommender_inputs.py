@@ -39,14 +39,14 @@ def _cooccurrence(stage: Stage) -> "CooccurrenceIndex":
 
 
 def user_encoder(stage: Stage) -> "FoldedEncoder":
-    """Give the sequential model with its folds."""
+    """Return the sequential model with its folds."""
     from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
     return FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
 
 
 def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
-    """Give what takes candidates out of the whole catalogue."""
+    """Return what takes candidates out of the whole catalogue."""
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
     from mmsra_pipeline.retrieval.first_stage import FirstStage
     from mmsra_pipeline.retrieval.keyword_view import KeywordView
@@ -63,7 +63,7 @@ def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
 
 
 def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
-    """Give what evidence comes of; ``fitted``: with the regression that sums it up, which sft_dataset has fitted."""
+    """Return what evidence comes of; ``fitted``: with the regression that sums it up, which sft_dataset has fitted."""
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
     from mmsra_pipeline.recommendation.content import content_vectors
     from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
@@ -83,7 +83,7 @@ def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
 
 
 def prompt_context(stage: Stage, *, pictures: bool) -> "PromptContext":
-    """Give what prompts of candidates show; with ``pictures`` they can be shown to a model."""
+    """Return what prompts of candidates show; with ``pictures`` they can be shown to a model."""
     from mmsra_pipeline.recommendation.context import prompt_context as context_of
 
     return context_of(
@@ -119,7 +119,7 @@ def _start(stage: Stage) -> tuple[list[str], bool]:
 
 
 def answered(stage: Stage, lists: "pd.DataFrame", queries: "pd.DataFrame") -> "pd.DataFrame":
-    """Give lists with the signals of their candidates and the answers of the tuned model (logit, mass, p)."""
+    """Return lists with the signals of their candidates and the answers of the tuned model (logit, mass, p)."""
     from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 
     told = with_signals(lists, queries, signal_source(stage))

@@ -20,12 +20,12 @@ from mmsra_pipeline.orchestration.labels import EVERYTHING, MODELS
 from mmsra_pipeline.orchestration.loading import load_definitions
 from mmsra_pipeline.orchestration.materializations import changed_settings, latest
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.refresh_report import Account, report_refresh
+from mmsra_pipeline.orchestration.refresh_report import DatasetRefresh, report_refresh
 from mmsra_pipeline.orchestration.renewals import Approve, check_approved, renewals
 from mmsra_pipeline.orchestration.retraining import pin_what_the_training_saw
 from mmsra_pipeline.orchestration.settings_read import loaded_config
 from mmsra_pipeline.orchestration.staleness import Stale, asset_names, next_wave, stale_assets
-from mmsra_pipeline.storage.disk import check_free, told_plainly
+from mmsra_pipeline.storage.disk import check_free, explained_errors
 from mmsra_pipeline.storage.file_hashes import FileHashes
 from mmsra_pipeline.storage.leftovers import sweep_all
 from mmsra_pipeline.storage.locks import is_locked
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Made:
+class MaterializedAsset:
     """An asset of a data set that was computed."""
 
     asset: str
@@ -53,7 +53,7 @@ class Outcome:
     """What a refresh found and did."""
 
     stale: list[Stale] = field(default_factory=list)
-    materialized: list[Made] = field(default_factory=list)
+    materialized: list[MaterializedAsset] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
     def as_json(self) -> dict[str, object]:
@@ -94,7 +94,7 @@ def refresh(
     definitions = definitions or load_definitions()
     names = [load_dataset(paths.datasets, dataset).name] if dataset else list_datasets(paths.datasets)
     outcome = Outcome()
-    with told_plainly(paths.root, "the refresh"):
+    with explained_errors(paths.root, "the refresh"):
         add_partitions(instance, names)
         worker = _Refresh(instance, paths, definitions, leave_out)
         if dry_run:
@@ -132,9 +132,9 @@ class _Refresh:
         self._job = definitions.resolve_job_def(EVERYTHING)
         self._leave_out = leave_out
 
-    def examine(self, name: str, outcome: Outcome) -> Account:
+    def examine(self, name: str, outcome: Outcome) -> DatasetRefresh:
         """Note what is stale of a data set, or that its source cannot be read."""
-        account = Account(name, datetime.now(UTC))
+        account = DatasetRefresh(name, datetime.now(UTC))
         try:
             self._observe(name)
         except MmsraError as error:
@@ -145,7 +145,7 @@ class _Refresh:
             outcome.stale += account.stale.values()
         return account
 
-    def bring_up_to_date(self, account: Account, outcome: Outcome) -> None:
+    def bring_up_to_date(self, account: DatasetRefresh, outcome: Outcome) -> None:
         """Compute wave after wave, until nothing is stale or one fails, and report it."""
         from mmsra_pipeline.storage.tables import Store
 
@@ -195,7 +195,7 @@ class _Refresh:
             return False
         return asset not in MODELS or artifacts.has(asset, partition) or store.current(asset, partition).rows == 0
 
-    def _materialize(self, account: Account, wave: list[Stale], outcome: Outcome) -> None:
+    def _materialize(self, account: DatasetRefresh, wave: list[Stale], outcome: Outcome) -> None:
         name = account.dataset
         account.before |= {entry.asset: latest(self._instance, entry.asset, name) for entry in wave}
         result = self._job.execute_in_process(
@@ -209,7 +209,7 @@ class _Refresh:
         made = [
             event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key
         ]
-        outcome.materialized += [Made(asset, name) for asset in made]
+        outcome.materialized += [MaterializedAsset(asset, name) for asset in made]
         failures = failures_of(result, name)
         outcome.failures += failures
         account.failed |= {failure.asset: failure.text for failure in failures}

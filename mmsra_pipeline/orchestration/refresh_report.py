@@ -42,7 +42,7 @@ ALL: Final = "(all)"
 
 
 @dataclass
-class Account:
+class DatasetRefresh:
     """What a refresh found and did with one data set."""
 
     dataset: str
@@ -64,7 +64,7 @@ class Account:
 
 
 def report_refresh(
-    instance: dg.DagsterInstance, store: "Store", account: Account, assets: Iterable[str], *, most_rows: int
+    instance: dg.DagsterInstance, store: "Store", account: DatasetRefresh, assets: Iterable[str], *, most_rows: int
 ) -> None:
     """Put the rows of a refresh before those of earlier ones, and tell Dagster.
 
@@ -93,7 +93,7 @@ def report_refresh(
     instance.report_runless_asset_event(note)
 
 
-def _rows(account: Account, now: Mapping[str, Materialization | None]) -> list[dict[str, Any]]:
+def _rows(account: DatasetRefresh, now: Mapping[str, Materialization | None]) -> list[dict[str, Any]]:
     elsewhere = [asset for asset in account.failed if asset not in now]
     if elsewhere:  # the source cannot be read, so nothing else is known
         return [_row(account, asset, None) for asset in elsewhere]
@@ -101,7 +101,7 @@ def _rows(account: Account, now: Mapping[str, Materialization | None]) -> list[d
     return rows if account.stale or account.failed else [_nothing(account, rows)]
 
 
-def _row(account: Account, asset: str, last: Materialization | None) -> dict[str, Any]:
+def _row(account: DatasetRefresh, asset: str, last: Materialization | None) -> dict[str, Any]:
     outcome, reasons = _outcome(account, asset, last)
     saved = last.seconds if last and outcome in ("cut off", "fresh", "left out") else None
     return {
@@ -116,7 +116,7 @@ def _row(account: Account, asset: str, last: Materialization | None) -> dict[str
     }
 
 
-def _outcome(account: Account, asset: str, last: Materialization | None) -> tuple[Outcome, tuple[str, ...]]:
+def _outcome(account: DatasetRefresh, asset: str, last: Materialization | None) -> tuple[Outcome, tuple[str, ...]]:
     if asset in account.failed:
         return "failed", (*_reasons(account.stale, asset), account.failed[asset])
     if asset in account.seconds:
@@ -134,7 +134,7 @@ def _reasons(stale: Mapping[str, Stale], asset: str) -> tuple[str, ...]:
     return stale[asset].reasons if asset in stale else ()
 
 
-def _nothing(account: Account, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _nothing(account: DatasetRefresh, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row in place of many."""
     reasons = f"left out: {', '.join(account.left_out)}" if account.left_out else ""
     saved = sum(row["seconds_saved"] for row in rows)

@@ -32,7 +32,7 @@ def report(
     checks: Sequence[dg.AssetCheckResult] = (),
     plot: bytes | None = None,
 ) -> dg.MaterializeResult:
-    """Give the result of an asset from what ``stage`` wrote.
+    """Return the result of an asset from what ``stage`` wrote.
 
     The data version is a hash of the content that was written, so that an unchanged output stops the chain.
     """
@@ -73,7 +73,7 @@ def report_or_stop(
 
 
 def check(name: str, passed: bool, description: str, *, warn: bool = False, **metadata: Any) -> dg.AssetCheckResult:
-    """Give the result of a check; ``description`` says what was found and how to mend it."""
+    """Return the result of a check; ``description`` says what was found and how to fix it."""
     severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
     return dg.AssetCheckResult(
         check_name=name, passed=bool(passed), severity=severity, description=description, metadata=metadata
@@ -111,7 +111,7 @@ def _artifacts(stage: Stage) -> dict[str, Any]:
 
 
 def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
-    """Give the stage's MLflow run its measures, its plot, and what it published."""
+    """Return the stage's MLflow run its measures, its plot, and what it published."""
     from mmsra_pipeline.telemetry.tracking import annotate
 
     if stage.mlflow_run_id:

@@ -38,7 +38,7 @@ class Removable:
 
 
 def removable_files(paths: Paths, config: RetentionConfig, *, used_configs: Collection[str]) -> list[Removable]:
-    """Give what may go of tables, artifacts, work, temporary files, plots and stored configurations.
+    """Return what may go of tables, artifacts, work, temporary files, plots and stored configurations.
 
     Args:
         paths: the installation.

@@ -32,7 +32,7 @@ class Old:
 
 
 def old_objects(paths: Paths, config: RetentionConfig, used_configs: Collection[str]) -> list[Old]:
-    """Give what may go of tables, artifacts, plots and stored configurations in the store, and of copies here.
+    """Return what may go of tables, artifacts, plots and stored configurations in the store, and of copies here.
 
     Args:
         paths: the installation; its root mirrors an object store.

@@ -34,7 +34,7 @@ class Watched:
     now: Materialization | None
 
     def share(self, store: "Store", dataset: str, measure: Measure) -> float | None:
-        """Give what ``measure`` gives of both slices; None if what the training saw is not there any more."""
+        """Return what ``measure`` gives of both slices; None if what the training saw is not there any more."""
         if self.then is None or self.now is None or self.then.slice == self.now.slice:
             return 0.0
         then, now = (
@@ -54,7 +54,7 @@ class Watched:
 
 
 def watched(instance: dg.DagsterInstance, dataset: str) -> list[Watched]:
-    """Give the tables by which a retraining is judged; none if the recommender was never trained."""
+    """Return the tables by which a retraining is judged; none if the recommender was never trained."""
     trained = latest(instance, Tables.RECOMMENDER, dataset)
     if trained is None:
         return []
@@ -94,7 +94,7 @@ def due_reasons(
 
 
 def _other_code(instance: dg.DagsterInstance, graph: AssetGraph, dataset: str) -> Iterator[tuple[str, str]]:
-    """Give the trainings, and what they depend on, that other code or settings made for the recommender.
+    """Return the trainings, and what they depend on, that other code or settings made for the recommender.
 
     Of what they depend on, only what has come out different since.
     """

@@ -16,7 +16,7 @@ load_from:
 
 
 def serving_command(paths: Paths, host: str, port: int) -> list[str]:
-    """Give the command that serves the UI, after making what it needs: the instance with its databases.
+    """Return the command that serves the UI, after making what it needs: the instance with its databases.
 
     ``dagster dev`` by itself would make the databases in place: a kill in that second would break every later start.
     """

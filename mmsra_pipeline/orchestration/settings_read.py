@@ -170,7 +170,7 @@ def code_version(asset: str, number: int) -> str:
 
 
 def settings_of(asset: str, config: Config | None = None) -> dict[str, Any]:
-    """Give the settings that ``asset`` reads and that change its result, by dotted path down to single values."""
+    """Return the settings that ``asset`` reads and that change its result, by dotted path down to single values."""
     config = config or loaded_config()
     values: dict[str, Any] = {}
     for path in READS[asset]:
@@ -179,7 +179,7 @@ def settings_of(asset: str, config: Config | None = None) -> dict[str, Any]:
 
 
 def readable(asset: str, config: Config | None = None) -> Config:
-    """Give the settings with only those readable that ``asset`` declares in ``READS``."""
+    """Return the settings with only those readable that ``asset`` declares in ``READS``."""
     return cast(Config, SectionReader(config or loaded_config(), asset, READS[asset]))
 
 

@@ -81,30 +81,30 @@ class Stage:
         return self.paths.artifacts / "sources" / self.dataset
 
     def read(self, table: str) -> "pd.DataFrame":
-        """Give the current rows of a table."""
+        """Return the current rows of a table."""
         self.inputs[table] = self.store.current(table, self.dataset).version
         return self.store.read(table, self.dataset)
 
     def path(self, table: str) -> Path:
-        """Give the Parquet file with the current rows of a table, for work that does not load them all."""
+        """Return the Parquet file with the current rows of a table, for work that does not load them all."""
         current = self.store.current(table, self.dataset)
         self.inputs[table] = current.version
         return current.path
 
     def image_root(self) -> Path | None:
-        """Give the folder of the source pictures."""
+        """Return the folder of the source pictures."""
         from mmsra_pipeline.ingest.reading import image_root
 
         return image_root(self.spec, self.source_folder)
 
     def images(self) -> "ItemImages":
-        """Give the stored pictures of the catalogue."""
+        """Return the stored pictures of the catalogue."""
         from mmsra_pipeline.items.images import ItemImages
 
         return ItemImages(self.artifacts, self.read(Tables.ITEM_IMAGES))
 
     def known_looks(self) -> "dict[str, Look]":
-        """Give what the pictures of the built-in shop show, by item; of other data sets nobody knows."""
+        """Return what the pictures of the built-in shop show, by item; of other data sets nobody knows."""
         from mmsra_pipeline.config.datasets import sample_options
         from mmsra_pipeline.sample_store.shop import make_shop
 
@@ -115,13 +115,13 @@ class Stage:
         return {item: shop.look(item) for item in shop.products[ITEM]}
 
     def training_interactions(self) -> "pd.DataFrame":
-        """Give the interactions that training may see."""
+        """Return the interactions that training may see."""
         from mmsra_pipeline.interactions.splits import training_interactions
 
         return training_interactions(self.read(Tables.INTERACTIONS), self.read(Tables.TRAINING_BOUNDS))
 
     def previous(self, table: str | None = None) -> "pd.DataFrame | None":
-        """Give the rows that this asset wrote last, if it did; those of its own table, or of a table beside it."""
+        """Return the rows that this asset wrote last, if it did; those of its own table, or of a table beside it."""
         table = table or self.asset
         return self.store.read(table, self.dataset) if self.store.has(table, self.dataset) else None
 
@@ -146,18 +146,18 @@ class Stage:
             self.outputs[table] = writing.slice.version
 
     def artifact(self, kind: str) -> Path:
-        """Give the current folder of an artifact of this data set."""
+        """Return the current folder of an artifact of this data set."""
         folder = self.artifacts.current(kind, self.dataset)
         self.inputs[f"artifact {kind}"] = folder.name
         return folder
 
     def adapters(self, *kinds: str) -> list[Path]:
-        """Give the adapters that these trainings made, in order; a training that was switched off made none."""
+        """Return the adapters that these trainings made, in order; a training that was switched off made none."""
         return [self.artifact(kind) for kind in kinds if len(self.read(kind))]
 
     @contextlib.contextmanager
     def publish(self, *, read_on: bool = True) -> Iterator[Path]:
-        """Give an empty folder to fill; it becomes the current artifact of this asset and data set.
+        """Return an empty folder to fill; it becomes the current artifact of this asset and data set.
 
         ``read_on``: later assets read it, so it counts as the output.
         """
@@ -174,11 +174,11 @@ class Stage:
         return fingerprint(self.code_version, settings_of(self.asset), self.inputs)
 
     def workdir(self) -> Path:
-        """Give a folder for resumable work on what was read so far."""
+        """Return a folder for resumable work on what was read so far."""
         return self.artifacts.workdir(self.asset, self.dataset, self.fingerprint())
 
     def score_file(self) -> Path:
-        """Give the file for scores of this asset, of which later runs take over what did not change."""
+        """Return the file for scores of this asset, of which later runs take over what did not change."""
         return self.paths.scores / self.dataset / f"{self.asset}.jsonl"
 
     def take_device(self, wanted: str) -> None:
@@ -206,7 +206,7 @@ class Stage:
         return open_backbone(config, self.artifacts, merged, tuned=tuned_on, before_reading=take, **options)
 
     def loaded_backbone(self, *adapters: str, **options: Any) -> "Backbone":
-        """Give the same with its weights read: a training that reads them later draws other random numbers."""
+        """Return the same with its weights read: a training that reads them later draws other random numbers."""
         backbone = self.backbone(*adapters, **options)
         _ = backbone.model
         return backbone
@@ -232,5 +232,5 @@ class Stage:
 
 
 def full_settings() -> Mapping[str, Any]:
-    """Give the resolved configuration of all that makes results, to be stored with a run."""
+    """Return the resolved configuration of all that makes results, to be stored with a run."""
     return loaded_config().model_dump(mode="json", exclude=set(OPERATION))

@@ -47,7 +47,7 @@ def stale_assets(
     exists: Callable[[str], bool] = lambda _asset: True,
     changes: Callable[[str], list[str]] = lambda _asset: [],
 ) -> list[Stale]:
-    """Give all that is stale of a partition, each asset after those it depends on.
+    """Return all that is stale of a partition, each asset after those it depends on.
 
     Args:
         instance: holds what was materialized and observed.
@@ -86,12 +86,12 @@ def stale_assets(
 
 
 def asset_names(graph: AssetGraph) -> list[str]:
-    """Give the assets that we make, each after those it depends on."""
+    """Return the assets that we make, each after those it depends on."""
     return [name for name, _ in _in_order(graph)]
 
 
 def codes_behind(graph: AssetGraph, assets: Collection[str]) -> dict[str, str | None]:
-    """Give the code versions of assets and of all that we make that they depend on, each after what it depends on."""
+    """Return the code versions of assets and of all that we make that they depend on, each after what it depends on."""
     behind = set(assets)
     for name, parents in reversed(list(_in_order(graph))):
         if name in behind:
@@ -100,7 +100,7 @@ def codes_behind(graph: AssetGraph, assets: Collection[str]) -> dict[str, str | 
 
 
 def next_wave(graph: AssetGraph, stale: Collection[Stale]) -> list[Stale]:
-    """Give what can be computed at once: what is surely stale and depends on nothing that is only perhaps so.
+    """Return what can be computed at once: what is surely stale and depends on nothing that is only perhaps so.
 
     What is only perhaps stale waits: if what it depends on comes out unchanged, it need not be computed.
     """

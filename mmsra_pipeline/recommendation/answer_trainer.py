@@ -52,7 +52,7 @@ class Losses:
         self._weights = (0.0, 1.0) if pointwise else (1.0, config.yes_no_weight)
 
     def parts(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Tensor]]:
-        """Give losses with the number of rows of which each is the mean."""
+        """Return losses with the number of rows of which each is the mean."""
         others = [row for row in rows if row["task"] != YES_NO]
         for start in range(0, len(others), self._size):
             some = others[start : start + self._size]
@@ -64,13 +64,13 @@ class Losses:
                 yield 1, self.of_query(row, *self._weights)
 
     def of_query(self, row: Mapping[str, Any], listwise: float, yes_no: float) -> Tensor:
-        """Give the loss of a query's candidates; see ``group_loss``."""
+        """Return the loss of a query's candidates; see ``group_loss``."""
         asked = [task_prompts.render(task_prompts.from_json(parts), self._images) for parts in row["prompts"]]
         with self.backbone.autocast():
             return group_loss(self.backbone, asked, row["answers"], listwise=listwise, yes_no=yes_no)
 
     def validation(self, rows: Sequence[Mapping[str, Any]]) -> float:
-        """Give the mean listwise loss of validation rows, in nats; ``log(candidates)`` is chance."""
+        """Return the mean listwise loss of validation rows, in nats; ``log(candidates)`` is chance."""
         model = self.backbone.model
         training = model.training
         model.eval()
@@ -92,7 +92,7 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         self._held = held
 
     def get_train_dataloader(self) -> DataLoader:
-        """Give the planned batches in their order."""
+        """Return the planned batches in their order."""
         loader = DataLoader(self.train_dataset, batch_sampler=self._plan, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]  # accelerate is not typed here
 
@@ -133,7 +133,7 @@ class Validation(TrainerCallback):  # type: ignore[misc]  # transformers is not 
 def arguments(
     backbone: Backbone, config: RecommendationConfig, seed: int, workdir: Path, *, steps: int, validated: bool
 ) -> TrainingArguments:
-    """Give the arguments of a training of that many steps; ``validated``: there are validation rows to choose by."""
+    """Return the arguments of a training of that many steps; ``validated``: there are validation rows to choose by."""
     chosen: dict[str, Any] = (
         {
             "eval_strategy": "steps",
@@ -168,5 +168,5 @@ def arguments(
 
 
 def validation_losses(history: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """Give the validation loss by step."""
+    """Return the validation loss by step."""
     return {int(entry["step"]): float(entry[VALIDATION_LOSS]) for entry in history if VALIDATION_LOSS in entry}

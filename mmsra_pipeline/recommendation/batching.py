@@ -20,11 +20,11 @@ from mmsra_pipeline.recommendation import task_prompts
 
 
 def planned_batches(lengths: Sequence[int], *, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
-    """Give the places of the examples of every batch, over all epochs.
+    """Return the places of the examples of every batch, over all epochs.
 
     Batches are random, so that each mixes the tasks; within one the examples are ordered by length, so that the parts
-    of it that are computed at once hold little padding. The plan hangs on its arguments alone: an interrupted training
-    that begins again meets the same batches.
+    of it that are computed at once hold little padding. The plan depends on its arguments alone: an interrupted
+    training that begins again meets the same batches.
     """
     rng = np.random.default_rng([seed, 3])
     plan: list[list[int]] = []
@@ -36,7 +36,7 @@ def planned_batches(lengths: Sequence[int], *, batch_size: int, epochs: int, see
 
 
 def encode_examples(backbone: Backbone, rows: Sequence[Mapping[str, Any]], images: ItemImages) -> dict[str, Tensor]:
-    """Give rows of ``sft_dataset`` with one prompt each as one batch with ``labels``, padded on the right.
+    """Return rows of ``sft_dataset`` with one prompt each as one batch with ``labels``, padded on the right.
 
     Keyword answers learn to end. An answer of one token does not: a loss on the end that always follows would only
     dilute that of the token that is scored.
@@ -52,7 +52,7 @@ def encode_examples(backbone: Backbone, rows: Sequence[Mapping[str, Any]], image
 
 
 def batch_loss(backbone: Backbone, batch: Mapping[str, Tensor]) -> Tensor:
-    """Give the loss of a batch of :func:`encode_examples`; see :func:`answer_loss`."""
+    """Return the loss of a batch of :func:`encode_examples`; see :func:`answer_loss`."""
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     where = positions(backbone.model, inputs)
     states = backbone.model.base_model(**inputs, position_ids=where, use_cache=False).last_hidden_state
@@ -62,7 +62,7 @@ def batch_loss(backbone: Backbone, batch: Mapping[str, Tensor]) -> Tensor:
 def group_loss(
     backbone: Backbone, asked: Sequence[Prompt], answers: Sequence[str], *, listwise: float, yes_no: float
 ) -> Tensor:
-    r"""Give the loss of the candidates of one query, of which the first is the positive, in nats.
+    r"""Return the loss of the candidates of one query, of which the first is the positive, in nats.
 
     $$\lambda \cdot -\log \frac{e^{s_1}}{\sum_j e^{s_j}} + \mu \cdot -\frac1n \sum_j \log P(a_j)$$
 
@@ -85,7 +85,7 @@ def group_loss(
 def answer_loss(
     hidden: Float[Tensor, "batch length dim"], labels: Int[Tensor, "batch length"], head: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, ""]:
-    """Give the mean over examples of the mean negative log-likelihood of an answer's tokens, in nats.
+    """Return the mean over examples of the mean negative log-likelihood of an answer's tokens, in nats.
 
     Each example weighs the same, however long its answer: else a keyword list would count as twenty yes/no answers.
     Logits are made only where there is an answer; over whole prompts they cost as much as several layers.

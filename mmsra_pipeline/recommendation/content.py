@@ -14,7 +14,7 @@ Embed = Callable[[Sequence[str]], Float[np.ndarray, "texts dim"]]
 
 
 def content_vectors(item_text: pd.DataFrame, keywords: pd.DataFrame, embed: Embed) -> Mapping[str, np.ndarray]:
-    """Give a vector of length 1 for each item that has a text or a keyword.
+    """Return a vector of length 1 for each item that has a text or a keyword.
 
     Args:
         item_text: the catalogue.

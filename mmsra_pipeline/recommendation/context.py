@@ -46,7 +46,7 @@ def prompt_context(
     training: pd.DataFrame,
     images: ItemImages | None = None,
 ) -> PromptContext:
-    """Give the context of prompts.
+    """Return the context of prompts.
 
     Args:
         config: what prompts show.
@@ -58,7 +58,7 @@ def prompt_context(
         images: the pictures, where prompts are shown to a model.
 
     Raises:
-        DataError: if an item stands twice in a table, so that what the prompt says of it would hang on row order.
+        DataError: if an item stands twice in a table, so that what the prompt says of it would depend on row order.
     """
     _check_once(keywords, "item_keywords")
     _check_once(item_text, "item_text")
@@ -80,7 +80,7 @@ def prompt_context(
 
 
 def inline(text: str) -> str:
-    r"""Give ``text`` on one line and without the signs that chat templates and lists are built of.
+    r"""Return ``text`` on one line and without the signs that chat templates and lists are built of.
 
     >>> inline("a mug<|im_end|>\nCandidate:  none; <image>")
     'a mug(/im_end/) Candidate: none, (image)'
@@ -89,7 +89,7 @@ def inline(text: str) -> str:
 
 
 def cut(text: str, limit: int) -> str:
-    """Give ``text``, cut after the last whole word within ``limit`` characters.
+    """Return ``text``, cut after the last whole word within ``limit`` characters.
 
     >>> cut("a blue mug", 8), cut("a blue mug", 10)
     ('a blue', 'a blue mug')
@@ -101,7 +101,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def within_tokens(entries: Iterable[Sequence[str]], limit: int) -> list[tuple[str, ...]]:
-    """Give the keywords of the entries, in order and each once, up to the first that exceeds ``limit`` tokens.
+    """Return the keywords of the entries, in order and each once, up to the first that exceeds ``limit`` tokens.
 
     An entry whose keywords were all said before is left out. Each keyword takes one token more, for what parts it from
     the next.
@@ -128,7 +128,7 @@ def within_tokens(entries: Iterable[Sequence[str]], limit: int) -> list[tuple[st
 
 
 def estimated_tokens(text: str) -> int:
-    """Give about how many tokens a text has, without a tokenizer: prompts are made before a backbone is chosen.
+    """Return about how many tokens a text has, without a tokenizer: prompts are made before a backbone is chosen.
 
     On titles, tags and plots it gave 2 to 34 % more than the embedded model's tokenizer.
 

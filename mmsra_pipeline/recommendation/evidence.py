@@ -35,7 +35,7 @@ def evidence_line(slots: Sequence[Slot], classes: Sequence[int]) -> str:
 
 
 def without_evidence(text: str) -> str:
-    """Give a text without words that look like evidence: who sells an item writes its title.
+    """Return a text without words that look like evidence: who sells an item writes its title.
 
     >>> without_evidence("Mug seq9 Co9 for a party, Pop 9, co-op, next-day")
     'Mug for a party, Pop 9, co-op, next-day'
@@ -49,7 +49,7 @@ def without_evidence(text: str) -> str:
 def usual_keywords(
     history: Sequence[str], keywords: Mapping[str, Sequence[str]], shares: Mapping[str, float], limit: int
 ) -> tuple[str, ...]:
-    """Give the keywords that a history has more often than the items do on the whole, the most telling first.
+    """Return the keywords that a history has more often than the items do on the whole, the most telling first.
 
     Ordered by how far the share of history items with the keyword exceeds that of all items; then by the alphabet.
 
@@ -72,7 +72,7 @@ def usual_keywords(
 
 
 def keyword_shares(keywords: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Give the share of items that have each keyword.
+    """Return the share of items that have each keyword.
 
     >>> keyword_shares({"a": ["red"], "b": ["red", "mug"]})
     {'red': 1.0, 'mug': 0.5}

@@ -16,7 +16,7 @@ from mmsra_pipeline.recommendation.listwise_logit import ListwiseLogit
 IS_TARGET = "is_target"
 FILE = "evidence.json"
 HIGHEST = 9  # of the classes
-DIGITS = 9  # of a score: below them is rounding, which hangs on how many items are asked about
+DIGITS = 9  # of a score: below them is rounding, which depends on how many items are asked about
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class EvidenceModel:
     weights: tuple[float, ...]
 
     def of_classes(self, classes: Mapping[Slot, np.ndarray]) -> Float[np.ndarray, " items"]:
-        """Give the score of items from their classes by slot; items of equal classes have equal scores."""
+        """Return the score of items from their classes by slot; items of equal classes have equal scores."""
         if not self.slots:
             return np.zeros(len(next(iter(classes.values()))))
         features = _features(np.stack([classes[slot] for slot in self.slots], axis=1))
@@ -45,7 +45,7 @@ class EvidenceModel:
         return cls(tuple(content["slots"]), tuple(content["weights"]))
 
     def score(self, candidates: pd.DataFrame) -> Float[np.ndarray, " rows"]:
-        """Give a score that compares candidates of one list. Without slots it is 0 for all.
+        """Return a score that compares candidates of one list. Without slots it is 0 for all.
 
         Args:
             candidates: with the columns ``class_<slot>``, from 0 to 9.

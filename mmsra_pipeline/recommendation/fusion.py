@@ -49,7 +49,7 @@ class FusionModel:
     """What slope and intercept were fitted on, in words."""
 
     def score(self, candidates: pd.DataFrame) -> Float[np.ndarray, " rows"]:
-        """Give the joined score; it compares candidates of one list.
+        """Return the joined score; it compares candidates of one list.
 
         Args:
             candidates: whole lists, rows in any order: user_id, position, the ``signal_`` columns, for the kind with
@@ -59,7 +59,7 @@ class FusionModel:
         return scores
 
     def probability(self, candidates: pd.DataFrame) -> Float[np.ndarray, " rows"]:
-        """Give the probability, from 0 to 1, that a candidate of a served list is what comes next; as ``score``."""
+        """Return the probability, from 0 to 1, that a candidate of a served list is what comes next; as ``score``."""
         return sigmoid(self.slope * self.score(candidates) + self.intercept)
 
     def to_json(self) -> str:
@@ -104,7 +104,7 @@ def feature_names(kind: str) -> tuple[str, ...]:
 
 
 def fusion_features(candidates: pd.DataFrame, kind: str, pivot: float) -> Float[np.ndarray, "rows features"]:
-    """Give what the fusion adds up for each candidate, see :class:`FusionModel`."""
+    """Return what the fusion adds up for each candidate, see :class:`FusionModel`."""
     lists = list_numbers(candidates)
     popular = gate(candidates[f"{SIGNAL}popularity"].to_numpy(dtype=np.float64), pivot)
     columns: list[np.ndarray] = []
@@ -116,7 +116,7 @@ def fusion_features(candidates: pd.DataFrame, kind: str, pivot: float) -> Float[
 
 
 def gate(users: Float[np.ndarray, " rows"], pivot: float) -> Float[np.ndarray, " rows"]:
-    """Give how far to believe collaborative scores of an item that so many users took: 0 none, 0.5 pivot, below 1.
+    """Return how far to believe collaborative scores of an item that so many users took: 0 none, 0.5 pivot, below 1.
 
     >>> gate(np.array([0.0, 4.0, np.nan]), 4.0).tolist()
     [0.0, 0.5, 0.0]
@@ -127,7 +127,7 @@ def gate(users: Float[np.ndarray, " rows"], pivot: float) -> Float[np.ndarray, "
 
 
 def standardized(values: Float[np.ndarray, " rows"], lists: Int[np.ndarray, " rows"]) -> Float[np.ndarray, " rows"]:
-    """Give z-scores within lists numbered from 0. Unknown values count as the list's lowest known one.
+    """Return z-scores within lists numbered from 0. Unknown values count as the list's lowest known one.
 
     A list whose values are all the same, or all unknown, gets 0.
 

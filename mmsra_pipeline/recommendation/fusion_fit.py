@@ -84,7 +84,7 @@ class FusionFit:
         return FusionModel(self.kind, feature_names(self.kind), weights, self.pivot, slope, intercept, calibration)
 
     def coefficients(self, resamples: int) -> pd.DataFrame:
-        """Give the coefficients with 95 % intervals over validation users, from at most 200 resamples.
+        """Return the coefficients with 95 % intervals over validation users, from at most 200 resamples.
 
         Returns:
             ``kind``, ``feature``, ``value``, ``low``, ``high``. Behind the features of the model each signal has a row
@@ -102,7 +102,7 @@ class FusionFit:
         return pd.DataFrame(columns)
 
     def cross_fitted(self) -> pd.DataFrame:
-        """Give p of every served candidate by a model, calibration included, that has not seen its user.
+        """Return p of every served candidate by a model, calibration included, that has not seen its user.
 
         The pivot alone is that of all users; no target takes part in it.
 
@@ -123,7 +123,7 @@ class FusionFit:
         return self._logit.fit(self._config.regularization, users[self._owner] * self._share, start)
 
     def _calibrated(self, among: Bool[np.ndarray, " users"]) -> tuple[float, float, str]:
-        """Give slope, intercept and on what they were fitted, of these users alone."""
+        """Return slope, intercept and on what they were fitted, of these users alone."""
         scores = self._features @ (self.weights if among.all() else self._weights(among))
         for held_out in self._folds(among):
             rows = held_out[self._user]

@@ -37,7 +37,7 @@ class KeywordAffinity:
     def of(
         self, history: Sequence[str], items: Sequence[str]
     ) -> tuple[Float[np.ndarray, " items"], Float[np.ndarray, " catalogue"]]:
-        """Give the affinity of items and of the catalogue; nan where an item has no keyword."""
+        """Return the affinity of items and of the catalogue; nan where an item has no keyword."""
         counts = Counter(word for item in history for word in self._keywords.get(item, ()))
         told = sum(bool(self._keywords.get(item)) for item in history)
         taken = np.zeros(len(self._share))

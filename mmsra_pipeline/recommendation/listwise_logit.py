@@ -50,7 +50,7 @@ class ListwiseLogit:
         weights: Float[np.ndarray, " lists"] | None = None,
         start: Float[np.ndarray, " features"] | None = None,
     ) -> Float[np.ndarray, " features"]:
-        """Give the coefficients.
+        """Return the coefficients.
 
         Args:
             regularization: weight of half the squared coefficients, in lists; above 0.

@@ -14,7 +14,7 @@ TRIES = 50  # random draws before all remaining items are listed; only users who
 
 
 def taken_items(sequences: pd.DataFrame) -> dict[str, frozenset[str]]:
-    """Give what each user took, in any split: a held-out target is no negative either."""
+    """Return what each user took, in any split: a held-out target is no negative either."""
     taken: dict[str, set[str]] = {}
     for user, history, target in zip(sequences[USER], sequences[HISTORY], sequences[TARGET]):
         own = taken.setdefault(str(user), set())
@@ -74,7 +74,7 @@ class NegativeSampler:
         first_stage: Sequence[str] = (),
         new_share: float = 0.0,
     ) -> list[str]:
-        """Give ``number`` different items; fewer if the user took nearly all there are.
+        """Return ``number`` different items; fewer if the user took nearly all there are.
 
         Args:
             user: whose items are left out.

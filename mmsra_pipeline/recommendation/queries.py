@@ -18,7 +18,7 @@ class Query:
 
 
 def queries_of(sequences: pd.DataFrame) -> list[Query]:
-    """Give one query per row of ``sequences``, in the order of the rows."""
+    """Return one query per row of ``sequences``, in the order of the rows."""
     rows = zip(sequences[USER], sequences[POSITION], sequences[HISTORY], sequences[TIME])
     return [
         Query(str(user), int(position), tuple(history), None if pd.isna(time) else int(time))

@@ -14,7 +14,7 @@ VERSION = 2  # raised when a backbone scores the same prompts otherwise
 
 
 def list_key(prompts: Sequence[Parts], images: ItemImages | None, backbone: Backbone, *, autocast: bool | str) -> str:
-    """Name all that the scores of a list hang on: words, pictures, weights and arithmetic.
+    """Name all that the scores of a list depend on: words, pictures, weights and arithmetic.
 
     It is of the whole list because what is computed together rounds together: scores that are taken over are to the
     last bit those of a run that began from nothing.
@@ -46,7 +46,7 @@ class ScoreCache:
             self._lists = {key: [tuple(one) for one in scores] for key, scores in lines if _is_list(scores)}
 
     def get(self, key: str) -> list[tuple[float, float]] | None:
-        """Give the scores of a list, if they are known."""
+        """Return the scores of a list, if they are known."""
         return self._lists.get(key)
 
     def add(self, key: str, scores: list[tuple[float, float]]) -> None:

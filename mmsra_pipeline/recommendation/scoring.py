@@ -33,7 +33,7 @@ def score_candidates(
     *,
     autocast: bool | str,
 ) -> pd.DataFrame:
-    """Give ``logit``, ``mass`` and ``p`` for each row of ``candidates``, on its index.
+    """Return ``logit``, ``mass`` and ``p`` for each row of ``candidates``, on its index.
 
     ``logit`` is logit(Yes) - logit(No), ``p`` its sigmoid, and ``mass`` P(Yes) + P(No) among all tokens. A (user,
     position, item) that stands in several rows, say in the lists of two protocols, is scored once. All candidates of a

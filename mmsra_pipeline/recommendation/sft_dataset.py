@@ -65,7 +65,7 @@ def build_sft_dataset(
     recommendation: RecommendationConfig,
     seed: int,
 ) -> pd.DataFrame:
-    """Give the table ``sft_dataset``: one row per example, with each prompt as a JSON list of parts.
+    """Return the table ``sft_dataset``: one row per example, with each prompt as a JSON list of parts.
 
     A yes/no example is what the user took next and ``list_negatives`` items (one where the objective is pointwise) that
     the user never took in any split. Where the data have fewer training positions than asked for, positions are used
@@ -106,7 +106,7 @@ def build_sft_dataset(
 
 
 def training_lists(sft_dataset: pd.DataFrame) -> pd.DataFrame:
-    """Give one row per candidate of a training query: list_id, is_target, class_<slot>, as a regression reads them."""
+    """Return a row per candidate of a training query: list_id, is_target, class_<slot>, as a regression reads them."""
     rows = sft_dataset[(sft_dataset["task"] == YES_NO) & (sft_dataset[SPLIT] == TRAIN)]
     return _as_lists([np.array([list(own) for own in each], dtype=np.int64) for each in rows["classes"]])
 
@@ -133,7 +133,7 @@ class _ExampleMaker:
     rng: np.random.Generator
 
     def make(self, pairs: list[tuple[Query, str]], items: list[str], counts: Mapping[str, int]) -> list[Example]:
-        """Give examples of all tasks; ``pairs`` are queries with what came next."""
+        """Return examples of all tasks; ``pairs`` are queries with what came next."""
         endless = itertools.cycle([pairs[place] for place in self.rng.permutation(len(pairs))])
         drawn = self._draw(list(itertools.islice(endless, counts[YES_NO])), self._negatives(), TRAIN)
         self._fit_evidence(drawn)
@@ -144,7 +144,7 @@ class _ExampleMaker:
         return examples + self.item_keywords(items, counts[ITEM_KEYWORDS])
 
     def lists(self, pairs: list[tuple[Query, str]], split: str) -> list[Example]:
-        """Give the yes/no examples of queries with what came next."""
+        """Return the yes/no examples of queries with what came next."""
         return self._said(self._draw(pairs, self._negatives(), split), split)
 
     def _negatives(self) -> int:
@@ -171,7 +171,7 @@ class _ExampleMaker:
         return examples
 
     def choose(self, pairs: list[tuple[Query, str]]) -> list[Example]:
-        """Give the examples that ask for one of several candidates."""
+        """Return the examples that ask for one of several candidates."""
         examples = []
         for query, items, classes in self._with_classes(self._draw(pairs, self.config.options - 1, TRAIN), TRAIN):
             order = self.rng.permutation(len(items))
@@ -207,7 +207,7 @@ class _ExampleMaker:
         ]
 
     def _draw(self, pairs: list[tuple[Query, str]], number: int, split: str) -> list[tuple[Query, list[str]]]:
-        """Give each query with its positive and negatives; none of a user who took all there is."""
+        """Return each query with its positive and negatives; none of a user who took all there is."""
         lists = []
         for query, target in pairs:
             near = self.near.get((query.user, query.position), ())
@@ -220,7 +220,7 @@ class _ExampleMaker:
     def _with_classes(
         self, drawn: list[tuple[Query, list[str]]], split: str
     ) -> Iterator[tuple[Query, list[str], np.ndarray]]:
-        """Give the lists with the classes of their candidates."""
+        """Return the lists with the classes of their candidates."""
         found = self.signals.of([query for query, _ in drawn], [items for _, items in drawn], training=split == TRAIN)
         for (query, items), signals in zip(drawn, found, strict=True):
             yield query, items, signals.classes

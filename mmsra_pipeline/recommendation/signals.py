@@ -82,7 +82,7 @@ class SignalSource:
         return self._vectors
 
     def of(self, queries: Sequence[Query], candidates: Sequence[Sequence[str]], *, training: bool) -> Iterator[Signals]:
-        """Give the signals of each query's candidates, in order.
+        """Return the signals of each query's candidates, in order.
 
         ``training``: the queries are training positions, which the encoder of their user's fold answers.
         """
@@ -123,7 +123,7 @@ class SignalSource:
     def _summed_up(
         self, evidence: EvidenceModel, classes: np.ndarray, found: Mapping[str, tuple[np.ndarray, np.ndarray]]
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Give score and class of the slot 'all': by the place of the sum of the others among the catalogue's."""
+        """Return score and class of the slot 'all': by the place of the sum of the others among the catalogue's."""
         nothing = np.zeros(len(self._items), dtype=np.int64)
         catalogue = {slot: classes_of(found[slot][1], found[slot][1]) if slot in found else nothing for slot in STATED}
         own = evidence.of_classes({slot: classes[:, SLOTS.index(slot)] for slot in STATED})
@@ -139,10 +139,10 @@ class SignalSource:
     def _content(
         self, query: Query, items: Sequence[str], places: np.ndarray
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Give each signal of content for the candidates and for the catalogue: they need no other user.
+        """Return each signal of content for the candidates and for the catalogue: they need no other user.
 
         An item of the catalogue has the value that it has there to the last bit: products round otherwise with the
-        number of rows, and the rank would hang on the list.
+        number of rows, and the rank would depend on the list.
         """
         recent = [self._vectors[item] for item in query.history[-RECENT:] if item in self._vectors]
         found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -163,7 +163,7 @@ class SignalSource:
 def classes_of(
     values: Float[np.ndarray, " items"], catalogue: Float[np.ndarray, " catalogue"]
 ) -> Int[np.ndarray, " items"]:
-    """Give the classes 1 to 9 by the share of the catalogue that ranks higher, equal values counting half; 0 for nan.
+    """Return the classes 1 to 9 by the share of the catalogue that ranks higher, equal values counting half; 0 for nan.
 
     The catalogue counts whole, so a class means the same whatever is known of how many items.
 

@@ -104,12 +104,12 @@ def candidate_parts(context: PromptContext, item: str, classes: Sequence[int]) -
 
 
 def shown_history(context: PromptContext, query: Query) -> tuple[str, ...]:
-    """Give the items of the history that the prompt shows, the latest last."""
+    """Return the items of the history that the prompt shows, the latest last."""
     return query.history[-context.config.history_length :]
 
 
 def render(parts: Parts, images: ItemImages | None) -> Prompt:
-    """Give the prompt for the model: pictures in their places, words where an item has none."""
+    """Return the prompt for the model: pictures in their places, words where an item has none."""
     shown: list[Part] = []
     for part in parts:
         picture = images.get(part.item) if isinstance(part, Picture) and images is not None else None
@@ -142,7 +142,7 @@ def from_json(text: str) -> Parts:
 
 
 def keyword_answer(context: PromptContext, item: str) -> str:
-    """Give the item's keywords as an answer; empty if it has none."""
+    """Return the item's keywords as an answer; empty if it has none."""
     return ", ".join(context.keywords.get(item, ()))
 
 

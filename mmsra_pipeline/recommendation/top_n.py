@@ -28,7 +28,7 @@ def recommend(
     *,
     autocast: bool | str,
 ) -> pd.DataFrame:
-    """Give the table ``recommendations``: the ``top_n`` candidates of highest score per user, the best first.
+    """Return the table ``recommendations``: the ``top_n`` candidates of highest score per user, the best first.
 
     The fusion scores them; ``p`` is its calibrated probability that the item comes next, ``p_model`` p(Yes) of the
     language model alone. Equal scores are ordered by the rank of the first stage, then by item.
@@ -66,7 +66,7 @@ def recommend(
 
 
 def shared_keywords(history: Iterable[str], item: str, keywords: Mapping[str, Sequence[str]]) -> list[str]:
-    """Give the item's keywords that an item of the history has too, in the item's order.
+    """Return the item's keywords that an item of the history has too, in the item's order.
 
     >>> shared_keywords(["a", "b"], "c", {"a": ["red", "mug"], "c": ["gift", "mug", "red"]})
     ['mug', 'red']

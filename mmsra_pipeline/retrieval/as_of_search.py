@@ -63,7 +63,7 @@ def unit_vectors(vectors: Float[np.ndarray, "rows dim"]) -> Float[np.ndarray, "r
 
 
 def nearest_users(entries: Entries, queries: Queries, k: int) -> Matches:
-    """Give each query the ``k`` other users with the highest cosine, each by the best of their visible entries.
+    """Return for each query the ``k`` other users with the highest cosine, each by the best of their visible entries.
 
     Equal cosines are ordered by user code, and a user's own by the later entry first. Queries that see fewer than
     ``k`` other users get fewer. Zero vectors are nobody's neighbour and have none.
@@ -87,7 +87,7 @@ def _seen(entries: Entries, places: np.ndarray) -> _Seen:
 
 
 def _search(seen: _Seen, queries: Queries, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give query, entry and cosine of the matches of ``rows``, those of a query together and the best first."""
+    """Return query, entry and cosine of the matches of ``rows``, those of a query together and the best first."""
     if not len(seen.users):
         return rows[:0], seen.places, np.empty(0)
     cosines = queries.vectors[rows] @ seen.vectors
@@ -105,7 +105,7 @@ def _search(seen: _Seen, queries: Queries, rows: np.ndarray, k: int) -> tuple[np
 def _latest(
     seen: _Seen, cosines: np.ndarray, best: np.ndarray, row: np.ndarray, user: np.ndarray
 ) -> Int[np.ndarray, " pairs"]:
-    """Give the last place in ``seen`` where the user reaches its best cosine to the query in this row."""
+    """Return the last place in ``seen`` where the user reaches its best cosine to the query in this row."""
     sizes = seen.sizes[user]
     begins = np.cumsum(sizes) - sizes
     place = np.arange(sizes.sum()) - np.repeat(begins - seen.starts[user], sizes)

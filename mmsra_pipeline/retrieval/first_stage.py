@@ -76,7 +76,7 @@ class FirstStage:
         self.cold_share = cold_share if keywords is not None else 0.0
 
     def candidates(self, queries: pd.DataFrame, count: int) -> pd.DataFrame:
-        """Give the best ``count`` items of the catalogue for each query, rows of ``sequences``.
+        """Return the best ``count`` items of the catalogue for each query, rows of ``sequences``.
 
         Returns:
             ``user_id``, ``position``, ``item_id``, ``rank`` from 1. Items in the user's history are left out; fewer
@@ -90,7 +90,7 @@ class FirstStage:
         return found.astype({USER: "str", POSITION: "int64", ITEM: "str", RANK: "int64"})
 
     def ranked(self, queries: pd.DataFrame, count: int) -> Iterator[tuple[str, int, dict[str, int]]]:
-        """Give each query's user and position with the rank, from 1, of every item that it may be recommended.
+        """Return each query's user and position with the rank, from 1, of every item that it may be recommended.
 
         ``count``: places among which cold items have their share.
         """
@@ -100,7 +100,7 @@ class FirstStage:
             yield views.user, views.position, ranks
 
     def views(self, queries: pd.DataFrame, count: int) -> Iterator[Views]:
-        """Give what is known for each query, in their order, with cold items for ``count`` places at least."""
+        """Return what is known for each query, in their order, with cold items for ``count`` places at least."""
         cold = self._cold(queries, count)
         together = max(1, min(QUERIES_TOGETHER, CELLS_TOGETHER // max(len(self.items), 1)))
         for start in range(0, len(queries), together):
@@ -132,7 +132,7 @@ class FirstStage:
         return np.array([self._places[item] for item in own if item in self._places], dtype=np.int64)
 
     def _cold(self, queries: pd.DataFrame, count: int) -> list[np.ndarray]:
-        """Give each query's fitting cold items, a few more than there is room for: it may have seen some."""
+        """Return each query's fitting cold items, a few more than there is room for: it may have seen some."""
         room = math.floor(count * self.cold_share + ALIKE)
         if self._keywords is None or not room or not self.cold:
             return [np.empty(0, dtype=np.int64)] * len(queries)
@@ -164,7 +164,7 @@ def fuse(rankings: Sequence[Int[np.ndarray, " ranked"]], order: Int[np.ndarray, 
 
 
 def ranking(score: Float[np.ndarray, " items"], order: Int[np.ndarray, " left"]) -> Int[np.ndarray, " ranked"]:
-    """Give the places of ``order`` that a score ranks (-inf: not), the highest first, equal ones as they stand there.
+    """Return the places of ``order`` that a score ranks (-inf: not), the highest first, equal ones as they stand there.
 
     >>> ranking(np.array([3.0, 9.0, -np.inf, 3.0]), np.array([3, 2, 0])).tolist()
     [3, 0]
@@ -177,7 +177,7 @@ def ranking(score: Float[np.ndarray, " items"], order: Int[np.ndarray, " left"])
 def with_cold(
     order: Int[np.ndarray, " places"], cold: Int[np.ndarray, " cold"], share: float, count: int
 ) -> Int[np.ndarray, " best"]:
-    """Give the first ``count`` of ``order`` with cold items at a share of the places, evenly: a prefix has its share.
+    """Return the first ``count`` of ``order`` with cold items at a share of the places, evenly: a prefix has its share.
 
     >>> with_cold(np.array([1, 2, 3, 4, 9, 8]), np.array([8, 9]), share=0.4, count=5).tolist()
     [1, 2, 8, 3, 9]
@@ -212,7 +212,7 @@ def _taken(interactions: pd.DataFrame) -> Mapping[str, list[str]]:
 
 
 def _columns(known: Sequence[str], items: Sequence[str]) -> Int[np.ndarray, " items"]:
-    """Give the column of each item among ``known``; the one behind the last where it is not known."""
+    """Return the column of each item among ``known``; the one behind the last where it is not known."""
     place = {item: column for column, item in enumerate(known)}
     return np.array([place.get(item, len(known)) for item in items], dtype=np.int64)
 

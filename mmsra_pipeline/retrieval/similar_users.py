@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 def find_similar_users(
     encoder: FoldedEncoder, sequences: pd.DataFrame, queries: pd.DataFrame, config: SimilarUsersConfig
 ) -> pd.DataFrame:
-    """Give the users most similar to each query, ``config.k`` or ``config.voters`` if more, and what each took next.
+    """Return the users most similar to each query, ``config.k`` or ``config.voters`` if more, and what each took next.
 
     The knowledge base is the training rows of ``sequences``: every prefix of a training history, with what came next
     and when. A neighbour counts once, by its most similar prefix, and never is the query's own user. Under the rule
@@ -99,7 +99,7 @@ def _matches(
 
 
 def hit_share(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:
-    """Give the share, in [0, 1], of queries whose target is among the retrieved next items.
+    """Return the share, in [0, 1], of queries whose target is among the retrieved next items.
 
     Queries that found nobody count as missed. nan without a query. ``similar_users`` may hold other queries too.
     """
@@ -109,7 +109,7 @@ def hit_share(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:
 
 
 def leak_rate(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:
-    """Give the share, in [0, 1], of retrieved next items that were not taken before their query.
+    """Return the share, in [0, 1], of retrieved next items that were not taken before their query.
 
     Measured on queries that have a time; an item without a time counts as a leak, for nothing shows that it came
     before. nan where no query has a time: then it cannot be measured.

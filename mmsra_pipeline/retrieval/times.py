@@ -12,7 +12,7 @@ NEVER = np.iinfo(np.int64).max  # an unknown time lies before nothing
 
 
 def milliseconds(times: pd.Series) -> Int[np.ndarray, " rows"]:
-    """Give times as int64; unknown ones as ``NEVER``, so that ``time < t`` holds only where it is known to.
+    """Return times as int64; unknown ones as ``NEVER``, so that ``time < t`` holds only where it is known to.
 
     A Parquet round trip turns nullable integers into floats and all-null columns into objects; both are read.
 
@@ -23,7 +23,7 @@ def milliseconds(times: pd.Series) -> Int[np.ndarray, " rows"]:
 
 
 def before(time: object) -> int | None:
-    """Give a query's time for ``before=``: None where it is unknown, which means that everything counts."""
+    """Return a query's time for ``before=``: None where it is unknown, which means that everything counts."""
     return None if pd.isna(time) or time == NEVER else int(time)  # type: ignore[call-overload]  # a scalar of pandas
 
 

@@ -32,14 +32,14 @@ SECONDS_A_DAY = 86_400
 
 
 def popularity_utility(count: int, fall: float, rng: np.random.Generator) -> Float[np.ndarray, " products"]:
-    """Give each product's utility from popularity alone, mean 0: it falls by ``fall`` times log(rank)."""
+    """Return each product's utility from popularity alone, mean 0: it falls by ``fall`` times log(rank)."""
     values: Float[np.ndarray, " products"] = -fall * np.log(1 + rng.permutation(count).astype(np.float64))
     values -= values.mean()
     return values
 
 
 def make_companions(products: pd.DataFrame, pairs: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Give pairs of products (columns ``item_id``, ``companion_id``), both orders, that share no attribute.
+    """Return pairs of products (columns ``item_id``, ``companion_id``), both orders, that share no attribute.
 
     Each product is in one pair at most.
     """
@@ -57,7 +57,7 @@ def make_companions(products: pd.DataFrame, pairs: int, rng: np.random.Generator
 
 
 def make_users(products: pd.DataFrame, count: int, one_sided: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Give users, each with the two attributes that the taste goes by and the favourite value of either.
+    """Return users, each with the two attributes that the taste goes by and the favourite value of either.
 
     Args:
         products: whose values may be favourites.
@@ -89,12 +89,12 @@ def _minors(cares_for: str, main: str) -> list[str]:
 
 
 def id_width(count: int) -> int:
-    """Give how many digits the ids of ``count`` things have: p001 of 100, p0001 of 1,000."""
+    """Return how many digits the ids of ``count`` things have: p001 of 100, p0001 of 1,000."""
     return max(3, len(str(count)))
 
 
 def utilities(users: pd.DataFrame, products: pd.DataFrame) -> Float[np.ndarray, "users products"]:
-    """Give each user's utility of each product: its popularity, and more where it has a favourite value."""
+    """Return each user's utility of each product: its popularity, and more where it has a favourite value."""
     total = np.tile(products["popularity"].to_numpy(dtype=np.float64), (len(users), 1))
     for attribute in (*VISIBLE, *TOLD):
         weight = MAIN_WEIGHT * (users["main"] == attribute) + MINOR_WEIGHT * (users["minor"] == attribute)
@@ -111,7 +111,7 @@ def make_events(
     join_days: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Give the purchases: user_id, item_id, timestamp (seconds), rating, by_companion; sorted by time.
+    """Return the purchases: user_id, item_id, timestamp (seconds), rating, by_companion; sorted by time.
 
     A user takes ``lengths[0]`` to ``lengths[1]`` products, the first within ``join_days`` of the opening. Nobody buys a
     product twice, and new products (``is_new``) are not bought yet.

@@ -13,7 +13,7 @@ from mmsra_pipeline.sample_store.shop import Shop
 
 
 def ceiling_scores(shop: Shop, queries: pd.DataFrame, candidates: pd.DataFrame) -> Float[np.ndarray, " rows"]:
-    r"""Give $\log P(\text{candidate is taken next})$ of each row of ``candidates``, as the shop draws purchases.
+    r"""Return $\log P(\text{candidate is taken next})$ of each row of ``candidates``, as the shop draws purchases.
 
     With $u$ the user's utilities, $L$ what is left (on sale and not taken before), $s(c) = e^{u_c} / \sum_{l \in L}
     e^{u_l}$, $m$ the companion of the last purchase and $\gamma$ = ``COMPANION_CHANCE``:
@@ -40,7 +40,7 @@ def ceiling_scores(shop: Shop, queries: pd.DataFrame, candidates: pd.DataFrame) 
 
 
 def taste_scores(shop: Shop, queries: pd.DataFrame, candidates: pd.DataFrame) -> Float[np.ndarray, " rows"]:
-    r"""Give $\log s(c)$ of each row of ``candidates``: what could be told by taste and popularity without companions.
+    r"""Return $\log s(c)$ of each row of ``candidates``: what could be told by taste and popularity without companions.
 
     $s(c) = e^{u_c} / \sum_{l \in L} e^{u_l}$; arguments, result and errors are those of ``ceiling_scores``.
     """

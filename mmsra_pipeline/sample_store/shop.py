@@ -74,7 +74,7 @@ class Shop:
     seed: int
 
     def look(self, item_id: str) -> Look:
-        """Give the true look of a product."""
+        """Return the true look of a product."""
         row = self.products[self.products["item_id"] == item_id]
         return Look(*(str(row[name].iloc[0]) for name in Look._fields))
 
@@ -120,7 +120,7 @@ def write_shop(shop: Shop, folder: Path) -> None:
 
 
 def write_sample(size: Size, seed: int, workdir: Path) -> Path:
-    """Give the folder below ``workdir`` that holds the shop, made now unless this generator made it before."""
+    """Return the folder below ``workdir`` that holds the shop, made now unless this generator made it before."""
     folder = workdir / f"sample-{size}-{seed}"
     mark = folder / WRITTEN
     if not (mark.is_file() and mark.read_text() == generator_version()):

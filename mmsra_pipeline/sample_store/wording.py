@@ -70,7 +70,7 @@ class Facts(NamedTuple):
 
 
 def model_names(count: int, rng: np.random.Generator) -> list[str]:
-    """Give ``count`` different names of products.
+    """Return ``count`` different names of products.
 
     Raises:
         ValueError: if there are not so many.
@@ -82,12 +82,12 @@ def model_names(count: int, rng: np.random.Generator) -> list[str]:
 
 
 def title(facts: Facts, name: str) -> str:
-    """Give a product's title."""
+    """Return a product's title."""
     return f"{facts.brand} {name}, {facts.material}, for the {facts.use}"
 
 
 def description(facts: Facts, rng: np.random.Generator) -> str:
-    """Give a product's description: all of its facts, in one of several wordings."""
+    """Return a product's description: all of its facts, in one of several wordings."""
     article = "An" if facts.material[0] in "aeiou" else "A"
     openings = (
         f"{article} {facts.material} piece in {facts.style} style.",
@@ -98,6 +98,6 @@ def description(facts: Facts, rng: np.random.Generator) -> str:
 
 
 def review(rating: int, rng: np.random.Generator) -> str:
-    """Give a short review; half of the buyers write none."""
+    """Return a short review; half of the buyers write none."""
     texts = PRAISE[rating]
     return texts[rng.integers(len(texts))] if rng.random() < 0.5 else ""

@@ -46,12 +46,12 @@ class Artifacts:
 
     @classmethod
     def of(cls, paths: Paths) -> "Artifacts":
-        """Give the artifacts of an installation."""
+        """Return the artifacts of an installation."""
         return cls(paths.artifacts, remote=paths.remote)
 
     @contextlib.contextmanager
     def publish(self, kind: str, dataset: str) -> Iterator[Path]:
-        """Give an empty folder to fill; when the block ends without an error it becomes the current version."""
+        """Return an empty folder to fill; when the block ends without an error it becomes the current version."""
         home = self.root / clean_name(kind) / clean_name(dataset)
         with temporary_folder(home) as building:
             yield building
@@ -66,7 +66,7 @@ class Artifacts:
         self._drop_old_versions(home, version)
 
     def current(self, kind: str, dataset: str) -> Path:
-        """Give the folder of the current version; its name is the version.
+        """Return the folder of the current version; its name is the version.
 
         Raises:
             MissingInputError: if none was published.
@@ -87,12 +87,12 @@ class Artifacts:
         return self.version(kind, dataset) is not None
 
     def version(self, kind: str, dataset: str) -> str | None:
-        """Give the name of the current version, whose files need not lie here yet; None if none was published."""
+        """Return the name of the current version, whose files need not lie here yet; None if none was published."""
         place = self._pointed(self.root / clean_name(kind) / clean_name(dataset))
         return None if place is None else place.name
 
     def workdir(self, kind: str, dataset: str, fingerprint: str) -> Path:
-        """Give a folder for resumable work on inputs named by ``fingerprint``; work on other inputs is dropped."""
+        """Return a folder for resumable work on inputs named by ``fingerprint``; work on other inputs is dropped."""
         home = self.root / "work" / clean_name(kind) / clean_name(dataset)
         folder = home / clean_name(fingerprint)
         if home.is_dir():
@@ -119,7 +119,7 @@ class Artifacts:
         return path in self._blobs(kind) if self.remote.is_store else path.is_file()
 
     def blob(self, kind: str, name: str, suffix: str) -> Path | None:
-        """Give the file of the blob of that hash; None if it is not stored."""
+        """Return the file of the blob of that hash; None if it is not stored."""
         path = self.blob_path(kind, name, suffix)
         return path if self.remote.fetch(path) and path.is_file() else None
 
@@ -128,7 +128,7 @@ class Artifacts:
         return self.root / clean_name(kind) / "blobs" / name[:2] / f"{name}{suffix}"
 
     def blobs(self, kind: str) -> list[Entry]:
-        """Give all blobs of a kind, by path."""
+        """Return all blobs of a kind, by path."""
         return self.remote.find(self.root / clean_name(kind) / "blobs", "*/*")
 
     def _pointed(self, home: Path) -> Path | None:
@@ -162,7 +162,7 @@ class Artifacts:
 
 
 def by_version(entries: list[Entry], home: Path) -> list[Entry]:
-    """Give the folders of versions that hold the entries, each as new as its newest file, the newest first."""
+    """Return the folders of versions that hold the entries, each as new as its newest file, the newest first."""
     found: dict[Path, Entry] = {}
     for entry in entries:
         below = entry.path.relative_to(home).parts

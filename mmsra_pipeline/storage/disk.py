@@ -33,7 +33,7 @@ def check_free(folder: Path, least_gb: float, purpose: str) -> None:
 
 
 @contextlib.contextmanager
-def told_plainly(folder: Path, purpose: str) -> Iterator[None]:
+def explained_errors(folder: Path, purpose: str) -> Iterator[None]:
     """Have an error that comes of a full disk or quota say so; it may come out of any library that writes.
 
     Raises:

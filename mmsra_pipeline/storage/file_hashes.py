@@ -54,7 +54,7 @@ class FileHashes:
             self._connection.close()
 
     def of(self, file: Path) -> str:
-        """Give the sha256 of a file's bytes, in hexadecimal."""
+        """Return the sha256 of a file's bytes, in hexadecimal."""
         name, state = str(file.absolute()), _state(file)
         known = self._find(name, state)
         if known is not None:

@@ -33,13 +33,13 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def temporary(folder: Path) -> Path:
-    """Give a place in ``folder`` for what has yet to be completed and renamed. Its name tells ``sweep`` whose it is."""
+    """Return a place in ``folder`` for what is yet to be completed and renamed. Its name tells ``sweep`` whose."""
     return folder / f".{_this_process(os.getpid())}-{secrets.token_hex(4)}.tmp"
 
 
 @contextlib.contextmanager
 def temporary_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder in ``folder`` that is gone afterwards, unless it was renamed."""
+    """Return an empty folder in ``folder`` that is gone afterwards, unless it was renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     made = temporary(folder)
@@ -97,7 +97,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def clean_name(name: str) -> str:
-    """Give ``name`` back if it is safe as a folder name.
+    """Return ``name`` back if it is safe as a folder name.
 
     Raises:
         ConfigError: if it is not, so that no name can lead out of its folder.

@@ -37,7 +37,7 @@ class Remote:
         return str(path)
 
     def read(self, path: Path) -> bytes | None:
-        """Give the newest content of a small file that may change; None if there is none."""
+        """Return the newest content of a small file that may change; None if there is none."""
         try:
             return path.read_bytes()
         except FileNotFoundError:
@@ -48,18 +48,18 @@ class Remote:
         write_atomically(path, content)
 
     def push(self, path: Path) -> None:
-        """Give a file, or all files of a folder, that lie here and never change again to the store too."""
+        """Return a file, or all files of a folder, that lie here and never change again to the store too."""
 
     def fetch(self, path: Path) -> bool:  # noqa: ARG002  # stores need it
         """See that what never changes, a file or a folder, lies here; False if the store does not have it."""
         return True
 
     def listing(self, folder: Path) -> list[Entry]:
-        """Give all files below a folder, by path."""
+        """Return all files below a folder, by path."""
         return _entries(folder.rglob("*"))
 
     def find(self, folder: Path, pattern: str) -> list[Entry]:
-        """Give the files that fit a pattern below a folder part by part, by path."""
+        """Return the files that fit a pattern below a folder part by part, by path."""
         return _entries(folder.glob(pattern))
 
     def delete(self, path: Path) -> None:

@@ -40,7 +40,7 @@ class ObjectStore(Remote):
         return self._shown if below == "." else f"{self._shown}/{below}"
 
     def read(self, path: Path) -> bytes | None:
-        """Give the newest content of a small file, and keep it here too; None if there is none, then here neither."""
+        """Return the newest content of a small file, and keep it here too; None if there is none, then here neither."""
         with self._telling("reading", path):
             try:
                 with self._system.open_input_stream(self._key(path)) as stream:
@@ -79,7 +79,7 @@ class ObjectStore(Remote):
         return kind == fs.FileType.Directory and self._fetch_folder(path)
 
     def listing(self, folder: Path) -> list[Entry]:
-        """Give all objects below a folder, by path."""
+        """Return all objects below a folder, by path."""
         wanted = fs.FileSelector(self._key(folder), allow_not_found=True, recursive=True)
         with self._telling("listing", folder):
             found = [info for info in self._system.get_file_info(wanted) if info.type == fs.FileType.File]
@@ -87,7 +87,7 @@ class ObjectStore(Remote):
         return sorted(entries, key=lambda entry: entry.path)
 
     def find(self, folder: Path, pattern: str) -> list[Entry]:
-        """Give the objects that fit a pattern below a folder part by part, by path."""
+        """Return the objects that fit a pattern below a folder part by part, by path."""
         wanted = pattern.split("/")
         found = []
         for entry in self.listing(folder):

@@ -38,7 +38,7 @@ class Address(NamedTuple):
 
 
 def open_root(named: str, variable: str) -> tuple[Path, Remote]:
-    """Give the mirror's folder and the store of the root that ``variable`` names as a URI.
+    """Return the mirror's folder and the store of the root that ``variable`` names as a URI.
 
     Raises:
         ConfigError: if the URI is none of S3, the bucket is not there or refuses the keys, or the folder mirrors
@@ -123,7 +123,7 @@ def _ask(address: Address, variable: str) -> None:
 
 
 def _mirror(address: Address) -> Path:
-    """Give the folder. It is never one that holds something else: the mirror's files follow the store's."""
+    """Return the folder. It is never one that holds something else: the mirror's files follow the store's."""
     told = f"{address} at {address.endpoint or 'Amazon S3'}\n"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     named = os.environ.get(SCRATCH_VARIABLE)

@@ -60,7 +60,7 @@ class Paths:
 
 
 def find_paths() -> Paths:
-    """Give the root: ``$MMSRA_ROOT``, else the nearest folder upwards that has a workspace.yaml.
+    """Return the root: ``$MMSRA_ROOT``, else the nearest folder upwards that has a workspace.yaml.
 
     Of a root in an object store the descriptions of data sets are brought here; the rest comes when it is wanted.
 

@@ -23,12 +23,12 @@ _ours: set[Path] = set()  # data sets whose turn this process has
 
 
 def dataset_lock(paths: Paths, dataset: str) -> Path:
-    """Give the file whose lock a process holds while it computes a data set."""
+    """Return the file whose lock a process holds while it computes a data set."""
     return paths.work / f".dataset-{dataset}.lock"
 
 
 def device_lock(paths: Paths, device: str) -> Path:
-    """Give the file whose lock a process holds while it has a model on a device."""
+    """Return the file whose lock a process holds while it has a model on a device."""
     return paths.work / f".device-{device}.lock"
 
 

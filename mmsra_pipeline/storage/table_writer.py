@@ -75,7 +75,7 @@ class TableWriter:
 
 
 def as_table(rows: pa.Table | pa.RecordBatch | pd.DataFrame, schema: pa.Schema | None = None) -> pa.Table:
-    """Give rows as an Arrow table, of ``schema`` where it is given and without metadata."""
+    """Return rows as an Arrow table, of ``schema`` where it is given and without metadata."""
     if isinstance(rows, pd.DataFrame):
         rows = pa.Table.from_pandas(rows, schema, preserve_index=False)
     elif isinstance(rows, pa.RecordBatch):

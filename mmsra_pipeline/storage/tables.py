@@ -63,7 +63,7 @@ class Store:
 
     @classmethod
     def of(cls, paths: Paths) -> "Store":
-        """Give the tables of an installation."""
+        """Return the tables of an installation."""
         return cls(paths.data, remote=paths.remote)
 
     def replace(self, table: str, dataset: str, rows: pd.DataFrame | pa.Table) -> Slice:
@@ -104,7 +104,7 @@ class Store:
         self.refresh_catalog()
 
     def current(self, table: str, dataset: str) -> Slice:
-        """Give the slice that readers see.
+        """Return the slice that readers see.
 
         Raises:
             MissingInputError: if the table was never written for this dataset.
@@ -125,17 +125,17 @@ class Store:
         return self._pointer(table, dataset) is not None
 
     def versions(self, table: str, dataset: str) -> list[Entry]:
-        """Give the files of all versions that are still there, the newest first. They need not lie here yet."""
+        """Return the files of all versions that are still there, the newest first. They need not lie here yet."""
         found = self._remote.find(self._folder(table, dataset), "*.parquet")
         return sorted(found, key=lambda entry: entry.changed, reverse=True)
 
     def needed(self, table: str, dataset: str) -> set[str]:
-        """Give the versions that must stay: the current one, and those that are pinned."""
+        """Return the versions that must stay: the current one, and those that are pinned."""
         found = self._pointer(table, dataset)
         return self.pinned(table, dataset) | ({found.version} if found else set())
 
     def version(self, table: str, dataset: str, version: str) -> Path | None:
-        """Give the file of a version, old or current; None if it is not there any more."""
+        """Return the file of a version, old or current; None if it is not there any more."""
         path = self._folder(table, dataset) / f"{clean_name(version)}.parquet"
         return path if self._bring(path) and path.is_file() else None
 
@@ -145,16 +145,16 @@ class Store:
             self._remote.write(self._folder(table, dataset) / PINNED, json.dumps(sorted(versions)).encode())
 
     def pinned(self, table: str, dataset: str) -> set[str]:
-        """Give the versions that are kept because something was made of them."""
+        """Return the versions that are kept because something was made of them."""
         return set(json.loads(self._remote.read(self._folder(table, dataset) / PINNED) or b"[]"))
 
     def read(self, table: str, dataset: str) -> pd.DataFrame:
-        """Give all rows of a slice. List columns come as numpy arrays."""
+        """Return all rows of a slice. List columns come as numpy arrays."""
         frame: pd.DataFrame = self.read_arrow(table, dataset).to_pandas()
         return frame
 
     def read_arrow(self, table: str, dataset: str) -> pa.Table:
-        """Give all rows of a slice as an Arrow table."""
+        """Return all rows of a slice as an Arrow table."""
         return pq.read_table(self.current(table, dataset).path, partitioning=None)
 
     def datasets(self, table: str) -> list[str]:
@@ -200,13 +200,13 @@ class Store:
         return self.root / clean_name(table) / clean_name(dataset)
 
     def _pointer(self, table: str, dataset: str) -> Slice | None:
-        """Give the current slice; with an object store its rows need not lie here yet."""
+        """Return the current slice; with an object store its rows need not lie here yet."""
         path = self._folder(table, dataset) / "current"
         content = self._remote.read(path)
         return None if content is None else _slice(path, content)
 
     def _here(self, table: str) -> dict[str, Path]:
-        """Give the files of the current slices, by dataset, as far as this machine knows and has them."""
+        """Return the files of the current slices, by dataset, as far as this machine knows and has them."""
         pointers = sorted((self.root / table).glob("*/current"))
         slices = [_slice(pointer, content) for pointer in pointers if (content := NOTHING.read(pointer)) is not None]
         return {part.dataset: part.path for part in slices if part.path.is_file() or not self._remote.is_store}

@@ -64,15 +64,15 @@ class KeywordForm:
         self._masks: dict[tuple[object, ...], tuple[Bool[Tensor, " vocab"], int | None]] = {}
 
     def start(self, image: bool, text: bool) -> "FormState":
-        """Give the state before the first token. ``image``, ``text``: whether there is one; else its line is 'none'."""
+        """Return the state before the first token. ``image``, ``text``: is there one? Else the line is 'none'."""
         return FormState(self, image, text)
 
     def pattern(self, image: bool, text: bool) -> str:
-        """Give the form as a regular expression; see ``summary_pattern``."""
+        """Return the form as a regular expression; see ``summary_pattern``."""
         return summary_pattern(self.config, image=image, text=text)
 
     def masks(self, ids: Sequence[int], image: bool, text: bool) -> Bool[Tensor, "tokens vocab"]:
-        """Give the mask in force at each token of a completion, whether or not it ends with the end of the turn.
+        """Return the mask in force at each token of a completion, whether or not it ends with the end of the turn.
 
         Raises:
             ValueError: if the completion has not the form.
@@ -85,7 +85,7 @@ class KeywordForm:
         return torch.stack(found) if found else torch.zeros(0, self.table.size, dtype=torch.bool)
 
     def mask(self, key: tuple[object, ...], tokens: Sequence[int]) -> tuple[Bool[Tensor, " vocab"], int | None]:
-        """Give the mask of these tokens alone, and the token if it is but one."""
+        """Return the mask of these tokens alone, and the token if it is but one."""
         if key not in self._masks:
             mask = torch.zeros(self.table.size, dtype=torch.bool)
             mask[list(tokens)] = True
@@ -95,7 +95,7 @@ class KeywordForm:
     def word_mask(
         self, place: Place, left: int, *, begins: bool, ends: tuple[int, ...]
     ) -> tuple[Bool[Tensor, " vocab"], int | None]:
-        """Give the mask within a keyword, and its token if it has but one.
+        """Return the mask within a keyword, and its token if it has but one.
 
         Args:
             place: where the word stands.
@@ -129,14 +129,14 @@ class FormState:
         self._open_line()
 
     def allowed(self) -> Bool[Tensor, " vocab"]:
-        """Give the tokens that may come next, over the tokenizer's vocabulary. After the end: the end again.
+        """Return the tokens that may come next, over the tokenizer's vocabulary. After the end: the end again.
 
         A model may have more logits than its tokenizer has tokens; none of those further ones is allowed.
         """
         return self._allowed()[0]
 
     def forced(self) -> tuple[int, ...]:
-        """Give the tokens that must come next, as far as there is no choice: they need no model."""
+        """Return the tokens that must come next, as far as there is no choice: they need no model."""
         if self._fixed:
             return tuple(self._fixed)
         only = self._allowed()[1]

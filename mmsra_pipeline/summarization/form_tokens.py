@@ -74,7 +74,7 @@ class TokenTable:
             raise ConfigError("this tokenizer has no tokens for a comma, single letters and words after a blank")
 
     def walk(self, place: Place, content: bytes | None) -> Place | None:
-        """Give where a word stands after more bytes; None if no word goes on so."""
+        """Return where a word stands after more bytes; None if no word goes on so."""
         if content is None:
             return None
         decoder = codecs.getincrementaldecoder("utf-8")()
@@ -94,7 +94,7 @@ class TokenTable:
         return Place(whole, pending)
 
     def after(self, place: Place) -> UInt8[np.ndarray, " vocab"]:
-        """Give how many tokens a word at ``place`` needs after each token until it may end; ``NEVER`` if it may not."""
+        """Return how many tokens a word at ``place`` needs after each token to end; ``NEVER`` if it may not."""
         if place not in self._after:
             needs = np.full(self.size, NEVER, np.uint8)
             for token in self._continuing if place.pending else self._others:
@@ -103,11 +103,11 @@ class TokenTable:
         return self._after[place]
 
     def starts(self, most: int) -> Bool[Tensor, " vocab"]:
-        """Give the tokens that begin a word after a blank and leave it whole after at most ``most`` more tokens."""
+        """Return the tokens that begin a word after a blank and leave it whole after at most ``most`` more tokens."""
         return torch.from_numpy(self._starting <= min(most, MOST))
 
     def goes_on(self, place: Place, most: int) -> Bool[Tensor, " vocab"]:
-        """Give the tokens that continue a word and leave it whole after at most ``most`` more tokens."""
+        """Return the tokens that continue a word and leave it whole after at most ``most`` more tokens."""
         return torch.from_numpy(self.after(place) <= min(most, MOST))
 
     def _need(self, place: Place | None) -> int:
@@ -122,7 +122,7 @@ _TABLES: "weakref.WeakKeyDictionary[Any, TokenTable]" = weakref.WeakKeyDictionar
 
 
 def token_table(tokenizer: Any) -> TokenTable:
-    """Give the table of a tokenizer, made once for each."""
+    """Return the table of a tokenizer, made once for each."""
     if tokenizer not in _TABLES:
         _TABLES[tokenizer] = TokenTable(tokenizer)
     return _TABLES[tokenizer]
@@ -130,7 +130,7 @@ def token_table(tokenizer: Any) -> TokenTable:
 
 @functools.cache
 def kind_of(character: str) -> str:
-    r"""Give what a character is within a word: 'letter' (numbers too), 'mark', 'joiner', or '' if none has it.
+    r"""Return what a character is within a word: 'letter' (numbers too), 'mark', 'joiner', or '' if none has it.
 
     >>> [kind_of(one) for one in ("a", "5", "\u0301", "-", ".", "\u202e")]
     ['letter', 'letter', 'mark', 'joiner', '', '']
@@ -145,7 +145,7 @@ def kind_of(character: str) -> str:
 
 @functools.cache
 def _beginnings(single: frozenset[int]) -> tuple[frozenset[bytes], frozenset[bytes]]:
-    """Give the first bytes of letters, and of letters or marks, whose other bytes are tokens by themselves."""
+    """Return the first bytes of letters, and of letters or marks, whose other bytes are tokens by themselves."""
     letters: set[bytes] = set()
     marks: set[bytes] = set()
     for code in (*range(0x80, 0xD800), *range(0xE000, 0x40000), *range(0xE0000, 0xE0200)):  # the others are unassigned
@@ -161,7 +161,7 @@ def _beginnings(single: frozenset[int]) -> tuple[frozenset[bytes], frozenset[byt
 
 
 def _token_bytes(tokenizer: Any) -> list[bytes | None]:
-    """Give what each token writes; None for control tokens and for those that write no text by themselves."""
+    """Return what each token writes; None for control tokens and for those that write no text by themselves."""
     added = set(tokenizer.get_added_vocab().values())
     names: list[str | None] = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     plain = [None if token in added else name for token, name in enumerate(names)]
@@ -172,7 +172,7 @@ def _token_bytes(tokenizer: Any) -> list[bytes | None]:
 
 
 def _decoded(tokenizer: Any, token: int) -> bytes | None:
-    """Give what a token adds to a text: many tokenizers drop the blank of the first one."""
+    """Return what a token adds to a text: many tokenizers drop the blank of the first one."""
     anchor = tokenizer.encode("a", add_special_tokens=False)[-1:]
     before, after = (tokenizer.decode(ids, clean_up_tokenization_spaces=False) for ids in (anchor, [*anchor, token]))
     if not after.startswith(before) or "\ufffd" in after:
@@ -188,13 +188,13 @@ def _byte_letters() -> dict[str, int]:
 
 
 def only_token(mask: Bool[Tensor, " vocab"]) -> int | None:
-    """Give the token of a mask that has but one."""
+    """Return the token of a mask that has but one."""
     tokens = mask.nonzero()[:2, 0].tolist()
     return int(tokens[0]) if len(tokens) == 1 else None
 
 
 def tokens_behind(tokenizer: Any, before: str, piece: str) -> tuple[int, ...]:
-    """Give the tokens of a piece of text as they stand behind other text.
+    """Return the tokens of a piece of text as they stand behind other text.
 
     Raises:
         ConfigError: if a token reaches across the border.
@@ -211,5 +211,5 @@ def _text(content: bytes | None) -> str:
 
 
 def _length(first: int) -> int:
-    """Give how many bytes a character has that begins with this one."""
+    """Return how many bytes a character has that begins with this one."""
     return 2 if first < 0xE0 else 3 if first < 0xF0 else 4

@@ -36,7 +36,7 @@ class KeywordCache:
                     file.unlink(missing_ok=True)
 
     def get(self, key: str) -> str | None:
-        """Give the completion stored under a key."""
+        """Return the completion stored under a key."""
         return self._entries.get(key)
 
     def put(self, completions: Mapping[str, str]) -> None:

@@ -47,7 +47,7 @@ def format_summary(image_keywords: tuple[str, ...] | list[str], text_keywords: t
 
 
 def parse_summary(completion: str, config: SummarizationConfig) -> Summary:
-    """Read a completion. What is no keyword is left out, never mended: no line, too many words, a repeat.
+    """Read a completion. What is no keyword is left out, never fixed: no line, too many words, a repeat.
 
     At most ``config.max_keywords`` are kept of each line; a keyword has at most ``config.max_keyword_words`` words.
     A line that the token limit cut may end in half a keyword; it cannot be told from a whole one and is kept.
@@ -59,7 +59,7 @@ def parse_summary(completion: str, config: SummarizationConfig) -> Summary:
 
 
 def summary_pattern(config: SummarizationConfig, *, image: bool, text: bool) -> str:
-    """Give a regular expression of summaries, for servers that hold answers to one.
+    """Return a regular expression of summaries, for servers that hold answers to one.
 
     It is written without look-around and without classes by name, which servers do not have; so it says nothing of
     repeats, and knows the scripts of ``LETTERS`` alone. What it lets through is still for ``parse_summary`` to judge.
@@ -77,7 +77,7 @@ def summary_pattern(config: SummarizationConfig, *, image: bool, text: bool) -> 
 
 
 def words_of(text: str) -> list[str]:
-    """Give the words of a text, in lower case.
+    """Return the words of a text, in lower case.
 
     >>> words_of("Hand-made MUG, No. 7")
     ['hand', 'made', 'mug', 'no', '7']

@@ -25,7 +25,7 @@ STOP_WORDS: Final = frozenset(ENGLISH.split())
 
 
 def pseudo_keywords(texts: Sequence[str], *, count: int) -> list[list[str]]:
-    """Give of each text its keywords: words of high TF-IDF over all texts, neighbours joined to one keyword.
+    """Return of each text its keywords: words of high TF-IDF over all texts, neighbours joined to one keyword.
 
     Words that a second text has come first, for a keyword that one item alone has joins it to no other.
 
@@ -64,7 +64,7 @@ def _keywords(clauses: Sequence[Sequence[str]], frequency: Mapping[str, int], te
 
 
 def _joined(clauses: Sequence[Sequence[str]], chosen: set[str]) -> list[str]:
-    """Give the runs of chosen words; one that is part of another says nothing new and is left out."""
+    """Return the runs of chosen words; one that is part of another says nothing new and is left out."""
     found: dict[str, None] = {}
     for clause in clauses:
         run: list[str] = []

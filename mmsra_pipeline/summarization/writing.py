@@ -52,7 +52,7 @@ class Writer(Protocol):
         lines: Sequence[tuple[bool, bool]] | None,
         autocast: bool | None,
     ) -> list[str]:
-        """Give one answer per prompt."""
+        """Return one answer per prompt."""
 
 
 def write_keywords(
@@ -64,7 +64,7 @@ def write_keywords(
     cache: KeywordCache,
     summarizer: str,
 ) -> tuple[pd.DataFrame, int]:
-    """Give one row of keywords per item, in the order of ``items``, and how many had to be generated.
+    """Return one row of keywords per item, in the order of ``items``, and how many had to be generated.
 
     Args:
         writer: the summarizer, in this process or served.
@@ -111,7 +111,7 @@ def write_keywords(
 
 
 def extractive_keywords(items: pd.DataFrame, config: SummarizationConfig, sentences: SentenceEncoder) -> pd.DataFrame:
-    """Give the same table from words of high TF-IDF in the items' own texts; pictures have no keywords."""
+    """Return the same table from words of high TF-IDF in the items' own texts; pictures have no keywords."""
     texts = items[TEXT].fillna("").tolist()
     found = pseudo_keywords(texts, count=config.max_keywords)
     completions = [format_summary((), words) for words in found]
@@ -120,9 +120,9 @@ def extractive_keywords(items: pd.DataFrame, config: SummarizationConfig, senten
 
 
 def draft_sample(items: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
-    """Give ``size`` of the rows of ``item_text``, or all if there are fewer, in their order.
+    """Return ``size`` of the rows of ``item_text``, or all if there are fewer, in their order.
 
-    Which ones hangs on a hash of each item's id, so that a new item takes the place of one other at most.
+    Which ones depends on a hash of each item's id, so that a new item takes the place of one other at most.
     """
     order = items[ITEM].map(lambda item: fingerprint(seed, item))
     return items.loc[order.sort_values(kind="stable").index[:size]].sort_index()
@@ -172,7 +172,7 @@ def _extracted(texts: Sequence[str], config: SummarizationConfig) -> list[Summar
 
 
 def copy_rate(keywords: Sequence[str], text: str) -> float:
-    """Give the share of keyword words that stand in the text; 0 without keywords.
+    """Return the share of keyword words that stand in the text; 0 without keywords.
 
     >>> copy_rate(["red mug", "ceramic"], "A ceramic mug")
     0.6666666666666666

@@ -35,7 +35,7 @@ def curve_png(frame: pd.DataFrame, x: str, ys: Sequence[str], title: str) -> byt
 
 
 def png(figure: "Figure") -> bytes:
-    """Give a figure as PNG."""
+    """Return a figure as PNG."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI)
     return content.getvalue()

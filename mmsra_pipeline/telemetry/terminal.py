@@ -30,7 +30,7 @@ def print_json(content: Any) -> None:
 
 
 def cell(value: Any) -> str:
-    """Give a value as the text of a table cell: lists joined, numbers and long texts cut.
+    """Return a value as the text of a table cell: lists joined, numbers and long texts cut.
 
     >>> cell(["red", "mug"]), cell(0.123456), cell("x" * 99)[-5:]
     ('red, mug', '0.1235', 'xx...')

@@ -117,7 +117,7 @@ class OldRun:
 
 
 def runs_before(uri: str, moment: float) -> list[OldRun]:
-    """Give the runs that began before a moment, in seconds since 1970 UTC; those that stand for Dagster's too.
+    """Return the runs that began before a moment, in seconds since 1970 UTC; those that stand for Dagster's too.
 
     A run whose process was killed never ends here.
     """
@@ -169,7 +169,7 @@ def _experiment(client: Any, artifacts: Path) -> str:
 
 
 def _parent(client: Any, experiment_id: str, tags: Mapping[str, str]) -> Any:
-    """Give the run that stands for a run of Dagster, made by the first stage that asks; as it was before."""
+    """Return the run that stands for a run of Dagster, made by the first stage that asks; as it was before."""
     dagster_run = tags[DAGSTER_RUN]
     wanted = f"tags.{DAGSTER_RUN} = '{dagster_run}' and tags.{LEVEL} = '{RUN}'"
     for found in client.search_runs([experiment_id], wanted, max_results=1):

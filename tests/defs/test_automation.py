@@ -17,7 +17,7 @@ from mmsra_pipeline.errors import NoSpaceError, StorageError
 from mmsra_pipeline.orchestration.failures import Failure
 from mmsra_pipeline.orchestration.instance import RefreshBusyError
 from mmsra_pipeline.orchestration.labels import COSTLY
-from mmsra_pipeline.orchestration.refresh import Made, Outcome
+from mmsra_pipeline.orchestration.refresh import MaterializedAsset, Outcome
 from mmsra_pipeline.orchestration.staleness import Stale
 
 
@@ -82,7 +82,7 @@ def test_the_launchpad_refuses_an_option_that_there_is_not(night, instance):
 
 def test_what_was_made_is_said(night, instance):
     stale = Stale("item_text", "shop", ("source_files has changed",), certain=True)
-    night.results = [Outcome(stale=[stale], materialized=[Made("item_text", "shop")])]
+    night.results = [Outcome(stale=[stale], materialized=[MaterializedAsset("item_text", "shop")])]
     result = refresh_job(AutomationConfig(retries=0)).execute_in_process(instance=instance)
     assert lines(result, instance) == ["materialized: item_text[shop]"]
 

@@ -16,7 +16,7 @@ HISTORY = {
     # Whoever goes on from kept sums writes the same sums in another order; the table made of them is compared.
     f"artifacts/{Tables.COOCCURRENCE_NEIGHBORS}": "tells what was counted when",
 }
-"""What hangs on how a root came to be what it is, and why."""
+"""What depends on how a root came to be what it is, and why."""
 
 
 def take_trained(of: Installation, to: Installation, dataset: str) -> None:
@@ -31,7 +31,7 @@ def take_trained(of: Installation, to: Installation, dataset: str) -> None:
 
 
 def compared(root: Path, dataset: str) -> dict[str, str]:
-    """Give the versions of what does not hang on history."""
+    """Give the versions of what does not depend on history."""
     left_out = {f"{place}/{dataset}" for place in HISTORY}
     return {place: version for place, version in versions(root).items() if place not in left_out}
 

@@ -27,14 +27,14 @@ class Source:
         """What broken pictures were."""
 
     def change(self) -> str:
-        """Let a day pass, with some reviews, other texts, a new item, broken and mended pictures; say what was done."""
+        """Let a day pass, with some reviews, other texts, a new item, broken and fixed pictures; say what was done."""
         self._now += DAY
         draw = self._random
         done = {
             "reviews": self._take(draw.choice([0, 3, 12])),
             "texts": self._describe(draw.choice([0, 0, 1, 3])),
             "items": self._add_item() if draw.random() < 0.2 else 0,
-            "pictures mended": self._mend(draw.choice([0, 1])),
+            "pictures fixed": self._mend(draw.choice([0, 1])),
             "pictures broken": self._break(draw.choice([0, 0, 1, 2])),
         }
         return ", ".join(f"{count} {what}" for what, count in done.items() if count) or "nothing"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from mmsra_pipeline.ingest.lines import LineBlock
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 
 
 class Taken(NamedTuple):
@@ -23,14 +23,14 @@ class Taken(NamedTuple):
         return {reject["line"]: reject["reason"] for reject in self.rejects}
 
 
-def taken(read: Callable[[Intake], Iterable[pa.Table]]) -> Taken:
+def taken(read: Callable[[RejectSink], Iterable[pa.Table]]) -> Taken:
     """Run a reader to its end."""
     rejects: list[dict[str, Any]] = []
-    intake = Intake(lambda table: rejects.extend(table.to_pylist()))
-    kept = [row for table in read(intake) for row in table.to_pylist()]
-    intake.flush()
-    assert intake.refused == len(rejects)
-    return Taken(kept, rejects, intake.rows)
+    sink = RejectSink(lambda table: rejects.extend(table.to_pylist()))
+    kept = [row for table in read(sink) for row in table.to_pylist()]
+    sink.flush()
+    assert sink.refused == len(rejects)
+    return Taken(kept, rejects, sink.rows)
 
 
 def blocks(content: bytes, *cuts: int) -> Iterator[LineBlock]:

@@ -25,8 +25,8 @@ def read(tmp_path, content: str | bytes, name: str = "t.csv", **settings):
 
 
 def read_path(path, **settings):
-    def rows(intake):
-        for chunk in read_text_rows(path, path.name, "|", intake, **settings):
+    def rows(sink):
+        for chunk in read_text_rows(path, path.name, "|", sink, **settings):
             yield chunk.cells.append_column("line", pa.array(chunk.lines, pa.int64()))
 
     return taken(rows)

@@ -1,4 +1,4 @@
-"""Readers given files that were damaged in every way: rows are kept or refused, or an error says how to mend it.
+"""Readers given files that were damaged in every way: rows are kept or refused, or an error says how to fix it.
 
 ``MMSRA_FUZZ`` sets the number of files per reader (`make fuzz`: 10,000). An example is told by reader and number.
 """
@@ -17,7 +17,7 @@ from ingest.made_files import MADE, Made, line_count, title_count
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.ingest.raw_tables import LINE_HASH, READ_ITEMS, READ_REVIEWS, REVIEWS
 from mmsra_pipeline.ingest.reading import files_reader, read_dataset
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.row_checks import LATEST_MS
 
 EXAMPLES = int(os.environ.get("MMSRA_FUZZ", "300"))
@@ -139,10 +139,10 @@ def counted(made: Made, files: dict[str, bytes]) -> int | None:
 def check_reader(made: Made, folder, expected: int | None) -> tuple[int, int]:
     """Read without DuckDB, look at every table, and give how many rows were seen and refused."""
     refused = []
-    intake = Intake(refused.append)
+    sink = RejectSink(refused.append)
     reader = files_reader(made.spec(folder))
     kept = 0
-    for table in reader.reviews(intake):
+    for table in reader.reviews(sink):
         assert table.schema in (READ_REVIEWS, READ_REVIEWS.append(REVIEWS.field(LINE_HASH)))
         table.validate(full=True)
         kept += table.num_rows
@@ -152,26 +152,26 @@ def check_reader(made: Made, folder, expected: int | None) -> tuple[int, int]:
         times = [time for time in table.column("timestamp").to_pylist() if time is not None]
         assert all(0 <= time <= LATEST_MS for time in times)
         assert pc.all(pc.is_finite(table.column("rating"))).as_py() in (True, None)
-    for table in reader.items(intake):
+    for table in reader.items(sink):
         assert table.schema == READ_ITEMS
         table.validate(full=True)
         kept += table.num_rows
         assert table.column("item_id").null_count == 0
-    intake.flush()
-    assert sum(table.num_rows for table in refused) == intake.refused
+    sink.flush()
+    assert sum(table.num_rows for table in refused) == sink.refused
     if not made.expanding:
-        assert kept + intake.refused == intake.rows
+        assert kept + sink.refused == sink.rows
     elif made.options.get("history"):
         assert check_reader(replace(made, options={}, expanding=False), folder, expected) == (
-            intake.rows,
-            intake.refused,
+            sink.rows,
+            sink.refused,
         )
-    elif not intake.damaged:
+    elif not sink.damaged:
         bad = {(reject["file"], reject["line"]) for table in refused for reject in table.to_pylist()}
         assert kept == sum(expanded(folder / name, bad) for name in made.files)
-    if expected is not None and not intake.damaged:
-        assert intake.rows == expected
-    return intake.rows, intake.refused
+    if expected is not None and not sink.damaged:
+        assert sink.rows == expected
+    return sink.rows, sink.refused
 
 
 def expanded(path, bad: set[tuple[str, int]]) -> int:

@@ -4,21 +4,21 @@ from hypothesis import strategies as st
 
 from mmsra_pipeline.ingest import rejects as rejects_module
 from mmsra_pipeline.ingest.lines import LineBlock
-from mmsra_pipeline.ingest.rejects import REJECTS, TEXT_CHARS, Intake, printable
+from mmsra_pipeline.ingest.rejects import REJECTS, TEXT_CHARS, RejectSink, printable
 
 
 def test_rejects_are_passed_on_in_batches_and_at_last_what_is_left(monkeypatch):
     monkeypatch.setattr(rejects_module, "HELD", 2)
     kept = []
-    intake = Intake(kept.append)
+    sink = RejectSink(kept.append)
     for line in range(1, 6):
-        intake.see(1)
-        intake.refuse("a.csv", line, "is empty", b"x")
+        sink.see(1)
+        sink.refuse("a.csv", line, "is empty", b"x")
     assert [table.num_rows for table in kept] == [2, 2]
-    intake.flush()
-    intake.flush()
+    sink.flush()
+    sink.flush()
     assert [table.num_rows for table in kept] == [2, 2, 1]
-    assert (intake.rows, intake.refused) == (5, 5)
+    assert (sink.rows, sink.refused) == (5, 5)
     assert kept[0].schema == REJECTS
     assert kept[2].to_pylist() == [{"file": "a.csv", "line": 5, "reason": "is empty", "text": "x"}]
 
@@ -26,11 +26,11 @@ def test_rejects_are_passed_on_in_batches_and_at_last_what_is_left(monkeypatch):
 @pytest.mark.parametrize("damaged", [True, False])
 def test_a_block_that_is_no_lines_is_one_row_and_damage_is_remembered(damaged):
     kept = []
-    intake = Intake(kept.append)
-    intake.refuse_block("a.gz", LineBlock(b"begin", 7, 0, "is cut off", damaged=damaged))
-    intake.flush()
-    assert (intake.rows, intake.refused) == (1, 1)
-    assert intake.damaged == (["a.gz, line 7: is cut off"] if damaged else [])
+    sink = RejectSink(kept.append)
+    sink.refuse_block("a.gz", LineBlock(b"begin", 7, 0, "is cut off", damaged=damaged))
+    sink.flush()
+    assert (sink.rows, sink.refused) == (1, 1)
+    assert sink.damaged == (["a.gz, line 7: is cut off"] if damaged else [])
     assert kept[0].to_pylist() == [{"file": "a.gz", "line": 7, "reason": "is cut off", "text": "begin"}]
 
 

@@ -8,11 +8,11 @@ import pandas as pd
 from mmsra_pipeline.config.datasets import DatasetSpec, write_dataset
 from mmsra_pipeline.errors import DataError, StorageError
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.refresh import Made
+from mmsra_pipeline.orchestration.refresh import MaterializedAsset
 from mmsra_pipeline.storage.paths import Paths, find_paths
 from mmsra_pipeline.storage.tables import Store
 
-BOTH = [Made("raw_reviews", "shop"), Made("interactions", "shop")]
+BOTH = [MaterializedAsset("raw_reviews", "shop"), MaterializedAsset("interactions", "shop")]
 SECONDS = 100.0
 """What each asset says that it took."""
 

@@ -19,7 +19,7 @@ from mmsra_pipeline.orchestration.abandoned_runs import REFRESH_TAG
 from mmsra_pipeline.orchestration.instance import INSTANCE_YAML, RefreshBusyError, only_refresh, open_instance
 from mmsra_pipeline.orchestration.labels import MODELS
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.refresh import Made, refresh
+from mmsra_pipeline.orchestration.refresh import MaterializedAsset, refresh
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.run_locks import dataset_lock
@@ -117,7 +117,7 @@ def test_a_model_that_was_deleted_is_made_again(instance, paths, shop, name):
     definitions = small_graph(model)
     refresh(instance, paths, definitions=definitions)
     (paths.artifacts / name / "shop" / "current").unlink()
-    assert refresh(instance, paths, definitions=definitions).materialized == [Made(name, "shop")]
+    assert refresh(instance, paths, definitions=definitions).materialized == [MaterializedAsset(name, "shop")]
 
 
 def test_a_dataset_that_fails_says_why_and_the_others_go_on(instance, paths, definitions):

@@ -53,7 +53,7 @@ CHAT_TEMPLATE = (
 
 
 def embedded_folder(artifacts: Artifacts, image_side: int) -> Path:
-    """Give the folder of the embedded backbone, building it first where it is missing or of an older recipe.
+    """Return the folder of the embedded backbone, building it first where it is missing or of an older recipe.
 
     Raises:
         MissingInputError: if a package that ships weights is not installed.
@@ -101,7 +101,7 @@ def build_embedded(folder: Path, image_side: int, *, warm: bool = True) -> dict[
 
 
 def backbone_info(artifacts: Artifacts) -> dict[str, Any]:
-    """Give the report of the built embedded backbone, with its version and folder.
+    """Return the report of the built embedded backbone, with its version and folder.
 
     Raises:
         MissingInputError: if it was not built yet.

@@ -52,7 +52,7 @@ def colour_path_config() -> EfficientNetConfig:
 
 @torch.no_grad()
 def with_colour_path(lite0: Any) -> EfficientNetModel:
-    """Give the wider network, in eval mode.
+    """Return the wider network, in eval mode.
 
     Args:
         lite0: an ``EfficientNetModel`` of ``lite0_config``. Its input is RGB with mean and deviation 0.5: from -1 to 1.

@@ -57,7 +57,7 @@ def load_lite0(tower: torch.nn.Module, original: dict[str, Tensor]) -> None:
 
 @torch.inference_mode()
 def feature_difference(tower: torch.nn.Module, original: dict[str, Tensor], sides: tuple[int, ...]) -> float:
-    """Give the largest absolute difference between features of ``tower`` and of the original network's own code.
+    """Return the largest absolute difference between features of ``tower`` and of the original network's own code.
 
     Args:
         tower: the converted network, in eval mode. Features that it has beyond the original's are not compared.

@@ -86,7 +86,7 @@ def sources() -> list[Source]:
 
 
 def package_folder(module: str, package: str) -> Path:
-    """Give the folder of an installed module without importing it: importing one of them wants llama-cpp.
+    """Return the folder of an installed module without importing it: importing one of them wants llama-cpp.
 
     Raises:
         MissingInputError: naming the package and the command that installs it.

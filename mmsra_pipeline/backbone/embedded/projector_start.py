@@ -63,7 +63,7 @@ def start_projector(
 def naming_loss(
     tokens: Float[Tensor, "pictures tokens dim"], words: Float[Tensor, "values dim"], true: Int[Tensor, " pictures"]
 ) -> Float[Tensor, ""]:
-    """Give the cross-entropy, in nats, of naming the value out of all its picture's tokens.
+    """Return the cross-entropy, in nats, of naming the value out of all its picture's tokens.
 
     A value's score is the log-sum-exp over tokens: one token that tells it is enough, for colours stand in few places.
     """
@@ -72,14 +72,14 @@ def naming_loss(
 
 
 def picture_tokens(backbone: Backbone, batch: Mapping[str, Tensor]) -> Float[Tensor, "pictures tokens dim"]:
-    """Give what the language model is shown of each picture; all pictures must be of one size."""
+    """Return what the language model is shown of each picture; all pictures must be of one size."""
     pixels = {name: value for name, value in batch.items() if name not in NOT_PICTURE}
     found = backbone.model.base_model.get_image_features(**pixels, return_dict=True).pooler_output
     return torch.stack(tuple(found))
 
 
 def rate(step: int, steps: int) -> float:
-    """Give the share of the peak learning rate at a step from 0: up in a line, down in half a cosine.
+    """Return the share of the peak learning rate at a step from 0: up in a line, down in half a cosine.
 
     >>> [round(rate(step, 100), 2) for step in (0, 9, 50, 99)]
     [0.1, 0.98, 0.5, 0.0]

@@ -36,7 +36,7 @@ class TowerClasses:
         self._names: list[str] = [name.casefold() for name in json.loads(CLASSES.checked_path().read_text())]
 
     def __call__(self, picture: Image.Image) -> list[str]:
-        """Give the class that the tower is sure of: one name, or none."""
+        """Return the class that the tower is sure of: one name, or none."""
         probabilities = self.probabilities(picture)
         best = int(np.argmax(probabilities))
         sure = probabilities[best] >= LEAST and len(self._names[best].split()) <= MOST_WORDS
@@ -44,7 +44,7 @@ class TowerClasses:
 
     @torch.inference_mode()
     def probabilities(self, picture: Image.Image) -> np.ndarray:
-        """Give the probability of each of the 1000 classes; the picture is cut to a square about its middle."""
+        """Return the probability of each of the 1000 classes; the picture is cut to a square about its middle."""
         square = ImageOps.fit(picture.convert("RGB"), (SIDE, SIDE), Image.Resampling.BICUBIC)
         pixels = torch.from_numpy(np.asarray(square, dtype=np.float32).copy()).permute(2, 0, 1)[None] / 127.5 - 1.0
         states = self._tower(pixel_values=pixels).last_hidden_state.mean(dim=(2, 3))

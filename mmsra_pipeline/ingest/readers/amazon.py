@@ -16,7 +16,7 @@ from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import LINE, LINE_HASH, READ_REVIEWS, REVIEWS
 from mmsra_pipeline.ingest.readers.amazon_csv import CsvForm, read_csv_reviews
 from mmsra_pipeline.ingest.readers.amazon_meta import MetaForm, read_meta
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.row_checks import empty, sound_rows, time_flaws
 from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder, tracked_blocks
 
@@ -103,34 +103,36 @@ class AmazonReader:
         """All source files but the pictures."""
         return [*self._reviews, *self._meta]
 
-    def reviews(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_REVIEWS`` in the order of the files' names and lines."""
+    def reviews(self, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return tables of ``READ_REVIEWS`` in the order of the files' names and lines."""
         for path in self._reviews:
             label = path.relative_to(self._home).as_posix()
             if path.name.endswith(CSV):
-                yield from read_csv_reviews(path, label, self._generation.csv, intake, history=self._history)
+                yield from read_csv_reviews(path, label, self._generation.csv, sink, history=self._history)
             else:
-                yield from read_json_reviews(tracked_blocks(path), label, self._generation.form, intake)
+                yield from read_json_reviews(tracked_blocks(path), label, self._generation.form, sink)
 
-    def items(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_ITEMS``."""
+    def items(self, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return tables of ``READ_ITEMS``."""
         for path in self._meta:
             label = path.relative_to(self._home).as_posix()
-            yield from read_meta(tracked_blocks(path), label, self._generation.meta, intake)
+            yield from read_meta(tracked_blocks(path), label, self._generation.meta, sink)
 
 
-def read_json_reviews(blocks: Iterator[LineBlock], label: str, form: ReviewForm, intake: Intake) -> Iterator[pa.Table]:
-    """Give tables of ``READ_REVIEWS``; a line that cannot be used goes to the intake."""
+def read_json_reviews(
+    blocks: Iterator[LineBlock], label: str, form: ReviewForm, sink: RejectSink
+) -> Iterator[pa.Table]:
+    """Return tables of ``READ_REVIEWS``; a line that cannot be used goes to the sink."""
     for block in prefetched(_with_checksums(blocks)):
         if block.flaw:
-            intake.refuse_block(label, block)
+            sink.refuse_block(label, block)
             continue
         for found in read_json_lines(block, form.schema):
             if isinstance(found, Flawed):
-                intake.see(1)
-                intake.refuse(label, found.line, found.reason, found.text)
+                sink.see(1)
+                sink.refuse(label, found.line, found.reason, found.text)
             else:
-                yield _reviews(found, block, label, form, intake)
+                yield _reviews(found, block, label, form, sink)
 
 
 def _with_checksums(blocks: Iterator[LineBlock]) -> Iterator[LineBlock]:
@@ -141,7 +143,7 @@ def _with_checksums(blocks: Iterator[LineBlock]) -> Iterator[LineBlock]:
         yield block
 
 
-def _reviews(found: pa.Table, block: LineBlock, label: str, form: ReviewForm, intake: Intake) -> pa.Table:
+def _reviews(found: pa.Table, block: LineBlock, label: str, form: ReviewForm, sink: RejectSink) -> pa.Table:
     table = pa.table(
         {
             c.USER: pc.utf8_trim_whitespace(found.column(form.user)),
@@ -159,7 +161,7 @@ def _reviews(found: pa.Table, block: LineBlock, label: str, form: ReviewForm, in
     def text_of(row: int) -> bytes:
         return block.line(table.column(LINE)[row].as_py())
 
-    sound = sound_rows(table, flaws, label, text_of, intake)
+    sound = sound_rows(table, flaws, label, text_of, sink)
     review = _null_if_empty(sound.column(c.REVIEW))
     return (
         sound.set_column(sound.schema.get_field_index(c.REVIEW), c.REVIEW, review)

@@ -10,7 +10,7 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.ingest.cells import UNITS, TimeReader
 from mmsra_pipeline.ingest.delimited import read_text_rows
 from mmsra_pipeline.ingest.raw_tables import READ_REVIEWS
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.text_reviews import column_names, typed_reviews
 from mmsra_pipeline.ingest.text_rows import TextRows
 
@@ -29,14 +29,14 @@ class CsvForm:
     """In a unit of its times."""
 
 
-def read_csv_reviews(path: Path, label: str, form: CsvForm, intake: Intake, *, history: bool) -> Iterator[pa.Table]:
-    """Give tables of ``READ_REVIEWS``.
+def read_csv_reviews(path: Path, label: str, form: CsvForm, sink: RejectSink, *, history: bool) -> Iterator[pa.Table]:
+    """Return tables of ``READ_REVIEWS``.
 
     Args:
         path: the file.
         label: what rejects call it.
         form: how it is written.
-        intake: is told of every row.
+        sink: is told of every row.
         history: give the items of the column ``history`` too, before the row's own and at its time: files of validation
             and test rows alone have the earlier ones nowhere else.
 
@@ -45,10 +45,10 @@ def read_csv_reviews(path: Path, label: str, form: CsvForm, intake: Intake, *, h
     """
     unit = next(unit for unit in UNITS if unit.per_millisecond * form.milliseconds == 1)
     times = TimeReader(label, stated=True, unit=unit)
-    for rows in read_text_rows(path, label, "|", intake, names=form.names):
+    for rows in read_text_rows(path, label, "|", sink, names=form.names):
         stated = BENCHMARK if form.names is None else HEADERLESS
         names = column_names(rows.cells.column_names, tuple(stated), tuple(stated), stated, path, "the data set's YAML")
-        table, places = typed_reviews(rows, names, times, label, intake)
+        table, places = typed_reviews(rows, names, times, label, sink)
         yield _with_histories(table, rows, places) if history and HISTORY in rows.cells.column_names else table
 
 

@@ -14,7 +14,7 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import FILE, LINE, READ_ITEMS
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 
 LITERAL_CHARS = 1_000_000  # of a line; parsing takes some hundred times that in memory
 # What a dict of texts, numbers, lists and dicts consists of. Parsing anything else, such as an f-string of a megabyte,
@@ -40,28 +40,28 @@ class MetaForm(enum.Enum):
         return "parent_asin" if self is MetaForm.Y2023 else "asin"
 
 
-def read_meta(blocks: Iterator[LineBlock], label: str, form: MetaForm, intake: Intake) -> Iterator[pa.Table]:
-    """Give tables of ``READ_ITEMS``; a line that is no object, or has no id, goes to the intake."""
+def read_meta(blocks: Iterator[LineBlock], label: str, form: MetaForm, sink: RejectSink) -> Iterator[pa.Table]:
+    """Return tables of ``READ_ITEMS``; a line that is no object, or has no id, goes to the sink."""
     for block in prefetched(blocks):
         if block.flaw:
-            intake.refuse_block(label, block)
+            sink.refuse_block(label, block)
             continue
         rows = []
         for number, line in enumerate(block.lines(), start=block.first):
             if not line.strip():
                 continue
-            intake.see(1)
+            sink.see(1)
             found = _object(line, form)
             item = _item(found, form) if isinstance(found, dict) else found
             if isinstance(item, str):
-                intake.refuse(label, number, item, line)
+                sink.refuse(label, number, item, line)
             else:
                 rows.append(item | {FILE: label, LINE: number})
         yield pa.Table.from_pylist(rows, READ_ITEMS)
 
 
 def _object(line: bytes, form: MetaForm) -> dict[str, Any] | str:
-    """Give the line's object, or the reason why it is none."""
+    """Return the line's object, or the reason why it is none."""
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -93,7 +93,7 @@ def _literal(line: bytes) -> Any:
 
 
 def _item(found: Mapping[str, Any], form: MetaForm) -> dict[str, str | None] | str:
-    """Give the item of an object, or the reason why it cannot be used."""
+    """Return the item of an object, or the reason why it cannot be used."""
     item = _text(found.get(form.item))
     if not item:
         return f"{form.item} is missing"
@@ -118,7 +118,7 @@ def _categories(found: Mapping[str, Any]) -> list[str]:
 
 
 def _picture(found: Mapping[str, Any], form: MetaForm) -> str | None:
-    """Give the URL of the largest picture: of the main one, where several are told apart."""
+    """Return the URL of the largest picture: of the main one, where several are told apart."""
     if form is not MetaForm.Y2023:
         keys = ("imageURLHighRes", "imageURL", "image", "imUrl")
         return next((url for key in keys for url in _texts(found.get(key))), None)
@@ -135,7 +135,7 @@ def _picture(found: Mapping[str, Any], form: MetaForm) -> str | None:
 
 
 def _texts(value: Any) -> list[str]:
-    """Give the non-empty texts of a text, or of lists in lists, which may be deeper than Python can recurse."""
+    """Return the non-empty texts of a text, or of lists in lists, which may be deeper than Python can recurse."""
     found, waiting = [], [value]
     while waiting:
         entry = waiting.pop()

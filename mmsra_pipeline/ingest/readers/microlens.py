@@ -14,7 +14,7 @@ from mmsra_pipeline.ingest.cells import TimeReader
 from mmsra_pipeline.ingest.delimited import read_text_rows
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.raw_tables import FILE, LINE, READ_ITEMS, READ_REVIEWS
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder, tracked_blocks
 from mmsra_pipeline.ingest.text_reviews import column_names, typed_reviews
 from mmsra_pipeline.ingest.text_rows import is_utf8
@@ -47,20 +47,20 @@ class MicrolensReader:
         """Pairs and titles."""
         return [self._pairs, self._titles]
 
-    def reviews(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_REVIEWS``; times are null if the pairs have none."""
+    def reviews(self, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return tables of ``READ_REVIEWS``; times are null if the pairs have none."""
         label = self._pairs.relative_to(self._home).as_posix()
         if ".csv" not in self._pairs.name:
-            yield from read_pairs(tracked_blocks(self._pairs), label, intake)
+            yield from read_pairs(tracked_blocks(self._pairs), label, sink)
             return
         times = TimeReader(label)
-        for rows in read_text_rows(self._pairs, label, "|", intake):
+        for rows in read_text_rows(self._pairs, label, "|", sink):
             names = column_names(rows.cells.column_names, tuple(COLUMNS), (), COLUMNS, self._pairs, self._where)
-            yield typed_reviews(rows, names, times, label, intake)[0]
+            yield typed_reviews(rows, names, times, label, sink)[0]
 
-    def items(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_ITEMS``: ids and titles."""
-        yield from read_titles(tracked_blocks(self._titles), self._titles.relative_to(self._home).as_posix(), intake)
+    def items(self, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return tables of ``READ_ITEMS``: ids and titles."""
+        yield from read_titles(tracked_blocks(self._titles), self._titles.relative_to(self._home).as_posix(), sink)
 
     def _one(self, stated: str | None, usual: tuple[str, ...], option: str, spec: DatasetSpec) -> Path:
         found = fitting(self._home, (stated,) if stated else usual, option, spec, every=False)
@@ -73,21 +73,21 @@ class MicrolensReader:
         return found[0]
 
 
-def read_pairs(blocks: Iterator[LineBlock], label: str, intake: Intake) -> Iterator[pa.Table]:
+def read_pairs(blocks: Iterator[LineBlock], label: str, sink: RejectSink) -> Iterator[pa.Table]:
     """Read lines ``user<TAB>item item …`` in order of time: tables of ``READ_REVIEWS``."""
     for block in blocks:
         if block.flaw:
-            intake.refuse_block(label, block)
+            sink.refuse_block(label, block)
             continue
         users: list[str] = []
         items: list[str] = []
         for number, line in _texts(block):
-            intake.see(1)
+            sink.see(1)
             user, tab, rest = line.partition("\t")
             taken = rest.split()
             reason = _pair_flaw(user.strip(), tab, taken, line)
             if reason:
-                intake.refuse(label, number, reason, line)
+                sink.refuse(label, number, reason, line)
             else:
                 users.extend([user.strip()] * len(taken))
                 items.extend(taken)
@@ -96,25 +96,25 @@ def read_pairs(blocks: Iterator[LineBlock], label: str, intake: Intake) -> Itera
         yield pa.table(columns | missing).select(READ_REVIEWS.names)
 
 
-def read_titles(blocks: Iterator[LineBlock], label: str, intake: Intake) -> Iterator[pa.Table]:
+def read_titles(blocks: Iterator[LineBlock], label: str, sink: RejectSink) -> Iterator[pa.Table]:
     """Read lines ``item,title``, with or without a header: tables of ``READ_ITEMS``.
 
     Titles may hold commas without quotes: everything after the first comma is the title.
     """
     for block in blocks:
         if block.flaw:
-            intake.refuse_block(label, block)
+            sink.refuse_block(label, block)
             continue
         rows = []
         for number, line in _texts(block):
             item, comma, rest = (part.strip() for part in line.partition(","))
             if number == 1 and (item.lower(), rest.lower()) == HEADER:
                 continue
-            intake.see(1)
+            sink.see(1)
             title = _unquoted(rest)
             reason = _title_flaw(item, comma, title, line)
             if reason:
-                intake.refuse(label, number, reason, line)
+                sink.refuse(label, number, reason, line)
             else:
                 known = None if title in {"", NO_TITLE} else title
                 rows.append({c.ITEM: item, c.TITLE: known, FILE: label, LINE: number})
@@ -122,7 +122,7 @@ def read_titles(blocks: Iterator[LineBlock], label: str, intake: Intake) -> Iter
 
 
 def _texts(block: LineBlock) -> Iterator[tuple[int, str]]:
-    """Give number and text of each line that is not empty; foreign bytes as surrogates."""
+    """Return number and text of each line that is not empty; foreign bytes as surrogates."""
     for number, line in enumerate(block.lines(), start=block.first):
         if line.strip():
             yield number, line.decode("utf-8", "surrogateescape")
@@ -149,7 +149,7 @@ def _title_flaw(item: str, comma: str, title: str | None, line: str) -> str:
 
 
 def _unquoted(text: str) -> str | None:
-    """Give a title without its quotes; None if they open but do not close around the whole of it."""
+    """Return a title without its quotes; None if they open but do not close around the whole of it."""
     if not text.startswith('"'):
         return text
     try:

@@ -10,7 +10,7 @@ from mmsra_pipeline.config.datasets import DatasetSpec, tables_options
 from mmsra_pipeline.ingest.cells import TimeReader
 from mmsra_pipeline.ingest.delimited import read_text_rows
 from mmsra_pipeline.ingest.raw_tables import ITEM_FIELDS
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder
 from mmsra_pipeline.ingest.text_reviews import REVIEW_FIELDS, column_names, typed_items, typed_reviews
 
@@ -34,8 +34,8 @@ class TablesReader:
         """Both tables."""
         return [*self._interactions, *self._items]
 
-    def reviews(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_REVIEWS``.
+    def reviews(self, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return tables of ``READ_REVIEWS``.
 
         Raises:
             DataError: if a file lacks a column that is needed.
@@ -44,13 +44,13 @@ class TablesReader:
         times = TimeReader(", ".join(path.name for path in self._interactions))
         for path in self._interactions:
             label = path.relative_to(self._home).as_posix()
-            for rows in read_text_rows(path, label, self._options.list_separator, intake):
+            for rows in read_text_rows(path, label, self._options.list_separator, sink):
                 found = rows.cells.column_names
                 names = column_names(found, REVIEW_FIELDS, (c.USER, c.ITEM), stated, path, self._where)
-                yield typed_reviews(rows, names, times, label, intake)[0]
+                yield typed_reviews(rows, names, times, label, sink)[0]
 
-    def items(self, intake: Intake) -> Iterator[pa.Table]:
-        """Give tables of ``READ_ITEMS``.
+    def items(self, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return tables of ``READ_ITEMS``.
 
         Raises:
             DataError: if a file lacks a column that is needed.
@@ -58,9 +58,9 @@ class TablesReader:
         stated = self._options.columns.model_copy(update=self._options.item_columns.model_dump(exclude_none=True))
         for path in self._items:
             label = path.relative_to(self._home).as_posix()
-            for rows in read_text_rows(path, label, self._options.list_separator, intake):
+            for rows in read_text_rows(path, label, self._options.list_separator, sink):
                 found = rows.cells.column_names
                 names = column_names(
                     found, ITEM_FIELDS, (c.ITEM,), stated.model_dump(exclude_none=True), path, self._where
                 )
-                yield typed_items(rows, names, label, intake, self._options.list_separator)
+                yield typed_items(rows, names, label, sink, self._options.list_separator)

@@ -90,7 +90,7 @@ def is_public(address: str) -> bool:
 
 
 def look_up(host: str, port: int) -> Sequence[str]:
-    """Give the IP addresses of a host.
+    """Return the IP addresses of a host.
 
     Raises:
         OSError: if it has none, or nobody answers.
@@ -100,7 +100,7 @@ def look_up(host: str, port: int) -> Sequence[str]:
 
 
 def public_addresses(host: str, port: int, look_up: Resolver = look_up) -> Sequence[str]:
-    """Give those IP addresses of a host that are public.
+    """Return those IP addresses of a host that are public.
 
     Raises:
         RefusedAddressError: if none is.

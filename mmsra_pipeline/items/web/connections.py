@@ -30,7 +30,7 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def remaining(timeout: float | None, error: type[httpcore.TimeoutException]) -> float | None:
-    """Give the time that may be waited: ``timeout``, but not beyond the deadline of this thread.
+    """Return the time that may be waited: ``timeout``, but not beyond the deadline of this thread.
 
     Raises:
         httpcore2.TimeoutException: of the type ``error``, if the deadline is over.

@@ -6,7 +6,15 @@ from urllib.parse import urljoin
 
 from mmsra_pipeline.config.tree import FetchConfig
 from mmsra_pipeline.items.web.addresses import Address, RefusedAddressError, Resolver, parse_url
-from mmsra_pipeline.items.web.http_client import OK, PASSING, Answer, HttpClient, LastingError, PassingError, asked_wait
+from mmsra_pipeline.items.web.http_client import (
+    OK,
+    PASSING,
+    Answer,
+    HttpClient,
+    LastingError,
+    PassingFetchError,
+    asked_wait,
+)
 from mmsra_pipeline.items.web.robots import MAX_BYTES as ROBOTS_BYTES
 from mmsra_pipeline.items.web.robots import Robots
 
@@ -49,7 +57,7 @@ class Downloader:
 
         Raises:
             LastingError: with the reason, if it will not come later either.
-            PassingError: with the reason, if it may.
+            PassingFetchError: with the reason, if it may.
         """
         address, answer = self._follow(url, self._settings.max_bytes, known, self._check_robots)
         validators = Validators(address.url, answer.headers.get("etag"), answer.headers.get("last-modified"))
@@ -58,7 +66,7 @@ class Downloader:
         if answer.status == NOT_MODIFIED and known is not None and known.url == address.url:
             return Download(None, known)
         if answer.status == NOT_MODIFIED:
-            raise PassingError(f"{address.host} answered {answer.status} to an unconditional request")
+            raise PassingFetchError(f"{address.host} answered {answer.status} to an unconditional request")
         raise LastingError(f"{address.host} answered {answer.status}", gone=True)
 
     def crawl_delay(self, url: str) -> float:
@@ -101,7 +109,7 @@ class Downloader:
         except RefusedAddressError as error:
             raise LastingError(str(error)) from None
         if answer.status >= 500 or answer.status in PASSING:
-            raise PassingError(f"{address.host} answered {answer.status}", retry_after=asked_wait(answer.headers))
+            raise PassingFetchError(f"{address.host} answered {answer.status}", retry_after=asked_wait(answer.headers))
         return answer
 
     def _check_robots(self, address: Address) -> None:
@@ -112,8 +120,8 @@ class Downloader:
         """RFC 9309: without a robots.txt all is allowed; while its server fails, nothing is."""
         try:
             _, answer = self._follow(address.url, ROBOTS_BYTES, None, lambda _: None)
-        except PassingError as error:
-            raise PassingError(f"robots.txt: {error}", retry_after=error.retry_after) from None
+        except PassingFetchError as error:
+            raise PassingFetchError(f"robots.txt: {error}", retry_after=error.retry_after) from None
         except LastingError:
             return None
         return answer.content.decode("utf-8-sig", "replace") if answer.status == OK else None

@@ -55,7 +55,7 @@ class FetchJournal:
     """A table of entries in one SQLite file, for several threads and processes.
 
     Raises:
-        DataError: if the file cannot be read; it says how to mend that.
+        DataError: if the file cannot be read; it says how to fix that.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +76,7 @@ class FetchJournal:
             ) from None
 
     def read(self, urls: Sequence[str]) -> dict[str, Entry]:
-        """Give the entries of those URLs that have one."""
+        """Return the entries of those URLs that have one."""
         found: dict[str, Entry] = {}
         for start in range(0, len(urls), ASKED_AT_ONCE):
             asked = urls[start : start + ASKED_AT_ONCE]

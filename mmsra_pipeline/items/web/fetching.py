@@ -26,7 +26,7 @@ from mmsra_pipeline.items.web.connections import deadline
 from mmsra_pipeline.items.web.downloads import Download, Downloader
 from mmsra_pipeline.items.web.fetch_journal import Entry, FetchJournal, bring_journal, share_journal
 from mmsra_pipeline.items.web.host_queue import HostQueue
-from mmsra_pipeline.items.web.http_client import LastingError, PassingError
+from mmsra_pipeline.items.web.http_client import LastingError, PassingFetchError
 from mmsra_pipeline.storage.artifacts import Artifacts, fingerprint
 from mmsra_pipeline.telemetry.progress import Progress
 
@@ -53,7 +53,7 @@ class _Job:
 def fetch_pictures(
     urls: Iterable[str], artifacts: Artifacts, config: ItemsConfig, *, resolve: Resolver | None = None
 ) -> dict[str, Picture]:
-    """Give what became of each picture, of those that are known without asking for them again.
+    """Return what became of each picture, of those that are known without asking for them again.
 
     A picture that was fetched, and a refusal that will last, are asked about again after ``revalidate_days`` or under
     other settings; what may pass is asked for again in every run. Until there is an answer an earlier picture stays.
@@ -131,7 +131,7 @@ class _Fetcher:
         self._counts: Counter[str] = Counter()
 
     def run(self, jobs: Collection[_Job]) -> dict[str, Picture]:
-        """Give what became of each job's picture."""
+        """Return what became of each job's picture."""
         self._progress = Progress("pictures by URL", len(jobs), "pictures")
         for job in jobs:
             self._admit(job)
@@ -158,7 +158,7 @@ class _Fetcher:
             host, job = turn
             try:
                 entry = self._entry(host, job)
-            except PassingError as error:
+            except PassingFetchError as error:
                 self._try_again(host, job, error)
             else:
                 self._queue.count_answer(host)
@@ -192,7 +192,7 @@ class _Fetcher:
         key = _settings_key(picture.status, self._config)
         return Entry(job.url, picture, key, time.time(), job.tries, download.validators if download else None)
 
-    def _try_again(self, host: str, job: _Job, error: PassingError) -> None:
+    def _try_again(self, host: str, job: _Job, error: PassingFetchError) -> None:
         """Put a job back, or give it up; give its whole host up if that fails all the time or wants a long rest."""
         settings = self._settings
         asked = error.retry_after or 0.0

@@ -111,7 +111,7 @@ class HostQueue(Generic[T]):
             return dropped
 
     def close(self) -> None:
-        """Give no further jobs."""
+        """Return no further jobs."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -28,7 +28,7 @@ class LastingError(Exception):
         self.gone = gone
 
 
-class PassingError(Exception):
+class PassingFetchError(Exception):
     """A failure that may pass; ``retry_after`` are the seconds that the server asked to wait."""
 
     def __init__(self, reason: str, *, retry_after: float | None = None) -> None:
@@ -72,7 +72,7 @@ class HttpClient:
         Raises:
             RefusedAddressError: if the host's address is not one that may be read.
             LastingError: if the content is larger than ``max_bytes`` or came compressed.
-            PassingError: if there was no whole answer.
+            PassingFetchError: if there was no whole answer.
         """
         scheme, host, target = address.scheme.encode(), address.host.encode(), address.target.encode()
         url = httpcore.URL(scheme=scheme, host=host, port=address.port, target=target)
@@ -83,9 +83,9 @@ class HttpClient:
                 found = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
                 return Answer(response.status, found, _content(response, found, max_bytes))
         except httpcore.TimeoutException:
-            raise PassingError(f"{address.host} did not answer in time ({BOUNDS})") from None
+            raise PassingFetchError(f"{address.host} did not answer in time ({BOUNDS})") from None
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
-            raise PassingError(f"{address.host}: {_short(error)}") from None
+            raise PassingFetchError(f"{address.host}: {_short(error)}") from None
 
     def close(self) -> None:
         """Close all connections."""
@@ -94,7 +94,7 @@ class HttpClient:
 
 
 def asked_wait(headers: Mapping[str, str]) -> float | None:
-    """Give the seconds that a server asks to wait by Retry-After; None if it does not, or not readably.
+    """Return the seconds that a server asks to wait by Retry-After; None if it does not, or not readably.
 
     >>> asked_wait({"retry-after": "7"}), asked_wait({"retry-after": "soon"}), asked_wait({})
     (7.0, None, None)

@@ -104,7 +104,7 @@ class CooccurrenceIndex:
     def evidence(
         self, history: Sequence[str], candidate: str, *, before: int | None, exclude_user: str | None
     ) -> Evidence:
-        """Give what the others' histories say for a candidate that follows ``history``.
+        """Return what the others' histories say for a candidate that follows ``history``.
 
         Args:
             history: item ids in any order; unknown ones say nothing.
@@ -128,14 +128,14 @@ class CooccurrenceIndex:
         before: int | None = None,
         exclude_user: str | None = None,
     ) -> Float[np.ndarray, " candidates"]:
-        """Give each candidate's summed, normalised co-occurrence with the history; 0 for unknown candidates."""
+        """Return each candidate's summed, normalised co-occurrence with the history; 0 for unknown candidates."""
         every = np.append(self.score_all(history, before, exclude_user), 0.0)  # the last place: unknown
         return every[[self._item_codes.get(item, -1) for item in candidates]]
 
     def score_all(
         self, history: Sequence[str], before: int | None = None, exclude_user: str | None = None
     ) -> Float[np.ndarray, " items"]:
-        r"""Give $\sum_{a \in H} n(a, c) / \sqrt{n(a)\, n(c)}$ for every item c, in the order of ``items``.
+        r"""Return $\sum_{a \in H} n(a, c) / \sqrt{n(a)\, n(c)}$ for every item c, in the order of ``items``.
 
         H is the last ``window`` items of the history: what comes next is outside the window of older ones. A
         history has no times, so that a session that has ended meanwhile still speaks.
@@ -164,7 +164,7 @@ class CooccurrenceIndex:
         return counts
 
     def popularity_class(self, item: str, *, before: int | None, exclude_user: str | None) -> Popularity:
-        """Give the popularity of an item as a word; see ``Evidence``."""
+        """Return the popularity of an item as a word; see ``Evidence``."""
         code = self._item_codes.get(item)
         counts = self.counts(before=before, exclude_user=exclude_user)
         if code is None or counts[code] == 0:

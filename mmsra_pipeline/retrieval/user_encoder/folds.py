@@ -30,7 +30,7 @@ FULL = -1  # what stands for the encoder of all users among the numbers of the f
 
 
 def fold_of(user: str, folds: int, seed: int) -> int:
-    """Give the fold of a user, 0 to ``folds`` - 1, whoever else there is.
+    """Return the fold of a user, 0 to ``folds`` - 1, whoever else there is.
 
     >>> [fold_of(user, 5, seed=0) for user in ("ann", "dan", "ann")]
     [3, 2, 3]
@@ -54,13 +54,13 @@ class FoldedEncoder:
     """Deals the users out."""
 
     def for_training(self, user: str) -> UserEncoder:
-        """Give the encoder that has not seen this user's rows; without folds the full one."""
+        """Return the encoder that has not seen this user's rows; without folds the full one."""
         return self.folds[fold_of(user, len(self.folds), self.seed)] if self.folds else self.full
 
     def by_encoder(
         self, users: Sequence[str], training: Bool[np.ndarray, " queries"]
     ) -> Iterator[tuple[UserEncoder, Int[np.ndarray, " rows"]]]:
-        """Give each encoder that is needed, and the full one, with the places of the queries that it answers.
+        """Return each encoder that is needed, and the full one, with the places of the queries that it answers.
 
         Args:
             users: of each query.
@@ -76,7 +76,7 @@ class FoldedEncoder:
     def scores_by_query(
         self, users: Sequence[str], histories: Sequence[Sequence[str]], training: Bool[np.ndarray, " queries"]
     ) -> Float[np.ndarray, "queries items"]:
-        """Give the score of every item of ``full.items`` (float32), each query by the encoder that may answer it.
+        """Return the score of every item of ``full.items`` (float32), each query by the encoder that may answer it.
 
         ``training`` says which queries are for training, as in ``by_encoder``.
         """
@@ -176,7 +176,7 @@ class _Named:
 
 
 def _folds_of(users: Sequence[str] | pd.Series, folds: int, seed: int) -> Int[np.ndarray, " users"]:
-    """Give the fold of each user; each is looked up once."""
+    """Return the fold of each user; each is looked up once."""
     place, distinct = pd.factorize(np.asarray(users, dtype=object))
     return np.array([fold_of(str(user), folds, seed) for user in distinct], dtype=np.int64)[place]
 

@@ -15,12 +15,12 @@ Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def effective_loss(config: EncoderConfig, items: int) -> Literal["catalogue", "softmax", "bce", "gbce"]:
-    """Give the loss that is used for so many items: of too many, ``catalogue`` becomes ``softmax``."""
+    """Return the loss that is used for so many items: of too many, ``catalogue`` becomes ``softmax``."""
     return "softmax" if config.loss == "catalogue" and items > config.catalogue_items else config.loss
 
 
 def next_item_loss(config: EncoderConfig, items: int) -> Loss:
-    """Give the loss that the settings name, of (hidden, windows, item vectors).
+    """Return the loss that the settings name, of (hidden, windows, item vectors).
 
     Hidden states are (batch, length, dim), windows (batch, length + 1) item codes padded with 0, item vectors
     (1 + ``items``, dim) with that of padding first. A sampled loss draws its negatives from torch's random state.
@@ -61,7 +61,7 @@ class _FullSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, items: Tensor, targets: Tensor, cells: int) -> Tensor:
-        """Give the loss, and keep its gradient: of a block $(p - 1_{target})$ times what it was multiplied with."""
+        """Return the loss, and keep its gradient: of a block $(p - 1_{target})$ times what it was multiplied with."""
         total = hidden.new_zeros(())
         of_hidden, of_items = torch.empty_like(hidden), torch.zeros_like(items)
         together = max(1, cells // len(items))
@@ -120,7 +120,7 @@ def sampled_loss(
 
 
 def positive_weight(negatives: int, items: int, calibration: float) -> float:
-    r"""Give $\beta$ of gBCE: $\alpha\,(t(1 - 1/\alpha) + 1/\alpha)$ with $\alpha$ the share of items that are sampled.
+    r"""Return $\beta$ of gBCE: $\alpha\,(t(1 - 1/\alpha) + 1/\alpha)$ with $\alpha$ the share of items sampled.
 
     >>> positive_weight(10, 101, calibration=0.0), positive_weight(10, 101, calibration=1.0)
     (1.0, 0.1)

@@ -25,7 +25,7 @@ ARCHITECTURE = ("kind", "dim", "layers", "heads", "max_length")
 
 
 def build_model(config: EncoderConfig, items: int) -> SasRec | Gru4Rec:
-    """Give an untrained model for ``items`` item codes, 1 to ``items``."""
+    """Return an untrained model for ``items`` item codes, 1 to ``items``."""
     if config.kind == "gru4rec":
         return Gru4Rec(items, dim=config.dim, layers=config.layers, dropout=config.dropout)
     return SasRec(
@@ -52,7 +52,7 @@ class UserEncoder:
         self._index = pd.Index(np.array(self.items, dtype=object))
 
     def embed(self, histories: Sequence[Sequence[str]]) -> Float[np.ndarray, "histories dim"]:
-        """Give the vector e_u of each history (float32), oldest item first; only the last ``max_length`` items count.
+        """Return the vector e_u of each history (float32), oldest item first; only the last ``max_length`` items count.
 
         Equal histories have equal vectors, bit by bit.
         """
@@ -66,7 +66,7 @@ class UserEncoder:
         return vectors[row.ravel()]
 
     def codes(self, histories: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
-        """Give the codes of all items of all histories, one behind the other, and the history that each belongs to.
+        """Return the codes of all items of all histories, one behind the other, and the history that each belongs to.
 
         The code of ``items[i]`` is i + 1, that of an unknown item 0.
         """
@@ -76,12 +76,12 @@ class UserEncoder:
         return code[named.indices.to_numpy()], np.repeat(np.arange(len(sizes)), sizes)
 
     def score_all(self, histories: Sequence[Sequence[str]]) -> Float[np.ndarray, "histories items"]:
-        """Give the score e_u · v_i of every known item, in the order of ``items``; higher is likelier next."""
+        """Return the score e_u · v_i of every known item, in the order of ``items``; higher is likelier next."""
         scores: np.ndarray = self.embed(histories) @ self._item_vectors().T
         return scores
 
     def score(self, histories: Sequence[Sequence[str]], candidates: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """Give the scores of each history's own candidates.
+        """Return the scores of each history's own candidates.
 
         An item the encoder does not know scores 1 below the history's lowest known item: behind all, tied among
         themselves.

@@ -117,14 +117,14 @@ def fit(
 
 
 def best_epoch(curve: pd.DataFrame) -> int:
-    """Give the epoch, from 1, whose encoder a training gave: the first with the best NDCG, or without one the last."""
+    """Return the epoch, from 1, whose encoder is kept: the first with the best NDCG, or without one the last."""
     reached = curve[NDCG].to_numpy(dtype=float)
     place = -1 if np.isnan(reached).all() else int(np.nanargmax(reached))
     return int(curve["epoch"].iloc[place])
 
 
 def mixed(seed: int, number: int) -> int:
-    """Give another seed for each number."""
+    """Return another seed for each number."""
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 

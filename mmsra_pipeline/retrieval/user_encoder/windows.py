@@ -124,7 +124,7 @@ def cut(
 def shuffled_batches(
     lengths: Int[np.ndarray, " windows"], size: int, generator: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Give the row numbers of one epoch in random batches whose windows are about equally long."""
+    """Return the row numbers of one epoch in random batches whose windows are about equally long."""
     order = generator.permutation(len(lengths))
     pool = size * SORTED_BATCHES
     batches = []

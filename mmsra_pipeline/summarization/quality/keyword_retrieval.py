@@ -28,7 +28,7 @@ class Places:
         return 1 + self.before + self.tied / 2
 
     def hits(self, k: int) -> Float[np.ndarray, " items"]:
-        """Give the probability, under a random order of equal texts, that the own text is among the first ``k``."""
+        """Return the probability, under a random order of equal texts, that the own text is among the first ``k``."""
         found: np.ndarray = np.clip((k - self.before) / (self.tied + 1), 0.0, 1.0)
         return found
 
@@ -40,7 +40,7 @@ def places(
     *,
     cells: int = CELLS,
 ) -> Places:
-    """Give the place of each item's own text among all texts.
+    """Return the place of each item's own text among all texts.
 
     Args:
         keywords: unit-length embeddings of each item's keywords. A zero row (no keyword) is like no text more than
@@ -65,7 +65,7 @@ def places(
 
 
 def as_many_extractive(texts: Sequence[str], own: Sequence[int], counts: Sequence[int]) -> list[list[str]]:
-    """Give as many words of high TF-IDF of each item's text as it has keywords of its text, for a fair comparison.
+    """Return as many words of high TF-IDF of each item's text as it has keywords of its text, for a fair comparison.
 
     Ten words of a text find it again more often than four do, however they were chosen.
 

@@ -32,7 +32,7 @@ UNKNOWN: Final = Confidence(float("nan"), float("nan"))
 
 
 def with_source(keywords: pd.DataFrame, writer: str) -> pd.DataFrame:
-    """Give rows of ``item_keywords`` or ``draft_keywords`` with who wrote them, where that is not noted: ``writer``."""
+    """Return rows of ``item_keywords`` or ``draft_keywords`` with who wrote them; where not noted: ``writer``."""
     if SOURCE in keywords:
         return keywords
     return keywords.assign(**{SOURCE: [writer if len(words) else NOBODY for words in keywords[KEYWORDS]]})
@@ -44,7 +44,7 @@ def quality_table(
     found: Places,
     suspicions: Mapping[str, str],
 ) -> pd.DataFrame:
-    """Give one row per row of ``keywords``.
+    """Return one row per row of ``keywords``.
 
     Args:
         keywords: rows of ``item_keywords``, with ``source``.
@@ -77,7 +77,7 @@ def quality_table(
 
 
 def form_measures(quality: pd.DataFrame, pictured: Sequence[bool], spoken: Sequence[bool]) -> dict[str, Values]:
-    """Give what the form is worth, over all items.
+    """Return what the form is worth, over all items.
 
     Args:
         quality: as :func:`quality_table` gives it.
@@ -100,7 +100,7 @@ def form_measures(quality: pd.DataFrame, pictured: Sequence[bool], spoken: Seque
 
 
 def retrieval_measures(ours: Places, extractive: Places) -> dict[str, Values]:
-    """Give how well keywords find their item's text, against as many words of high TF-IDF taken out of it.
+    """Return how well keywords find their item's text, against as many words of high TF-IDF taken out of it.
 
     The latter are a high bar: they are words of the very text that is looked for, and none is of a picture.
     """
@@ -113,12 +113,12 @@ def retrieval_measures(ours: Places, extractive: Places) -> dict[str, Values]:
 
 
 def confidence_measures(own: Sequence[Confidence]) -> dict[str, Values]:
-    """Give p(Yes) of keywords held against their own picture and text: picture_confidence, text_confidence."""
+    """Return p(Yes) of keywords held against their own picture and text: picture_confidence, text_confidence."""
     return {f"{kind}_confidence": _field(own, name) for kind, name in KINDS.items()}
 
 
 def confidences_against(own: Sequence[Confidence], others: Sequence[Confidence], name: str) -> dict[str, Values]:
-    """Give the confidences of other keywords of the same items, and by how much the own ones exceed them.
+    """Return the confidences of other keywords of the same items, and by how much the own ones exceed them.
 
     Against keywords of other items the difference is what the judge knows: one that knows nothing believes both alike.
     It stays below 1, for a keyword of another item may be true of this one too.
@@ -134,7 +134,7 @@ def confidences_against(own: Sequence[Confidence], others: Sequence[Confidence],
 
 
 def draft_measures(tuned: pd.DataFrame, drafts: pd.DataFrame, ours: Places, theirs: Places) -> dict[str, Values]:
-    """Give by how much tuning bettered the keywords of the same items: the draft's value is taken off.
+    """Return by how much tuning bettered the keywords of the same items: the draft's value is taken off.
 
     Args:
         tuned: rows of ``item_keywords``.
@@ -150,7 +150,7 @@ def draft_measures(tuned: pd.DataFrame, drafts: pd.DataFrame, ours: Places, thei
 
 
 def look_measures(quality: pd.DataFrame, pictured: Sequence[bool], looks: Mapping[str, Look]) -> dict[str, Values]:
-    """Give whether the picture's keywords name the true colour, pattern and shape, and no other, as only it tells.
+    """Return whether the picture's keywords name the true colour, pattern and shape, and no other, as only it tells.
 
     Once of all items whose look is known, once of those with a look that no training showed. Nothing without looks.
     """
@@ -169,7 +169,7 @@ def look_measures(quality: pd.DataFrame, pictured: Sequence[bool], looks: Mappin
 
 
 def vocabulary(quality: pd.DataFrame) -> dict[str, float]:
-    """Give how many different keywords there are, and which share of them one item alone has, so that it joins nothing.
+    """Return how many different keywords there are, and the share that one item alone has, so that it joins nothing.
 
     These are counts of the whole catalogue. A sample of items has others, so they have no interval.
     """
@@ -180,7 +180,7 @@ def vocabulary(quality: pd.DataFrame) -> dict[str, float]:
 
 
 def common_share(first: Sequence[str], second: Sequence[str]) -> float:
-    """Give the share of two keyword lists that they have in common (Jaccard), in [0, 1]; nan if both are empty.
+    """Return the share of two keyword lists that they have in common (Jaccard), in [0, 1]; nan if both are empty.
 
     >>> common_share(["red", "mug"], ["mug", "tall"])
     0.3333333333333333

@@ -27,7 +27,7 @@ def stability(
     *,
     seed: int,
 ) -> list[float]:
-    """Give of each item (id, text) the share of keywords that two sampled completions have in common, in [0, 1].
+    """Return of each item (id, text) the share of keywords that two sampled completions have in common, in [0, 1].
 
     Args:
         backbone: the summarizer. It reads its weights only if these completions were not sampled before.
@@ -53,7 +53,7 @@ def _sampled(
     cache: KeywordCache,
     seed: int,
 ) -> list[list[str]]:
-    """Give two completions of each item."""
+    """Return two completions of each item."""
     shown = [[images.image_hash(item), text] for item, text in items]
     limits = [config.max_keywords, config.max_keyword_words, config.max_new_tokens]
     drawn = [backbone.fingerprint, backbone.config.batch_size, seed, TEMPERATURE]  # a batch shares its random numbers

@@ -57,7 +57,7 @@ class Verifier:
         self._cache = cache
 
     def confidences(self, asked: Sequence[Asked]) -> list[Confidence]:
-        """Give the mean p(Yes) of each item's keywords."""
+        """Return the mean p(Yes) of each item's keywords."""
         groups = [(_about_picture(one, self._images), _about_text(one)) for one in asked]
         self._answer([group for pair in groups for group in pair])
         return [Confidence(*(self._mean(group) for group in pair)) for pair in groups]
@@ -101,7 +101,7 @@ class Verifier:
 
 
 def of_others(asked: Sequence[Asked], most: int) -> list[Asked]:
-    """Give each item with keywords of the next items in place of its own: what a judge must believe less.
+    """Return each item with keywords of the next items in place of its own: what a judge must believe less.
 
     Args:
         asked: at least two items, or nobody is another.

@@ -22,7 +22,7 @@ def advantages(
     weights: RewardWeights,
     grpo: GrpoConfig,
 ) -> tuple[Groups, Bool[np.ndarray, " groups"]]:
-    """Give what each summary of a group earns against the others, and which groups have no spread at all.
+    """Return what each summary of a group earns against the others, and which groups have no spread at all.
 
     ``normalize_then_sum`` (GDPO, arXiv 2601.05242): terms are standardized in their group, weighted, summed with the
     penalties, and the sums, less their group's mean, divided by their standard deviation over all groups.
@@ -51,7 +51,7 @@ def advantages(
 
 
 def standardized(values: Groups, empty: Bool[np.ndarray, "groups size"], smallest: float = SMALLEST_SPREAD) -> Groups:
-    """Give values less their group's mean, in its standard deviations, both over the summaries that say something.
+    """Return values less their group's mean, in its standard deviations, both over the summaries that say something.
 
     The others get the group's least, minus one: with the worst value that they have, all that say something would be
     alike beside them.
@@ -72,7 +72,7 @@ def standardized(values: Groups, empty: Bool[np.ndarray, "groups size"], smalles
 
 
 def gated(easy: Groups, hard: Groups, empty: Bool[np.ndarray, "groups size"], quantile: float) -> Groups:
-    """Give the easy term to those alone whose hard one reaches a quantile of their group; the group's least to others.
+    """Grant the easy term to those alone whose hard one reaches a quantile of their group; the group's least to others.
 
     Shortness is learned in a few steps, and what it costs never is, where it counts for everybody.
 
@@ -89,7 +89,7 @@ def gated(easy: Groups, hard: Groups, empty: Bool[np.ndarray, "groups size"], qu
 
 
 def weights_at(step: int, grpo: GrpoConfig) -> RewardWeights:
-    """Give the weights of a step, counted from 0: in the first ``form_first`` of all steps the content's are 0."""
+    """Return the weights of a step, counted from 0: in the first ``form_first`` of all steps the content's are 0."""
     if step >= round(grpo.form_first * grpo.steps):
         return grpo.weights
     return grpo.weights.model_copy(update=dict.fromkeys(CONTENT, 0.0))

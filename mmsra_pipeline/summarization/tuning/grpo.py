@@ -95,7 +95,7 @@ def tune_summarizer(
 def split_held_out(items: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Divide rows into ``count`` held-out ones, a fifth at most, and the others.
 
-    Which ones hangs on a hash of each item's id, so that a new item takes the place of one other at most.
+    Which ones depends on a hash of each item's id, so that a new item takes the place of one other at most.
     """
     order = items[ITEM].map(lambda item: fingerprint("held out", item)).sort_values(kind="stable").index
     held = order[: min(count, len(items) // MOST_HELD_OUT)]

@@ -26,9 +26,9 @@ from mmsra_pipeline.summarization.tuning.scorer import SummaryScorer
 
 
 def planned_items(count: int, *, steps: int, per_step: int, seed: int) -> list[list[int]]:
-    """Give the places of the items of every step: all items in a random order, then all in another, and so on.
+    """Return the places of the items of every step: all items in a random order, then all in another, and so on.
 
-    The plan hangs on its arguments alone, so a tuning that goes on after a stop meets the same items.
+    The plan depends on its arguments alone, so a tuning that goes on after a stop meets the same items.
     """
     rng = np.random.default_rng([seed, 5])
     epochs = itertools.chain.from_iterable(rng.permutation(count).tolist() for _ in itertools.count())
@@ -37,7 +37,7 @@ def planned_items(count: int, *, steps: int, per_step: int, seed: int) -> list[l
 
 
 def grpo_loss(said: Said, reference: Float[Tensor, " tokens"], advantage: float, beta: float) -> Float[Tensor, ""]:
-    r"""Give the loss of one completion, a mean over its free tokens.
+    r"""Return the loss of one completion, a mean over its free tokens.
 
     $$\frac1n \sum_t -\rho_t A + \beta\, \rho_t\, (e^{r_t - \pi_t} - (r_t - \pi_t) - 1),$$
 
@@ -53,7 +53,7 @@ def grpo_loss(said: Said, reference: Float[Tensor, " tokens"], advantage: float,
 
 
 class SummaryTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed here
-    """Tunes the adapter of a backbone on planned items. What it samples hangs on seed and step alone."""
+    """Tunes the adapter of a backbone on planned items. What it samples depends on seed and step alone."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class SummaryTrainer(Trainer):  # type: ignore[misc]  # transformers is not type
         self._measured: dict[str, float] = {}
 
     def get_train_dataloader(self) -> DataLoader:
-        """Give the planned items in their order."""
+        """Return the planned items in their order."""
         loader = DataLoader(self.train_dataset, batch_sampler=self._plan, collate_fn=self.data_collator)
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]  # accelerate is not typed here
 

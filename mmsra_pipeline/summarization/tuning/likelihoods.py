@@ -41,7 +41,7 @@ def said_of(
     temperature: float = 1.0,
     exact: bool = True,
 ) -> list[Said]:
-    """Give the log-probability of each token of each completion after its prompt, at a temperature of sampling.
+    """Return the log-probability of each token of each completion after its prompt, at a temperature of sampling.
 
     Args:
         backbone: the model. It stays in the mode in which it is; gradients and autocast are the caller's.
@@ -97,7 +97,7 @@ def _said(
 
 
 def _entropy(logits: Tensor, whole: Tensor) -> Tensor:
-    """Give log Z - sum p x of logits x, of which some may be minus infinity."""
+    """Return log Z - sum p x of logits x, of which some may be minus infinity."""
     chances = torch.exp(logits - whole[:, None])
     return whole - (chances * logits.masked_fill(chances == 0, 0.0)).sum(dim=-1)
 
@@ -117,7 +117,7 @@ def completion_states(
     completions: Sequence[Sequence[int]],
     pictures: Pictures | None = None,
 ) -> list[Float[Tensor, "tokens dim"]]:
-    """Give the hidden states that predict each token of each completion.
+    """Return the hidden states that predict each token of each completion.
 
     ``pictures`` gives pictures as the language model takes them; unset, those that are kept, without gradient.
     """

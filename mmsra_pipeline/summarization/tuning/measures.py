@@ -106,7 +106,7 @@ def alarms(curve: pd.DataFrame, measures: Measures) -> list[str]:
 
 
 def _values(backbone: Backbone, scorer: SummaryScorer, rollouts: Sequence[Rollout]) -> dict[str, np.ndarray]:
-    """Give each measure of each item; NaN where it says nothing of it."""
+    """Return each measure of each item; NaN where it says nothing of it."""
     with torch.no_grad(), backbone.autocast():
         reference: list[Said] = scorer.reference(rollouts)
         values = scorer.terms(rollouts, reference)

@@ -23,7 +23,7 @@ MOST_GAIN = 5.0
 def information(
     keywords: Float[np.ndarray, "summaries dim"], texts: Float[np.ndarray, "summaries dim"]
 ) -> Float[np.ndarray, " summaries"]:
-    r"""Give $R_\text{info} = \cos(\varphi(W), \varphi(\text{text}))$ (eq. 1), in [-1, 1].
+    r"""Return $R_\text{info} = \cos(\varphi(W), \varphi(\text{text}))$ (eq. 1), in [-1, 1].
 
     Args:
         keywords: unit-length embeddings of the keywords; a zero row (no keyword) earns the worst, -1.
@@ -39,7 +39,7 @@ def reconstruction(
     *,
     scale: Literal["log_perplexity", "perplexity"] = "perplexity",
 ) -> Float[np.ndarray, " summaries"]:
-    r"""Give $R_\text{recon} = -\exp(-\frac1N \sum_j \log P(w_j \mid w_{<j}, W))$ (eq. 2): minus the perplexity.
+    r"""Return $R_\text{recon} = -\exp(-\frac1N \sum_j \log P(w_j \mid w_{<j}, W))$ (eq. 2): minus the perplexity.
 
     Args:
         log_likelihoods: log P of each token of the item's text given the keywords, in nats. Without a text there is
@@ -67,7 +67,7 @@ def reconstruction(
 
 
 def length(counts: Sequence[int], most: int) -> Float[np.ndarray, " summaries"]:
-    r"""Give $R_\text{len} = -|W|$ (eq. 3), the negated number of keywords; none count as one more than ``most``.
+    r"""Return $R_\text{len} = -|W|$ (eq. 3), the negated number of keywords; none count as one more than ``most``.
 
     >>> length([2, 8, 0], most=10).tolist()
     [-2.0, -8.0, -11.0]
@@ -82,7 +82,7 @@ def grounding(
     empty: Sequence[bool],
     pictured: Sequence[bool],
 ) -> Float[np.ndarray, " summaries"]:
-    """Give by how many nats per token the picture makes the summary likelier than a blank one does. Not in the paper.
+    """Return by how many nats per token the picture makes the summary likelier than a blank one does. Not in the paper.
 
     Bounded to [-5, 5]. An item without a picture gives 0 to every summary with keywords; without a keyword it is -5.
     """
@@ -95,7 +95,7 @@ def grounding(
 
 
 def repetition(summaries: Sequence[Summary]) -> Float[np.ndarray, " summaries"]:
-    """Give minus the share of words that an earlier keyword of the summary has said, in [-1, 0]; -1 without a keyword.
+    """Return minus the share of words that an earlier keyword has said, in [-1, 0]; -1 without a keyword.
 
     A keyword that stands in both lines counts once: picture and text may well say the same.
 
@@ -107,7 +107,7 @@ def repetition(summaries: Sequence[Summary]) -> Float[np.ndarray, " summaries"]:
 
 
 def title_copy(summaries: Sequence[Summary], titles: Sequence[str]) -> Float[np.ndarray, " summaries"]:
-    """Give minus the share of text keywords that stand in the title word for word, in [-1, 0].
+    """Return minus the share of text keywords that stand in the title word for word, in [-1, 0].
 
     0 where there is no title or no keyword of the text, -1 without any keyword.
 
@@ -120,7 +120,7 @@ def title_copy(summaries: Sequence[Summary], titles: Sequence[str]) -> Float[np.
 
 
 def cut_off(ended: Sequence[bool], empty: Sequence[bool]) -> Float[np.ndarray, " summaries"]:
-    """Give -1 where a completion did not end its turn before the token limit, or has no keyword; else 0.
+    """Return -1 where a completion did not end its turn before the token limit, or has no keyword; else 0.
 
     >>> cut_off([True, False, True], [False, False, True]).tolist()
     [0.0, -1.0, -1.0]

@@ -61,7 +61,7 @@ class Writer:
     def write(
         self, items: Sequence[Item], *, copies: int = 1, temperature: float = 0.0, seed: int = 0
     ) -> list[list[Rollout]]:
-        """Give ``copies`` completions of each item; the same list and seed give the same ones."""
+        """Return ``copies`` completions of each item; the same list and seed give the same ones."""
         autocast = self._backbone.autocasts(self._backbone.config.autocast)
         found = self._backbone.complete(
             [item.prompt for item in items],
@@ -82,7 +82,7 @@ class Writer:
         ]
 
     def masks(self, rollout: Rollout) -> Bool[Tensor, "tokens vocab"]:
-        """Give what the form allowed at each place of a completion."""
+        """Return what the form allowed at each place of a completion."""
         image, text = rollout.item.lines
         return torch.as_tensor(self.form.masks(rollout.ids, image, text))
 
@@ -92,6 +92,6 @@ class Writer:
 
 
 def end_tokens(model: Any) -> tuple[int, ...]:
-    """Give the tokens that end a turn."""
+    """Return the tokens that end a turn."""
     ends = model.generation_config.eos_token_id
     return (int(ends),) if isinstance(ends, int) else tuple(int(token) for token in ends)

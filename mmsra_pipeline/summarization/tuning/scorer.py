@@ -45,7 +45,7 @@ class SummaryScorer:
         self._vectors: dict[str, np.ndarray] = {}
 
     def terms(self, rollouts: Sequence[Rollout], reference: Sequence[Said]) -> dict[str, np.ndarray]:
-        """Give each term that has a weight, and ``information``, which gates; one value a completion.
+        """Return each term that has a weight, and ``information``, which gates; one value a completion.
 
         Args:
             rollouts: completions of any items.
@@ -67,7 +67,7 @@ class SummaryScorer:
 
     @torch.no_grad()
     def reference(self, rollouts: Sequence[Rollout], *, blank: bool = False) -> list[Said]:
-        """Give what the model without the adapter says of each completion's tokens.
+        """Return what the model without the adapter says of each completion's tokens.
 
         Args:
             rollouts: completions; those of the same item should be neighbors, for they share a run of its prompt.

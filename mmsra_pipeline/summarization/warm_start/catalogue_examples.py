@@ -55,16 +55,16 @@ class AlignmentExamples:
         self._held_out, self._pictured = order[:bound], set(order[bound:])
 
     def batch(self, step: int) -> list[list[Example]]:
-        """Give the examples of a step in parts that begin alike and are of like length."""
+        """Return the examples of a step in parts that begin alike and are of like length."""
         rng = np.random.default_rng([self._seed, step])
         return parts([self._example(rng) for _ in range(self._settings.batch_size)], PART)
 
     def held_out(self) -> dict[str, tuple[str, ...]]:
-        """Give the labels of the items whose pictures no batch shows, by item id: what is learned is measured there."""
+        """Return the labels, by id, of items whose pictures no batch shows: what is learned is measured there."""
         return {self._items[row]: self.labels_of(row) for row in self._held_out}
 
     def labels_of(self, row: int) -> tuple[str, ...]:
-        """Give what is known of the picture of an item, which must have one."""
+        """Return what is known of the picture of an item, which must have one."""
         if self._settings.pictures_by == "tags":
             return self._labels[row]
         if row not in self._read:

@@ -44,7 +44,7 @@ class GeneralExamples:
         self._corpora = [(texts, pseudo_keywords(texts, count=count)) for texts in (shop_texts(), prose())]
 
     def batch(self, step: int) -> list[list[Example]]:
-        """Give the examples of a step in parts of like length."""
+        """Return the examples of a step in parts of like length."""
         rng = np.random.default_rng([self._seed, step])
         shares = np.array(list(KINDS.values()))
         kinds = rng.choice(list(KINDS), size=self._batch, p=shares / shares.sum())
@@ -87,7 +87,7 @@ class GeneralExamples:
 
 
 def made_up_scene(side: int, rng: np.random.Generator) -> Image.Image:
-    """Give a picture of some coloured regions: as flat as a drawing, or noisy and soft as a photo."""
+    """Return a picture of some coloured regions: as flat as a drawing, or noisy and soft as a photo."""
     picture = Image.new("RGB", (side, side), _colour(rng))
     pen = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(1, 5))):

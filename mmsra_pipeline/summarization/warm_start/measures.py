@@ -25,7 +25,7 @@ RESAMPLES = 2000
 
 
 def measure_drawings(backbone: Backbone, config: SummarizationConfig, *, count: int, seed: int) -> pd.DataFrame:
-    """Give the accuracy by attribute on ``count`` drawings of held-out looks and, for the same looks, a blank picture.
+    """Return the accuracy by attribute on ``count`` drawings of held-out looks and, for these looks, a blank picture.
 
     No text is shown. Columns ``COLUMNS``; accuracy in [0, 1]; by chance 1/8, 1/4 and 1/8.
     """
@@ -46,7 +46,7 @@ def measure_items(
     looks: Mapping[str, Look],
     config: SummarizationConfig,
 ) -> pd.DataFrame:
-    """Give the accuracy by attribute on the items whose look is held out, each with its picture and its text.
+    """Return the accuracy by attribute on the items whose look is held out, each with its picture and its text.
 
     Args:
         backbone: the aligned model.
@@ -70,7 +70,7 @@ def measure_labels(
     *,
     seed: int,
 ) -> pd.DataFrame:
-    """Give the share of their pictures' labels that are named of items that no training showed.
+    """Return the share of their pictures' labels that are named of items that no training showed.
 
     Args:
         backbone: the aligned model.
@@ -114,7 +114,7 @@ def measure_labels(
 def format_rate(
     backbone: Backbone, item_text: pd.DataFrame, images: ItemImages, config: SummarizationConfig, *, seed: int
 ) -> float:
-    """Give the share of items, out of a sample of the catalogue, whose keywords have the form without being made to.
+    """Return the share of items, out of a sample of the catalogue, whose keywords have the form without being made to.
 
     nan without items.
     """
@@ -127,13 +127,13 @@ def format_rate(
 def written(
     backbone: Backbone, items: Sequence[tuple[str, Image.Image | None]], config: SummarizationConfig
 ) -> list[Summary]:
-    """Give the summaries that the backbone writes of texts and pictures: of the form, its likeliest words each time."""
+    """Return the summaries that the backbone writes of texts and pictures: of the form, the likeliest words."""
     shown = [Item(name=str(row), text=text, title="", image=image) for row, (text, image) in enumerate(items)]
     return [group[0].summary for group in Writer(backbone, config).write(shown)]
 
 
 def accuracy(pictures: str, summaries: Sequence[Summary], looks: Sequence[Look]) -> pd.DataFrame:
-    """Give the share of summaries whose picture keywords name an attribute's true value, and no other value of it."""
+    """Return the share of summaries whose picture keywords name an attribute's true value, and no other value of it."""
     rows = []
     for place, (attribute, values) in enumerate(VALUES.items()):
         named = [set(summary.image_keywords) & set(values) for summary in summaries]

@@ -54,7 +54,7 @@ Classes = Callable[[Image.Image], Sequence[str]]
 
 
 def picture_labels(picture: Image.Image, classes: Classes | None = None) -> tuple[str, ...]:
-    """Give what may be said of a picture, the most telling first: classes, colours, light or dark, photo or drawing.
+    """Return what may be said of a picture, the most telling first: classes, colours, light or dark, photo or drawing.
 
     >>> picture_labels(Image.new("RGB", (64, 64), (200, 30, 30)))
     ('red', 'drawing')
@@ -82,7 +82,7 @@ def colour_names(pixels: Float[np.ndarray, "rows columns 3"]) -> list[str]:
 
 
 def nearest_name(colour: Float[np.ndarray, " 3"]) -> str:
-    """Give the name of the nearest colour of the palette, by distance in CIELAB (CIE 1976)."""
+    """Return the name of the nearest colour of the palette, by distance in CIELAB (CIE 1976)."""
     names, places = _named_places()
     return names[int(np.argmin(np.square(places - colour).sum(axis=1)))]
 

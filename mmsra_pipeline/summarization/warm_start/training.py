@@ -47,7 +47,7 @@ class Examples(Protocol):
     """Makes the batch of any step, the same each time."""
 
     def batch(self, step: int) -> list[list[Example]]:
-        """Give the examples of a step in parts that are computed at once."""
+        """Return the examples of a step in parts that are computed at once."""
 
 
 @dataclass(frozen=True)

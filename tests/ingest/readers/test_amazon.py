@@ -26,13 +26,13 @@ NEW = {
 def reviews(generation: str, *rows: dict | str) -> Taken:
     lines = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
     form = GENERATIONS[generation].form
-    return taken(lambda intake: read_json_reviews(blocks(lines.encode()), "r.json.gz", form, intake))
+    return taken(lambda sink: read_json_reviews(blocks(lines.encode()), "r.json.gz", form, sink))
 
 
 def meta(form: MetaForm, *rows: dict | str | bytes) -> Taken:
     texts = [json.dumps(row) if isinstance(row, dict) else row for row in rows]
     lines = [text.encode() if isinstance(text, str) else text for text in texts]
-    return taken(lambda intake: read_meta(iter([LineBlock(b"\n".join(lines), 1)]), "meta.json.gz", form, intake))
+    return taken(lambda sink: read_meta(iter([LineBlock(b"\n".join(lines), 1)]), "meta.json.gz", form, sink))
 
 
 def read(folder, generation: str, **options) -> tuple[Taken, Taken]:
@@ -162,16 +162,16 @@ import sys
 from mmsra_pipeline.ingest.readers.amazon_meta import MetaForm, read_meta
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.prefetching import prefetched
-from mmsra_pipeline.ingest.rejects import Intake
+from mmsra_pipeline.ingest.rejects import RejectSink
 n = 239_999
 deep = ["[" * n + "]" * n, "{'a':" * n, "(" * n, "-" * n + "1", "- " * n + "1", "+" * 3000 + "1", "1" + "+1" * n,
         "1" + "-1" * 5000, "'" * n, "f'" + "{1}" * n + "'", "not " * n + "1", "a" + ".a" * n, "a" + "()" * n,
         "1" + "<1" * n, "lambda:" * 100_000 + "1", "9" * n, "\\\\" * n, "[1,", "{" * n]
 lines = [("{'asin': 'B1', 'x': " + value + "}").encode() for value in deep]
 refused = []
-intake = Intake(lambda table: refused.extend(table.column("line").to_pylist()))
-list(prefetched(read_meta(iter([LineBlock(b"\\n".join(lines), 1)]), "m", MetaForm.Y2014, intake)))
-intake.flush()
+sink = RejectSink(lambda table: refused.extend(table.column("line").to_pylist()))
+list(prefetched(read_meta(iter([LineBlock(b"\\n".join(lines), 1)]), "m", MetaForm.Y2014, sink)))
+sink.flush()
 print(refused == list(range(1, len(lines) + 1)), refused)
 """
 

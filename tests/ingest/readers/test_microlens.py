@@ -23,11 +23,11 @@ def read(source, **options):
 
 
 def titles(content: bytes, *cuts: int):
-    return taken(lambda intake: read_titles(blocks(content, *cuts), "M_titles.csv", intake))
+    return taken(lambda sink: read_titles(blocks(content, *cuts), "M_titles.csv", sink))
 
 
 def pairs(content: bytes, *cuts: int):
-    return taken(lambda intake: read_pairs(blocks(content, *cuts), "M_pairs.tsv", intake))
+    return taken(lambda sink: read_pairs(blocks(content, *cuts), "M_pairs.tsv", sink))
 
 
 def test_pairs_come_in_their_order_without_times(source):
@@ -144,6 +144,6 @@ def test_a_missing_or_ambiguous_file_says_how_to_name_it(source):
 def test_pairs_without_a_usable_line_say_what_is_wrong_with_the_first(source):
     (source / "M_pairs.tsv").write_text("1 2\n")
     with pytest.raises(
-        DataError, match=r"no usable review\. 1 rows were refused, .* line 1: has no tab .*Mend the files"
+        DataError, match=r"no usable review\. 1 rows were refused, .* line 1: has no tab .*Fix the files"
     ):
         read(source)

@@ -139,7 +139,7 @@ def test_a_file_without_a_usable_row_says_what_is_wrong_with_the_first(source):
     (source / "interactions.csv").write_text("user_id,item_id\n,a\n,b\n")
     message = (
         r"dataset 'shop' in .*shop: no usable review\. 2 rows were refused, the first in interactions\.csv, line 2: "
-        r"user_id is empty\. Mend the files, or correct the YAML\."
+        r"user_id is empty\. Fix the files, or correct the YAML\."
     )
     with pytest.raises(DataError, match=message):
         read(source)
@@ -147,7 +147,7 @@ def test_a_file_without_a_usable_row_says_what_is_wrong_with_the_first(source):
 
 def test_a_file_without_any_row_says_so(source):
     (source / "interactions.csv").write_text("user_id,item_id\n")
-    with pytest.raises(DataError, match=r"no usable review\. Mend the files"):
+    with pytest.raises(DataError, match=r"no usable review\. Fix the files"):
         read(source)
 
 

@@ -14,7 +14,7 @@ from items.web.picture_server import HOST, PictureServer, png, resolve
 from mmsra_pipeline.config.tree import FetchConfig
 from mmsra_pipeline.items.web.connections import deadline
 from mmsra_pipeline.items.web.downloads import Downloader
-from mmsra_pipeline.items.web.http_client import LastingError, PassingError, asked_wait
+from mmsra_pipeline.items.web.http_client import LastingError, PassingFetchError, asked_wait
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def secure_url(server, path, host=HOST):
 def test_the_name_that_tls_checks_stays_the_host_and_not_its_address(secure):
     assert download(secure_url(secure, "good.png"), secure).content == png()
     assert secure.names == [HOST]
-    with pytest.raises(PassingError, match="certificate verify failed"):
+    with pytest.raises(PassingFetchError, match="certificate verify failed"):
         download(secure_url(secure, "good.png", f"other.{HOST}"), secure)
 
 
@@ -93,7 +93,7 @@ def test_a_redirect_may_lead_to_https_and_not_back_to_http(secure, plain):
 
 def test_a_server_that_says_nothing_is_waited_for_as_long_as_set(plain):
     began = time.monotonic()
-    with pytest.raises(PassingError, match="did not answer in time"):
+    with pytest.raises(PassingFetchError, match="did not answer in time"):
         download(plain.url("silent.png"), plain, read_seconds=0.2)
     assert time.monotonic() - began < 5
 
@@ -101,14 +101,14 @@ def test_a_server_that_says_nothing_is_waited_for_as_long_as_set(plain):
 def test_a_name_server_that_says_nothing_is_waited_for_as_long_as_set(plain):
     downloader = Downloader(FetchConfig(connect_seconds=0.2), lambda host, port: time.sleep(3) or [])
     began = time.monotonic()
-    with pytest.raises(PassingError, match="did not answer in time"), deadline(30):
+    with pytest.raises(PassingFetchError, match="did not answer in time"), deadline(30):
         downloader.get("http://pictures.example/", None)
     downloader.close()
     assert time.monotonic() - began < 2
 
 
 def test_an_unknown_name_may_be_known_later():
-    with pytest.raises(PassingError, match=r"no address of no-such\.invalid"):
+    with pytest.raises(PassingFetchError, match=r"no address of no-such\.invalid"):
         Downloader(FetchConfig(connect_seconds=30), resolve).get("http://no-such.invalid/", None)
 
 
