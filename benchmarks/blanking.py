@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, TARGET, USER, Tables
-from mmsra_pipeline.config.datasets import sample_options
 from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.metrics import hr, placed
+from mmsra_pipeline.ingest.readers.sample import sample_options
 from mmsra_pipeline.orchestration import recommender_inputs
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation.columns import class_column

@@ -214,7 +214,7 @@ def dataset_add(
     from mmsra_pipeline.orchestration.refresh import add_partitions
 
     paths = find_paths()
-    spec = DatasetSpec(name=name, format=kind, path=path, options=named_options(option or []))  # type: ignore[arg-type]  # checked when written
+    spec = DatasetSpec(name=name, format=kind, path=path, options=named_options(option or []))
     file = write_dataset(paths.datasets, spec, paths.remote)
     with open_instance(paths) as instance:
         add_partitions(instance, [name])

@@ -1,1 +1,5 @@
-"""Settings: a tree with one file a stage, how it is loaded, presets, and the files of data sets."""
+"""Settings: one frozen tree with a file a stage, presets, and the YAML files of data sets.
+
+In: a preset, `mmsra.yaml`, `$MMSRA_CONFIG`, `datasets/*.yaml`. Out: `tree.Config`, `datasets.DatasetSpec`.
+Open first: tree.py.
+"""

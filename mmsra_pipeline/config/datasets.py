@@ -5,21 +5,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
 import yaml
-from pydantic import BeforeValidator, Field, NonNegativeInt, ValidationError
+from pydantic import ValidationError
 
+from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.config.loading import describe_validation, read_yaml
-from mmsra_pipeline.config.tree import Section
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.storage.files import clean_name
 from mmsra_pipeline.storage.mirror import NOTHING, Remote
-
-Format = Literal["sample", "tables", "microlens", "amazon-2014", "amazon-2018", "amazon-2023"]
-FORMATS: tuple[str, ...] = get_args(Format)
-Patterns = Annotated[tuple[str, ...], BeforeValidator(lambda names: (names,) if isinstance(names, str) else names)]
-"""File names or glob patterns below the folder of a data set; one alone may be written without a list."""
 
 
 @dataclass(frozen=True)
@@ -27,82 +22,14 @@ class DatasetSpec:
     """Where a data set lies and how it is read."""
 
     name: str
-    format: Format
+    format: str
+    """One of ``formats.source_formats``."""
     path: Path | None = None
-    """Folder of the source files, absolute. None for ``sample``, which is made by code."""
+    """Folder of the source files, absolute. None for what is made by code."""
     options: dict[str, Any] = field(default_factory=dict)
-    """What the file says beyond format and path; ``tables_options`` and its like give it with defaults."""
+    """What the file says beyond format and path; as the format's options read it."""
     file: Path | None = None
     """The YAML file that says so."""
-
-
-class SampleOptions(Section):
-    """Options of ``format: sample``."""
-
-    size: Literal["tiny", "small", "large"] = "small"
-    seed: NonNegativeInt = 0
-
-
-class ColumnNames(Section):
-    """What the source calls our columns. A name that is not set is looked for as it is."""
-
-    user_id: str | None = None
-    item_id: str | None = None
-    timestamp: str | None = None
-    rating: str | None = None
-    review: str | None = None
-    title: str | None = None
-    description: str | None = None
-    category: str | None = None
-    tags: str | None = None
-    image: str | None = None
-
-
-class TablesOptions(Section):
-    """Options of ``format: tables``. Files are relative to ``path``; several are given as a list or a pattern."""
-
-    interactions: Annotated[Patterns, Field(min_length=1)] = ("interactions.csv",)
-    items: Annotated[Patterns, Field(min_length=1)] = ("items.csv",)
-    images: str = "images"
-    """Folder of the pictures; nothing outside it is read as a picture."""
-    columns: ColumnNames = ColumnNames()
-    item_columns: ColumnNames = ColumnNames()
-    """As ``columns``, for the items file alone."""
-    list_separator: str = Field(default="|", min_length=1)
-    """What separates the entries of category and tags."""
-
-
-class MicrolensOptions(Section):
-    """Options of ``format: microlens``. File names are patterns below ``path``; each must fit one file."""
-
-    pairs: str | None = None
-    """Not set: ``*_pairs.csv`` (with times), else ``*_pairs.tsv``."""
-    titles: str | None = None
-    """Not set: ``*_titles.csv``, else ``*_title*.csv``."""
-    covers: str = "covers"
-
-
-class AmazonOptions(Section):
-    """Options of the Amazon formats. File names are patterns below ``path``; each may fit several files."""
-
-    reviews: Patterns = ()
-    """Not set: what the generation usually calls them."""
-    meta: Patterns = ()
-    """Not set: ``meta_*``, if there is any."""
-    images: str = "images"
-    """Folder of pictures called ITEM_ID.jpg; where one is there, it goes before the URL of the metadata."""
-    history: bool = False
-    """Read the column ``history`` of benchmark files too."""
-
-
-OPTIONS: dict[str, type[Section]] = {
-    "sample": SampleOptions,
-    "tables": TablesOptions,
-    "microlens": MicrolensOptions,
-    "amazon-2014": AmazonOptions,
-    "amazon-2018": AmazonOptions,
-    "amazon-2023": AmazonOptions,
-}
 
 
 def list_datasets(folder: Path) -> list[str]:
@@ -120,7 +47,7 @@ def load_dataset(folder: Path, name: str) -> DatasetSpec:
     if not file.is_file():
         raise ConfigError(_unknown(folder, name))
     settings = read_yaml(file)
-    kind = _format(settings.pop("format", None), str(file))
+    kind = settings.pop("format", None)
     path = settings.pop("path", None)
     if not (path is None or isinstance(path, str)):
         raise ConfigError(f"{file}: path: {path!r} is not a text. Write the folder of the source files.")
@@ -173,44 +100,20 @@ def remove_dataset(folder: Path, name: str, remote: Remote = NOTHING) -> Path:
     return file
 
 
-def sample_options(spec: DatasetSpec) -> SampleOptions:
-    """Options of a ``sample`` data set, with defaults."""
-    return SampleOptions.model_validate(spec.options)
-
-
-def tables_options(spec: DatasetSpec) -> TablesOptions:
-    """Options of a ``tables`` data set, with defaults."""
-    return TablesOptions.model_validate(spec.options)
-
-
-def microlens_options(spec: DatasetSpec) -> MicrolensOptions:
-    """Options of a ``microlens`` data set, with defaults."""
-    return MicrolensOptions.model_validate(spec.options)
-
-
-def amazon_options(spec: DatasetSpec) -> AmazonOptions:
-    """Options of a data set of an Amazon format, with defaults."""
-    return AmazonOptions.model_validate(spec.options)
-
-
-def _format(value: object, source: str) -> Format:
-    if value not in FORMATS:
-        close = difflib.get_close_matches(str(value), FORMATS, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Write one of: {', '.join(FORMATS)}."
-        raise ConfigError(f"{source}: format: {value!r} is not known. {hint}")
-    return value  # type: ignore[return-value]  # just checked
-
-
 def _check(spec: DatasetSpec, source: str) -> None:
-    _format(spec.format, source)
-    model = OPTIONS[spec.format]
+    known = source_formats()
+    if spec.format not in known:
+        close = difflib.get_close_matches(str(spec.format), known, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Write one of: {', '.join(known)}."
+        raise ConfigError(f"{source}: format: {spec.format!r} is not known. {hint}")
+    form = known[spec.format]
     try:
-        model.model_validate(spec.options)
+        form.options.model_validate(spec.options)
     except ValidationError as error:
-        raise ConfigError(describe_validation(error, source, model)) from None
-    if spec.format == "sample" and spec.path is not None:
-        raise ConfigError(f"{source}: path: the sample store is made by code and has none. Remove the line.")
-    if spec.format != "sample" and spec.path is None:
+        raise ConfigError(describe_validation(error, source, form.options)) from None
+    if form.made_by_code and spec.path is not None:
+        raise ConfigError(f"{source}: path: the {spec.format} store is made by code and has none. Remove the line.")
+    if not form.made_by_code and spec.path is None:
         raise ConfigError(f"{source}: path: missing. Format {spec.format!r} needs the folder of the source files.")
 
 

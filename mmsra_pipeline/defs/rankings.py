@@ -79,7 +79,7 @@ def _ceiling(stage: Stage, queries: "pd.DataFrame", candidates: "pd.DataFrame") 
     """Score by what the made-up shop decided by: nobody can rank better."""
     import pandas as pd
 
-    from mmsra_pipeline.config.datasets import sample_options
+    from mmsra_pipeline.ingest.readers.sample import sample_options
     from mmsra_pipeline.sample_store.ceiling import ceiling_scores
     from mmsra_pipeline.sample_store.shop import make_shop
 

@@ -1,1 +1,5 @@
-"""Stage 1a: source files of any format to raw reviews, raw items and rejects."""
+"""Stage 1a: source files of any format.
+
+In: a `DatasetSpec`. Out: raw reviews, raw items, and rejects with file, line and reason.
+Open first: reading.py.
+"""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -11,16 +11,13 @@ import pandas as pd
 import pyarrow as pa
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.config.datasets import DatasetSpec, sample_options
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.picture_paths import ItemPictures, hash_image
 from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
-from mmsra_pipeline.ingest.readers.amazon import AmazonReader
-from mmsra_pipeline.ingest.readers.microlens import MicrolensReader
-from mmsra_pipeline.ingest.readers.tables import TablesReader
 from mmsra_pipeline.ingest.rejects import REJECTS, REPEATED, TEXT_CHARS, RejectSink
-from mmsra_pipeline.sample_store.shop import write_sample
 
 Sink = Callable[[pa.Table], None]
 ROWS_AT_ONCE = 50_000
@@ -80,7 +77,7 @@ def load(
     """Read a data set in one pass and hand its rows on, in memory that does not grow with it.
 
     Args:
-        spec: what to read. The sample store is first made below ``workdir``.
+        spec: what to read. What is made by code is first made below ``workdir``.
         workdir: for what is made by code.
         connection: finds items that come several times; the first counts.
         reviews: is given tables of ``raw.REVIEWS`` in the order of the source.
@@ -136,23 +133,20 @@ def image_root(spec: DatasetSpec, workdir: Path) -> Path | None:
 
 
 def reader_of(spec: DatasetSpec, workdir: Path) -> Reader:
-    """Return what reads a data set. The sample store is first made below ``workdir``.
+    """Return what reads a data set. What is made by code is first made below ``workdir``.
 
     Raises:
         MissingInputError: if source files are not there.
     """
-    if spec.format == "sample":
-        options = sample_options(spec)
-        home = write_sample(options.size, options.seed, workdir)
-        return TablesReader(replace(spec, format="tables", path=home, options={}))
-    return files_reader(spec)
+    form = source_formats()[spec.format]
+    reader: Reader = form.reader(spec, workdir) if form.made_by_code else form.reader(spec)
+    return reader
 
 
 def files_reader(spec: DatasetSpec) -> Reader:
     """Return what reads a data set that is not made by code."""
-    if spec.format == "microlens":
-        return MicrolensReader(spec)
-    return TablesReader(spec) if spec.format == "tables" else AmazonReader(spec)
+    reader: Reader = source_formats()[spec.format].reader(spec)
+    return reader
 
 
 def _load_items(

@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mmsra_pipeline.config.datasets import DatasetSpec, sample_options
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.ingest.picture_paths import pictures_in
 from mmsra_pipeline.ingest.reading import files_reader
-from mmsra_pipeline.sample_store.shop import generator_version
 from mmsra_pipeline.storage.artifacts import fingerprint
 from mmsra_pipeline.storage.files import file_hash
 
@@ -16,15 +16,15 @@ from mmsra_pipeline.storage.files import file_hash
 def source_version(spec: DatasetSpec, hash_of: Callable[[Path], str] = file_hash) -> str:
     """Hash of the bytes of all source files, pictures included, and of how they are read.
 
-    The sample store is not made for it: size, seed and the generator's code stand for its content. Where the files lie
+    What is made by code is not made for it. Where the files lie
     does not count, so a data set can be moved. ``hash_of`` gives the hash of a file's bytes.
 
     Raises:
         MissingInputError: naming the file that is not there.
     """
-    if spec.format == "sample":
-        options = sample_options(spec)
-        return fingerprint("sample", options.size, options.seed, generator_version())
+    form = source_formats()[spec.format]
+    if form.version is not None:
+        return form.version(spec)
     reader = files_reader(spec)
     digest = hashlib.sha256(fingerprint(spec.format, spec.options).encode())
     for path in [*reader.files(), *pictures_in(reader.image_root)]:

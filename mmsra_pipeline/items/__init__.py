@@ -1,1 +1,5 @@
-"""Stage 2: metadata to clean text and checked images."""
+"""Stage 2: what the catalogue says and shows.
+
+In: raw items. Out: clean text, checked pictures, near-duplicates.
+Open first: images.py.
+"""

@@ -1,1 +1,5 @@
-"""How the work of Dagster runs, resumes, reports and is cleaned up."""
+"""How Dagster's work runs, resumes, reports and is cleaned up.
+
+In: an instance, an installation, definitions. Out: what an asset works with (`stage.Stage`), refreshes, reports.
+Open first: stage.py.
+"""

@@ -105,7 +105,7 @@ class Stage:
 
     def known_looks(self) -> "dict[str, Look]":
         """Return what the pictures of the built-in shop show, by item; of other data sets nobody knows."""
-        from mmsra_pipeline.config.datasets import sample_options
+        from mmsra_pipeline.ingest.readers.sample import sample_options
         from mmsra_pipeline.sample_store.shop import make_shop
 
         if self.spec.format != "sample":

@@ -12,7 +12,7 @@ import yaml
 
 from mmsra_pipeline.cli import app as cli
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.config.datasets import FORMATS
+from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.paths import find_paths
 from mmsra_pipeline.storage.tables import Store
@@ -205,7 +205,7 @@ def partitions() -> list[str]:
 def test_the_help_of_adding_a_data_set_names_every_format(mmsra):
     code, out, _ = mmsra("dataset", "add", "--help")
     assert code == 0
-    assert [name for name in FORMATS if name not in out] == []
+    assert [name for name in source_formats() if name not in out] == []
 
 
 def test_a_mistyped_option_or_format_is_refused_with_a_guess(mmsra, paths, tmp_path):

@@ -7,11 +7,11 @@ from mmsra_pipeline.config.datasets import (
     list_datasets,
     load_dataset,
     remove_dataset,
-    sample_options,
-    tables_options,
     write_dataset,
 )
 from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.ingest.readers.sample import sample_options
+from mmsra_pipeline.ingest.readers.tables import TablesOptions
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_a_path_is_relative_to_the_folder_of_the_yaml(folder):
     describe(folder, "format: tables\npath: ../source\ncolumns: {user_id: uid}\n")
     spec = load_dataset(folder, "shop")
     assert spec.path == folder.parent / "source"
-    assert tables_options(spec).columns.user_id == "uid"
-    assert tables_options(spec).interactions == ("interactions.csv",)
+    assert TablesOptions.model_validate(spec.options).columns.user_id == "uid"
+    assert TablesOptions.model_validate(spec.options).interactions == ("interactions.csv",)
     assert spec.file == folder / "shop.yaml"
 
 

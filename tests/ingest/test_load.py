@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from ingest.made_files import MADE, OLD
 
-from mmsra_pipeline.config.datasets import FORMATS, DatasetSpec
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.config.tree import InteractionsConfig
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest import lines, rejects
@@ -161,7 +162,7 @@ def test_pictures_are_found_for_items_of_any_format(tmp_path):
 
 
 def test_every_format_is_read_by_somebody():
-    assert {made.format for made in MADE.values()} | {"sample"} == set(FORMATS)
+    assert {made.format for made in MADE.values()} | {"sample"} == set(source_formats())
 
 
 # Real data

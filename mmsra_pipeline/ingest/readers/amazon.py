@@ -4,12 +4,15 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.config.datasets import AmazonOptions, DatasetSpec, amazon_options
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.config.formats import Patterns, SourceFormat
+from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.ingest.json_lines import Flawed, read_json_lines
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.prefetching import prefetched
@@ -80,6 +83,19 @@ GENERATIONS = {
 }
 
 
+class AmazonOptions(Section):
+    """Options of the Amazon formats. File names are patterns below ``path``; each may fit several files."""
+
+    reviews: Patterns = ()
+    """Not set: what the generation usually calls them."""
+    meta: Patterns = ()
+    """Not set: ``meta_*``, if there is any."""
+    images: str = "images"
+    """Folder of pictures called ITEM_ID.jpg; where one is there, it goes before the URL of the metadata."""
+    history: bool = False
+    """Read the column ``history`` of benchmark files too."""
+
+
 class AmazonReader:
     """Reads a data set of ``format: amazon-2014``, ``amazon-2018`` or ``amazon-2023``; see ``raw.Reader``.
 
@@ -88,7 +104,7 @@ class AmazonReader:
     """
 
     def __init__(self, spec: DatasetSpec) -> None:
-        options: AmazonOptions = amazon_options(spec)
+        options = AmazonOptions.model_validate(spec.options)
         self._generation = GENERATIONS[spec.format]
         self._history = options.history
         self._home = source_folder(spec)
@@ -191,3 +207,6 @@ def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray
 def _null_if_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     blank = pc.equal(texts, "")
     return pc.if_else(blank, None, texts) if pc.any(blank).as_py() else texts
+
+
+FORMATS: Final = tuple(SourceFormat(name, AmazonOptions, AmazonReader) for name in GENERATIONS)

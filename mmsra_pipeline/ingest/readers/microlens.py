@@ -4,11 +4,14 @@ import csv
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
 from mmsra_pipeline import columns as c
-from mmsra_pipeline.config.datasets import DatasetSpec, MicrolensOptions, microlens_options
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.config.formats import SourceFormat
+from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.cells import TimeReader
 from mmsra_pipeline.ingest.delimited import read_text_rows
@@ -27,6 +30,16 @@ NO_TITLE = "null"
 logger = logging.getLogger(__name__)
 
 
+class MicrolensOptions(Section):
+    """Options of ``format: microlens``. File names are patterns below ``path``; each must fit one file."""
+
+    pairs: str | None = None
+    """Not set: ``*_pairs.csv`` (with times), else ``*_pairs.tsv``."""
+    titles: str | None = None
+    """Not set: ``*_titles.csv``, else ``*_title*.csv``."""
+    covers: str = "covers"
+
+
 class MicrolensReader:
     """Reads a data set of ``format: microlens``; see ``raw.Reader``.
 
@@ -36,7 +49,7 @@ class MicrolensReader:
     """
 
     def __init__(self, spec: DatasetSpec) -> None:
-        options: MicrolensOptions = microlens_options(spec)
+        options = MicrolensOptions.model_validate(spec.options)
         self._home = source_folder(spec)
         self._where = str(spec.file or f"the YAML of {spec.name!r}")
         self._pairs = self._one(options.pairs, PAIRS, "pairs", spec)
@@ -157,3 +170,6 @@ def _unquoted(text: str) -> str | None:
     except csv.Error:
         return None
     return fields[0].strip() if len(fields) == 1 else None
+
+
+FORMATS: Final = (SourceFormat("microlens", MicrolensOptions, MicrolensReader),)

@@ -1,1 +1,5 @@
-"""Pictures by URL, fetched politely and kept one by one."""
+"""Pictures by URL.
+
+In: URLs. Out: bytes, or the reason why not; each host is asked politely, each answer kept.
+Open first: fetching.py.
+"""

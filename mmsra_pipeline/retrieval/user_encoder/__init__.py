@@ -1,1 +1,5 @@
-"""The sequential model: histories of item ids become vectors that score items."""
+"""The sequential model (sec. 3.4).
+
+In: histories of item ids. Out: user vectors, and a score of each item; out of fold for training queries.
+Open first: model.py.
+"""

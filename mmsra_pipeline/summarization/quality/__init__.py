@@ -1,1 +1,5 @@
-"""What keywords are worth, and text that attacks."""
+"""What keywords are worth, and text that attacks.
+
+In: keywords, texts, pictures. Out: measures of each item and of the catalogue.
+Open first: panel.py.
+"""
