@@ -17,6 +17,7 @@ from tiny import tiny_fastvlm
 
 from mmsra_pipeline.backbone.model import load_backbone
 from mmsra_pipeline.config.tree import BackboneConfig
+from mmsra_pipeline.orchestration.dictionary import TABLES
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.tables import Store
 
@@ -89,6 +90,12 @@ def test_every_table_is_in_the_catalog(shell):
         "image_status", "item_text_sources", "validation_candidates", "differences", "metrics_by_count",
         "keyword_panel", "tuning_measures",
     }  # fmt: skip
+
+
+def test_every_table_has_the_columns_that_the_dictionary_describes(shell):
+    store = Store(shell.root / "data")
+    found = {name: set(store.read_arrow(name, "shop").column_names) for name in TABLES if store.has(name, "shop")}
+    assert found == {name: set(table.columns) for name, table in TABLES.items()}
 
 
 def test_the_ui_is_given_samples_plots_settings_and_checks(shell):
