@@ -4,7 +4,8 @@ import dagster as dg
 import pytest
 
 from mmsra_pipeline.definitions import defs
-from mmsra_pipeline.orchestration.labels import COSTLY, STAGES, UPKEEP
+from mmsra_pipeline.orchestration.job_names import COSTLY
+from mmsra_pipeline.orchestration.labels import STAGES, UPKEEP
 from mmsra_pipeline.orchestration.settings_read import READS
 
 PROMPTED = {

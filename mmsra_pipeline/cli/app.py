@@ -63,7 +63,7 @@ def refresh(
 ) -> None:
     """Materialize what is stale, through Dagster, and say why."""
     from mmsra_pipeline.orchestration.instance import open_instance
-    from mmsra_pipeline.orchestration.labels import COSTLY
+    from mmsra_pipeline.orchestration.job_names import COSTLY
     from mmsra_pipeline.orchestration.refresh import refresh as refresh_stale
 
     paths = find_paths()

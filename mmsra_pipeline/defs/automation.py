@@ -13,7 +13,7 @@ from mmsra_pipeline.defs.jobs import retrain
 from mmsra_pipeline.errors import MmsraError, PassingError
 from mmsra_pipeline.orchestration.abandoned_runs import end_abandoned
 from mmsra_pipeline.orchestration.instance import RefreshBusyError
-from mmsra_pipeline.orchestration.labels import COSTLY, RETRAIN
+from mmsra_pipeline.orchestration.job_names import COSTLY, RETRAIN
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.retraining import due_reasons, occasion, pin_what_the_training_saw
 from mmsra_pipeline.orchestration.settings_read import loaded_config

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from mmsra_pipeline.orchestration.labels import COSTLY, EVERYTHING, RETRAIN
+from mmsra_pipeline.orchestration.job_names import COSTLY, EVERYTHING, RETRAIN
 from mmsra_pipeline.orchestration.partitions import datasets
 
 everything = dg.define_asset_job(

@@ -7,7 +7,7 @@ import dagster as dg
 from mmsra_pipeline.config.datasets import load_dataset, remove_dataset
 from mmsra_pipeline.errors import ConfigError, MmsraError
 from mmsra_pipeline.orchestration.instance import only_refresh
-from mmsra_pipeline.orchestration.labels import MODELS
+from mmsra_pipeline.orchestration.job_names import MODELS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.storage.file_hashes import FileHashes
 from mmsra_pipeline.storage.files import remove as remove_path

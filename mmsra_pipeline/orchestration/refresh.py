@@ -16,7 +16,7 @@ from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.orchestration.abandoned_runs import REFRESH_TAG
 from mmsra_pipeline.orchestration.failures import Failure, failures_of
 from mmsra_pipeline.orchestration.instance import only_refresh
-from mmsra_pipeline.orchestration.labels import EVERYTHING, MODELS
+from mmsra_pipeline.orchestration.job_names import EVERYTHING, MODELS
 from mmsra_pipeline.orchestration.loading import load_definitions
 from mmsra_pipeline.orchestration.materializations import changed_settings, latest
 from mmsra_pipeline.orchestration.partitions import datasets

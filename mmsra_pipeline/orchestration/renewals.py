@@ -6,7 +6,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from mmsra_pipeline.errors import ConfigError
-from mmsra_pipeline.orchestration.labels import COSTLY
+from mmsra_pipeline.orchestration.job_names import COSTLY
 from mmsra_pipeline.orchestration.materializations import changed_settings, latest
 from mmsra_pipeline.orchestration.staleness import Stale
 

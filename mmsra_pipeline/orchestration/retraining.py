@@ -13,7 +13,7 @@ import dagster as dg
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.operation import AutomationConfig
-from mmsra_pipeline.orchestration.labels import COSTLY
+from mmsra_pipeline.orchestration.job_names import COSTLY
 from mmsra_pipeline.orchestration.materializations import Materialization, changed_settings, latest
 from mmsra_pipeline.orchestration.staleness import AssetGraph, codes_behind
 from mmsra_pipeline.storage.artifacts import fingerprint

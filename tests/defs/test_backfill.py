@@ -7,7 +7,7 @@ from defs.served import Served, table_source, wait_for
 from defs.tiny_settings import SETTINGS
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.orchestration.labels import COSTLY
+from mmsra_pipeline.orchestration.job_names import COSTLY
 from mmsra_pipeline.orchestration.settings_read import READS
 from mmsra_pipeline.storage.tables import Store
 

@@ -15,7 +15,7 @@ from defs.shell import ALL, Shell, names
 from s3_server import KEYS, make_bucket
 from tiny import tiny_fastvlm
 
-from mmsra_pipeline.orchestration.labels import MODELS
+from mmsra_pipeline.orchestration.job_names import MODELS
 from mmsra_pipeline.orchestration.materializations import latest
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.paths import find_paths

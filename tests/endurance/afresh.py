@@ -9,7 +9,7 @@ from endurance.installation import Installation
 from endurance.soundness import versions
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.orchestration.labels import COSTLY
+from mmsra_pipeline.orchestration.job_names import COSTLY
 
 HISTORY = {
     f"data/{Tables.REFRESH_REPORT}": "tells of each refresh",

@@ -9,7 +9,7 @@ from endurance.counting import KEYWORDS, PICTURES
 from endurance.source import Content, Source
 
 from mmsra_pipeline.columns import ITEM, Tables
-from mmsra_pipeline.orchestration.labels import COSTLY
+from mmsra_pipeline.orchestration.job_names import COSTLY
 from mmsra_pipeline.summarization.writing import draft_sample
 
 OF_REVIEWS = {Tables.SEQUENCES, Tables.SIMILAR_USERS, Tables.COOCCURRENCE_NEIGHBORS}

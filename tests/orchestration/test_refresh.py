@@ -17,7 +17,7 @@ from mmsra_pipeline.errors import ConfigError, NoSpaceError
 from mmsra_pipeline.orchestration import refresh as refreshing
 from mmsra_pipeline.orchestration.abandoned_runs import REFRESH_TAG
 from mmsra_pipeline.orchestration.instance import INSTANCE_YAML, RefreshBusyError, only_refresh, open_instance
-from mmsra_pipeline.orchestration.labels import MODELS
+from mmsra_pipeline.orchestration.job_names import MODELS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.refresh import MaterializedAsset, refresh
 from mmsra_pipeline.storage.artifacts import Artifacts

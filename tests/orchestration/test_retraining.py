@@ -7,7 +7,7 @@ import pytest
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.operation import AutomationConfig
 from mmsra_pipeline.defs.automation import retrain_when_due
-from mmsra_pipeline.orchestration.labels import RETRAIN
+from mmsra_pipeline.orchestration.job_names import RETRAIN
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.retraining import due_reasons, pin_what_the_training_saw
 from mmsra_pipeline.storage.tables import KEPT_VERSIONS
