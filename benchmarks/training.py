@@ -50,12 +50,12 @@ def main() -> None:
     ways = {
         "one by one": lambda: stepped(
             *(
-                lambda row=row: group_loss(backbone, [prompts[row]], [answers[row]], listwise=0.0, yes_no=1.0)
+                lambda row=row: group_loss(backbone, [[prompts[row]]], [[answers[row]]], listwise=0.0, yes_no=1.0)
                 for row in range(asked.candidates)
             )
         ),
         "padded batch": lambda: stepped(batched),
-        "groups": lambda: stepped(lambda: group_loss(backbone, prompts, answers, listwise=1.0, yes_no=0.0)),
+        "groups": lambda: stepped(lambda: group_loss(backbone, [prompts], [answers], listwise=1.0, yes_no=0.0)),
     }
     with contextlib.ExitStack() as entered:
         entered.enter_context(backbone.rounded(autocast=asked.autocast))

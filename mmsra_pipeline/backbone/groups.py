@@ -15,7 +15,7 @@ from transformers import DynamicCache
 
 from mmsra_pipeline.backbone.likelihood import logits_of, positions
 from mmsra_pipeline.backbone.parts import Parts, Pictures, Seen
-from mmsra_pipeline.backbone.prefix_attention import NAME, behind
+from mmsra_pipeline.backbone.prefix_attention import NAME, Behind, behind
 from mmsra_pipeline.backbone.prompt import Prompt
 
 TOKENS_TOGETHER = 4096  # of candidates in one row; bounds what lies in memory beside the prefix
@@ -48,10 +48,18 @@ def group_answers(backbone: Parts, prompts: Sequence[Prompt], words: tuple[str, 
     """
     if not prompts:
         raise ValueError("a group has at least one prompt")
+    return answers_of(backbone, last_states(backbone, prompts), words)
+
+
+def answers_of(backbone: Parts, states: Float[Tensor, "prompts dim"], words: tuple[str, str]) -> Answers:
+    """Read answers off the hidden states of last tokens.
+
+    Raises:
+        ValueError: if both words begin with the same token.
+    """
     wanted = torch.tensor([backbone.encoder.first_token(word) for word in words], device=backbone.device)
     if wanted[0] == wanted[1]:
         raise ValueError(f"{words[0]!r} and {words[1]!r} begin with the same token, so they cannot be told apart")
-    states = last_states(backbone, prompts)
     logits = logits_of(backbone.model, states, wanted)
     every = logits_of(backbone.model, states)
     return Answers(logits[:, 0] - logits[:, 1], (logits.logsumexp(dim=1) - every.logsumexp(dim=1)).exp())
@@ -176,24 +184,32 @@ def _row(
     backbone: Parts, tokens: _Tokens, rows: Sequence[int], shared: int, where: Tensor, cache: DynamicCache | None
 ) -> Float[Tensor, "tokens dim"]:
     """Run candidates as one row behind the prefix; give the states of all their tokens, one candidate after another."""
-    model, device = backbone.model, backbone.device
     ids = [tokens.ids[row][shared:] for row in rows]
     lengths = [len(own) for own in ids]
+    own_positions = [where[..., row, shared : shared + length] for row, length in zip(rows, lengths, strict=True)]
+    pictures = [one for row in rows for one in tokens.pictures[row]]
+    return run_row(backbone, ids, pictures, torch.cat(own_positions, dim=-1), behind(cache, lengths, backbone.device))
+
+
+def run_row(
+    backbone: Parts, ids: Sequence[Sequence[int]], pictures: Sequence[Seen], where: Tensor, places: Behind
+) -> Float[Tensor, "tokens dim"]:
+    """Run tokens of candidates, with their pictures and at their positions, as one row."""
+    model, device = backbone.model, backbone.device
     flat = torch.tensor([token for own in ids for token in own], device=device)
     embedded = model.get_input_embeddings()(flat)
-    states = [one.states for row in rows for one in tokens.pictures[row]]
-    if states:
+    if pictures:
         shown = torch.isin(flat, torch.tensor(backbone.encoder.image_token_ids, device=device))
-        embedded = embedded.masked_scatter(shown[:, None], torch.cat(states).to(embedded.dtype))
-    own_positions = [where[..., row, shared : shared + length] for row, length in zip(rows, lengths, strict=True)]
+        states = torch.cat([one.states for one in pictures])
+        embedded = embedded.masked_scatter(shown[:, None], states.to(embedded.dtype))
     language = language_model(model)
     with _attention(language):
         return language(  # type: ignore[no-any-return]  # transformers is not typed here
             inputs_embeds=embedded[None],
             attention_mask=embedded.new_zeros(1, 1, 1, 1),  # unread: the attention knows who sees whom
-            position_ids=torch.cat(own_positions, dim=-1).unsqueeze(-2),
+            position_ids=where.unsqueeze(-2),
             use_cache=False,
-            behind=behind(cache, lengths, device),
+            behind=places,
         ).last_hidden_state[0]
 
 

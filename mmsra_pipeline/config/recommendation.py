@@ -128,6 +128,9 @@ class RecommendationConfig(Section):
     """Examples an optimizer step; a query with its candidates is one."""
     micro_batch: PositiveInt = 8
     """Examples of a batch that are computed at once. Bounds memory; the optimizer's steps stay the same."""
+    queries_together: PositiveInt = 1
+    """Queries of a batch that are computed at once, each with its candidates. On a CPU one is fastest and smallest; a
+    GPU wants 8 or more. The optimizer's steps stay the same."""
     learning_rate: PositiveFloat = 3e-4
     """Peak rate of the adapter."""
     lora: LoraSettings = LoraSettings()

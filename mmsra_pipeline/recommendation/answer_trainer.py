@@ -42,12 +42,13 @@ def as_they_are(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 class Losses:
-    """Losses of rows of ``sft_dataset``, part by part, so that memory holds one query or a few prompts."""
+    """Losses of rows of ``sft_dataset``, part by part, so that memory holds a few queries or prompts."""
 
     def __init__(self, backbone: Backbone, images: ItemImages, config: RecommendationConfig) -> None:
         self.backbone = backbone
         self._images = images
         self._size = config.micro_batch
+        self._together = config.queries_together
         pointwise = config.objective == "pointwise"
         self._weights = (0.0, 1.0) if pointwise else (1.0, config.yes_no_weight)
 
@@ -59,15 +60,19 @@ class Losses:
             with self.backbone.autocast():
                 loss = batch_loss(self.backbone, encode_examples(self.backbone, some, self._images))
             yield len(some), loss
-        for row in rows:
-            if row["task"] == YES_NO:
-                yield 1, self.of_query(row, *self._weights)
+        queries = [row for row in rows if row["task"] == YES_NO]
+        for start in range(0, len(queries), self._together):
+            several = queries[start : start + self._together]
+            yield len(several), self.of_queries(several, *self._weights)
 
-    def of_query(self, row: Mapping[str, Any], listwise: float, yes_no: float) -> Tensor:
-        """Return the loss of a query's candidates; see ``group_loss``."""
-        asked = [task_prompts.render(task_prompts.from_json(parts), self._images) for parts in row["prompts"]]
+    def of_queries(self, rows: Sequence[Mapping[str, Any]], listwise: float, yes_no: float) -> Tensor:
+        """Return the mean loss of queries; see ``group_loss``."""
+        asked = [
+            [task_prompts.render(task_prompts.from_json(parts), self._images) for parts in row["prompts"]]
+            for row in rows
+        ]
         with self.backbone.autocast():
-            return group_loss(self.backbone, asked, row["answers"], listwise=listwise, yes_no=yes_no)
+            return group_loss(self.backbone, asked, [row["answers"] for row in rows], listwise=listwise, yes_no=yes_no)
 
     def validation(self, rows: Sequence[Mapping[str, Any]]) -> float:
         """Return the mean listwise loss of validation rows, in nats; ``log(candidates)`` is chance."""
@@ -75,7 +80,10 @@ class Losses:
         training = model.training
         model.eval()
         with torch.no_grad():
-            total = sum(float(self.of_query(row, 1.0, 0.0)) for row in rows)
+            total = 0.0
+            for start in range(0, len(rows), self._together):
+                several = rows[start : start + self._together]
+                total += len(several) * float(self.of_queries(several, 1.0, 0.0))
         model.train(training)
         return total / len(rows)
 

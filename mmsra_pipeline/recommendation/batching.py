@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from mmsra_pipeline.backbone.encoding import IGNORED
-from mmsra_pipeline.backbone.groups import last_states
 from mmsra_pipeline.backbone.likelihood import logits_of, positions
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.prompt import Prompt
+from mmsra_pipeline.backbone.several_groups import states_of_groups
 from mmsra_pipeline.interactions.query_sampling import KEYWORD_TASKS
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation import task_prompts
@@ -60,16 +60,30 @@ def batch_loss(backbone: Backbone, batch: Mapping[str, Tensor]) -> Tensor:
 
 
 def group_loss(
-    backbone: Backbone, asked: Sequence[Prompt], answers: Sequence[str], *, listwise: float, yes_no: float
+    backbone: Backbone,
+    asked: Sequence[Sequence[Prompt]],
+    answers: Sequence[Sequence[str]],
+    *,
+    listwise: float,
+    yes_no: float,
 ) -> Tensor:
-    r"""Return the loss of the candidates of one query, of which the first is the positive, in nats.
+    r"""Return the mean loss of queries, each with its candidates, of which the first is the positive, in nats.
 
     $$\lambda \cdot -\log \frac{e^{s_1}}{\sum_j e^{s_j}} + \mu \cdot -\frac1n \sum_j \log P(a_j)$$
 
     with s = logit(Yes) - logit(No), and P(a) the probability of a candidate's own answer among all tokens, which is the
     next-token loss of the paper (sec. 3.5). ``listwise`` and ``yes_no`` are lambda and mu.
     """
-    states = last_states(backbone, asked)
+    losses = [
+        _query_loss(backbone, states, own, listwise=listwise, yes_no=yes_no)
+        for states, own in zip(states_of_groups(backbone, asked), answers, strict=True)
+    ]
+    return torch.stack(losses).mean()
+
+
+def _query_loss(
+    backbone: Backbone, states: Tensor, answers: Sequence[str], *, listwise: float, yes_no: float
+) -> Tensor:
     tokens = [backbone.encoder.first_token(answer) for answer in answers]
     loss = states.new_zeros((), dtype=torch.float32)
     if listwise:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
-from transformers import PrinterCallback
+from transformers import PrinterCallback, TrainerCallback
 
 from mmsra_pipeline.backbone import lora
 from mmsra_pipeline.backbone.model import Backbone
@@ -43,6 +43,7 @@ def train_recommender(
     seed: int,
     workdir: Path,
     tracker: Tracker,
+    callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[PeftModel, pd.DataFrame]:
     """Tune an adapter and give the model with it, and the curve (``step``, ``loss``, ``validation_loss``, ``best``).
 
@@ -58,6 +59,7 @@ def train_recommender(
         seed: of the adapter's first weights, the order and dropout.
         workdir: for checkpoints; must belong to these examples and settings alone.
         tracker: is told losses and learning rate of each step.
+        callbacks: what else listens; they may end the training.
 
     Raises:
         DataError: if there are no examples.
@@ -86,7 +88,7 @@ def train_recommender(
         train_dataset=rows,
         eval_dataset=held or None,
         data_collator=as_they_are,
-        callbacks=[Report("recommender", tracker, LOGGED), *([Validation(config)] if held else [])],
+        callbacks=[Report("recommender", tracker, LOGGED), *([Validation(config)] if held else []), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)  # its lines are not for logs
     checkpoint = last_checkpoint(workdir)

@@ -93,13 +93,13 @@ def test_the_loss_of_a_group_is_that_of_its_logits(tmp_path, kind, listwise, yes
     assert max(margins) - min(margins) > 0.05  # a constant would pass
     chosen = -math.log(math.exp(margins[0]) / sum(map(math.exp, margins)))
     answered = -sum(float(row.log_softmax(0)[token]) for row, token in zip(every, [yes, no, no])) / 3
-    loss = group_loss(backbone, asked, ["Yes", "No", "No"], listwise=listwise, yes_no=yes_no)
+    loss = group_loss(backbone, [asked], [["Yes", "No", "No"]], listwise=listwise, yes_no=yes_no)
     assert float(loss) == pytest.approx(listwise * chosen + yes_no * answered, abs=1e-4)
 
 
 def test_the_listwise_loss_of_candidates_that_are_alike_is_log_of_their_number(tmp_path):
     backbone = tiny_backbone(tmp_path)
-    loss = group_loss(backbone, group()[:1] * 5, ["Yes", *["No"] * 4], listwise=1.0, yes_no=0.0)
+    loss = group_loss(backbone, [group()[:1] * 5], [["Yes", *["No"] * 4]], listwise=1.0, yes_no=0.0)
     assert float(loss) == pytest.approx(math.log(5), abs=1e-5)
 
 
@@ -112,7 +112,7 @@ def test_the_pointwise_loss_is_the_next_token_loss_of_whole_prompts(tmp_path, ar
         singles = [{"task": "yes_no", "prompts": [p], "answers": [a]} for p, a in zip(row["prompts"], row["answers"])]
         with torch.no_grad():
             expected = batch_loss(backbone, encode_examples(backbone, singles, pictures))
-            found = group_loss(backbone, asked, row["answers"], listwise=0.0, yes_no=1.0)
+            found = group_loss(backbone, [asked], [row["answers"]], listwise=0.0, yes_no=1.0)
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 

@@ -295,7 +295,7 @@ def test_the_objective_weighs_the_two_losses_of_a_list(tmp_path):
         return float(found)
 
     losses = Losses(backbone, None, CONFIG)
-    chosen_one, answers = float(losses.of_query(row, 1, 0)), float(losses.of_query(row, 0, 1))
+    chosen_one, answers = float(losses.of_queries([row], 1, 0)), float(losses.of_queries([row], 0, 1))
     assert loss(yes_no_weight=0.3) == pytest.approx(chosen_one + 0.3 * answers, rel=1e-5)
     assert loss(yes_no_weight=0.0) == pytest.approx(chosen_one, rel=1e-5)
     assert loss(objective="pointwise", yes_no_weight=0.3) == pytest.approx(answers, rel=1e-5)
