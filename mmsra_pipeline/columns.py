@@ -39,6 +39,7 @@ class Tables:
     FUNNEL: Final = "funnel"
     SEQUENCES: Final = "sequences"
     TRAINING_BOUNDS: Final = "training_bounds"
+    TRAINING_QUERIES: Final = "training_queries"
     ITEM_TEXT: Final = "item_text"
     ITEM_TEXT_SOURCES: Final = "item_text_sources"
     ITEM_IMAGES: Final = "item_images"

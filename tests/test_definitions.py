@@ -31,9 +31,10 @@ UPSTREAM = {
         "item_keywords", "draft_keywords", "item_text", "item_images", "alignment", "summarizer", "raw_reviews",
     },
     "user_encoder": {"sequences"},
-    "similar_users": {"user_encoder", "sequences"},
+    "training_queries": {"sequences"},
+    "similar_users": {"user_encoder", "sequences", "training_queries"},
     "cooccurrence_neighbors": {"interactions", "sequences"},
-    "sft_dataset": PROMPTED,
+    "sft_dataset": {"training_queries"} | PROMPTED,
     "recommender": {"sft_dataset", "alignment", "item_images"},
     "fusion": {"sft_dataset", "recommender", "alignment", "item_images"} | PROMPTED,
     "rankings": {"fusion", "recommender", "alignment", "item_images", "sft_dataset"} | PROMPTED,
@@ -99,7 +100,10 @@ def test_the_jobs_are_the_things_that_a_person_starts(definitions, graph):
     everything = {key.to_user_string() for key in jobs["everything"].asset_layer.selected_asset_keys}
     assert everything == set(UPSTREAM)
     renewed = {key.to_user_string() for key in jobs["retrain"].asset_layer.selected_asset_keys}
-    untouched = {"raw_reviews", "interactions", "sequences", "item_text", "item_images", "cooccurrence_neighbors"}
+    untouched = {
+        "raw_reviews", "interactions", "sequences", "training_queries", "item_text", "item_images",
+        "cooccurrence_neighbors",
+    }  # fmt: skip
     assert renewed == set(UPSTREAM) - untouched
     assert set(COSTLY) <= renewed
 

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, USER, VALIDATION, Tables
+from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, TRAIN, USER, VALIDATION, Tables
 from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
-from mmsra_pipeline.interactions.query_sampling import training_queries
+from mmsra_pipeline.interactions.query_sampling import asked_of, draw_queries
 from mmsra_pipeline.orchestration import recommender_inputs
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation import task_prompts
@@ -60,12 +60,12 @@ def main() -> None:
     seed = config.seed if asked.seed is None else asked.seed
     stage = Workplace("rankings", asked.dataset, "", "", config, find_paths())
     sequences = stage.read(Tables.SEQUENCES)
-    drawn = training_queries(sequences, config.recommendation, seed)
+    drawn = draw_queries(sequences, config.recommendation, seed)
     held = sequences[sequences[SPLIT].isin((VALIDATION, TEST))]
     stage.similar = find_similar_users(
         recommender_inputs.user_encoder(stage),
         sequences,
-        pd.concat([drawn, held], ignore_index=True),
+        pd.concat([asked_of(sequences, drawn, TRAIN), held], ignore_index=True),
         config.retrieval.similar_users,
     )
     index = recommender_inputs.cooccurrence_index(stage)
@@ -73,7 +73,7 @@ def main() -> None:
     context = recommender_inputs.prompt_context(stage, pictures=False)
     training = stage.training_interactions()
     signals = recommender_inputs.signal_source(stage, fitted=False)
-    rows = build_sft_dataset(sequences, training, context, signals, first_stage, config.recommendation, seed)
+    rows = build_sft_dataset(sequences, drawn, training, context, signals, first_stage, config.recommendation, seed)
     asked.out.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(asked.out / "sft_dataset.parquet", compression="zstd", compression_level=12)
     print(f"sft_dataset: {len(rows)} rows, {time.monotonic() - began:.0f} s", flush=True)

@@ -29,7 +29,8 @@ def answers_of_groups(backbone: Parts, several: Sequence[Sequence[Prompt]], word
     states = states_of_groups(backbone, several)
     found = groups.answers_of(backbone, torch.cat(states), words)
     sizes = [len(own) for own in states]
-    return [Answers(*parts) for parts in zip(found.margin.split(sizes), found.mass.split(sizes), strict=True)]
+    parts = zip(torch.split(found.margin, sizes), torch.split(found.mass, sizes), strict=True)
+    return [Answers(margin, mass) for margin, mass in parts]
 
 
 def states_of_groups(backbone: Parts, several: Sequence[Sequence[Prompt]]) -> list[Float[Tensor, "prompts dim"]]:
@@ -59,7 +60,7 @@ def states_of_groups(backbone: Parts, several: Sequence[Sequence[Prompt]]) -> li
     places = behind(cache, lengths, backbone.device, counts=counts, prefixes=shared)
     states = groups.run_row(backbone, ids, pictures, torch.cat(at, dim=-1), places)
     ends = torch.tensor(lengths, device=states.device).cumsum(0)
-    return list(states[ends - 1].split(counts))
+    return list(torch.split(states[ends - 1], counts))
 
 
 def _prefixes(backbone: Parts, ids: Sequence[Sequence[int]], where: Sequence[Tensor]) -> DynamicCache:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from mmsra_pipeline.columns import Tables
+from mmsra_pipeline.columns import SPLIT, Tables
 from mmsra_pipeline.config.datasets import list_datasets, load_dataset
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.errors import MmsraError
@@ -152,3 +152,26 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
         counts = query_counts(connection, stage.slices[0][0].path)
 
     return report(stage, {"queries": counts})
+
+
+@dg.asset(
+    deps=[Tables.SEQUENCES],
+    partitions_def=datasets,
+    group_name=GROUPS["interactions"],
+    owners=OWNERS,
+    kinds={"parquet"},
+    code_version=code_version("training_queries", 1),
+)
+def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+    """One row per query drawn for the recommender: those that it learns from, and those that choose its best step.
+
+    As many as `recommendation.examples` needs and `recommendation.validation_lists` asks for.
+    """
+    from mmsra_pipeline.interactions.query_sampling import draw_queries
+
+    stage = mmsra.stage(context)
+
+    drawn = draw_queries(stage.read(Tables.SEQUENCES), stage.config.recommendation, stage.config.seed)
+
+    stage.write(Tables.TRAINING_QUERIES, drawn)
+    return report(stage, {"drawn": {str(split): int(count) for split, count in drawn[SPLIT].value_counts().items()}})

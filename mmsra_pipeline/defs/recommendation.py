@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dg.asset(
-    deps=PROMPT_TABLES,
+    deps=[Tables.TRAINING_QUERIES, *PROMPT_TABLES],
     partitions_def=datasets,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
@@ -56,6 +56,7 @@ def sft_dataset(
     signals = signal_source(stage, fitted=False)
     examples = build_sft_dataset(
         sequences,
+        stage.read(Tables.TRAINING_QUERIES),
         training,
         prompt_context(stage, pictures=False),
         signals,

@@ -42,7 +42,7 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
 
 
 @dg.asset(
-    deps=[Tables.USER_ENCODER, Tables.SEQUENCES],
+    deps=[Tables.USER_ENCODER, Tables.SEQUENCES, Tables.TRAINING_QUERIES],
     partitions_def=datasets,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
@@ -61,14 +61,13 @@ def similar_users(
     """
     import pandas as pd
 
-    from mmsra_pipeline.interactions.query_sampling import training_queries
+    from mmsra_pipeline.interactions.query_sampling import asked_of
     from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
     from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
     stage = mmsra.stage(context)
     sequences, encoder = stage.read(Tables.SEQUENCES), FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
-    examples = training_queries(sequences, stage.config.recommendation, stage.config.seed)
-    asked = examples[examples[SPLIT] == TRAIN]
+    asked = asked_of(sequences, stage.read(Tables.TRAINING_QUERIES), TRAIN)
     queries = pd.concat([asked, sequences[sequences[SPLIT] != TRAIN]], ignore_index=True)
     config = stage.config.retrieval.similar_users
 

@@ -12,6 +12,7 @@ CHOOSE = "choose"
 NEXT_KEYWORDS = "next_keywords"
 ITEM_KEYWORDS = "item_keywords"
 KEYWORD_TASKS = (NEXT_KEYWORDS, ITEM_KEYWORDS)
+KEY = [SPLIT, USER, POSITION]
 
 
 def task_counts(examples: int, weights: TaskWeights) -> dict[str, int]:
@@ -25,6 +26,37 @@ def task_counts(examples: int, weights: TaskWeights) -> dict[str, int]:
     counts = {task: int(examples * share / total) for task, share in shares.items()}
     counts[YES_NO] += examples - sum(counts.values())
     return counts
+
+
+def draw_queries(sequences: pd.DataFrame, config: RecommendationConfig, seed: int) -> pd.DataFrame:
+    """Return the table ``training_queries``: split (train or validation), user_id, position.
+
+    Of the split train are the queries that examples are made of, of the split validation those that choose the best
+    step of a training.
+
+    Raises:
+        DataError: if there is no training row.
+    """
+    drawn = [training_queries(sequences, config, seed), validation_queries(sequences, config, seed)]
+    return pd.concat([rows[KEY] for rows in drawn], ignore_index=True)
+
+
+def asked_of(sequences: pd.DataFrame, drawn: pd.DataFrame, split: str) -> pd.DataFrame:
+    """Return the rows of ``sequences`` that were drawn for a split, in the order of the draw.
+
+    Raises:
+        DataError: if one is not there: the tables are of different runs.
+    """
+    wanted = drawn.loc[drawn[SPLIT] == split, KEY]
+    rows = wanted.merge(sequences, on=KEY, how="left", validate="one_to_one", indicator="found")
+    missing = rows[rows.pop("found") != "both"]
+    if len(missing):
+        first = missing.iloc[0]
+        raise DataError(
+            f"{len(missing)} of {len(wanted)} drawn queries have no row in `sequences` (first: {USER}={first[USER]!r}, "
+            f"{POSITION}={first[POSITION]}). Materialize 'training_queries' again."
+        )
+    return rows[list(sequences.columns)].astype(sequences.dtypes.to_dict())
 
 
 def training_queries(sequences: pd.DataFrame, config: RecommendationConfig, seed: int) -> pd.DataFrame:

@@ -86,6 +86,10 @@ TABLES: Final[Mapping[str, Described]] = {
     Tables.TRAINING_BOUNDS: Described("a user", "sequences", {
         "user_id": USER, "bound": "positions below it are training",
     }),
+    Tables.TRAINING_QUERIES: Described("a query drawn for the recommender", "training_queries", {
+        "split": "train: examples are made of it; validation: it chooses the best step of the training",
+        "user_id": USER, "position": POSITION,
+    }),
     Tables.ITEM_TEXT: Described("an item of the catalogue", "item_text", {
         "item_id": ITEM, **OF_TEXT, "text": "title, description and category, cleaned and bounded",
     }),

@@ -12,14 +12,6 @@ from mmsra_pipeline.storage.artifacts import fingerprint
 
 INDEX: Final = ("retrieval.cooccurrence.window",)  # of those that ask the CooccurrenceIndex for it
 SHOWN: Final = ("recommendation.prompt", "retrieval.similar_users.k")  # of those that make prompts
-TRAINING_QUERIES: Final = (
-    "recommendation.training_users",
-    "recommendation.examples",
-    "recommendation.tasks",
-    "recommendation.min_history",
-    "recommendation.early_share",
-    "seed",
-)
 KEYWORD_FORM: Final = (
     "summarization.max_keywords",
     "summarization.max_keyword_words",
@@ -39,6 +31,15 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         "seed",
     ),
     "sequences": ("interactions.split", "interactions.min_history", "interactions.history_limit", "seed"),
+    "training_queries": (
+        "recommendation.training_users",
+        "recommendation.examples",
+        "recommendation.tasks",
+        "recommendation.min_history",
+        "recommendation.early_share",
+        "recommendation.validation_lists",
+        "seed",
+    ),
     "item_text": ("items.max_text_chars", "items.cold_items"),
     "item_images": ("items.image_side", "items.max_image_pixels", "items.fetch"),
     "alignment": ("backbone", "alignment", "seed", *KEYWORD_FORM),
@@ -54,18 +55,19 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         *KEYWORD_FORM,
     ),
     "user_encoder": ("retrieval.encoder", "seed"),
-    "similar_users": ("retrieval.similar_users", *TRAINING_QUERIES),
+    "similar_users": ("retrieval.similar_users",),
     "cooccurrence_neighbors": ("retrieval.cooccurrence",),
     "sft_dataset": (
         "recommendation.objective",
-        "recommendation.validation_lists",
+        "recommendation.examples",
+        "recommendation.tasks",
         "recommendation.negatives",
         "recommendation.list_negatives",
         "recommendation.evidence_dropout",
         "retrieval.first_stage.cold_items",
         "recommendation.options",
+        "seed",
         *SHOWN,
-        *TRAINING_QUERIES,
         *INDEX,
     ),
     "recommender": (
@@ -75,6 +77,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         "recommendation.learning_rate",
         "recommendation.lora",
         "recommendation.micro_batch",
+        "recommendation.queries_together",
         "recommendation.objective",
         "recommendation.yes_no_weight",
         "recommendation.layers",
@@ -150,6 +153,7 @@ WITHOUT_EFFECT: Final = frozenset(
         "backbone.batch_size",
         "alignment.checkpoint_every",
         "recommendation.micro_batch",
+        "recommendation.queries_together",
     }
 )
 """Settings that change speed, not results: a change of them makes nothing stale."""

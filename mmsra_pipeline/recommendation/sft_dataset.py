@@ -21,9 +21,8 @@ from mmsra_pipeline.interactions.query_sampling import (
     ITEM_KEYWORDS,
     NEXT_KEYWORDS,
     YES_NO,
+    asked_of,
     task_counts,
-    training_queries,
-    validation_queries,
 )
 from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column
@@ -58,6 +57,7 @@ class Example:
 
 def build_sft_dataset(
     sequences: pd.DataFrame,
+    drawn: pd.DataFrame,
     training: pd.DataFrame,
     context: PromptContext,
     signals: SignalSource,
@@ -73,6 +73,7 @@ def build_sft_dataset(
 
     Args:
         sequences: all splits; the held-out ones say what is no negative, and the validation rows which step is best.
+        drawn: the table ``training_queries``.
         training: the interactions that training may see.
         context: what prompts show.
         signals: what evidence comes of. Where prompts have the slot 'all' its regression is fitted here.
@@ -80,8 +81,7 @@ def build_sft_dataset(
         recommendation: shares of tasks, number of examples, negatives.
         seed: of all draws.
     """
-    queries = training_queries(sequences, recommendation, seed)
-    held = validation_queries(sequences, recommendation, seed)
+    queries, held = asked_of(sequences, drawn, TRAIN), asked_of(sequences, drawn, VALIDATION)
     rng = np.random.default_rng([seed, 2])
     shares = recommendation.negatives
     users_of = Counter(training[ITEM])

@@ -253,7 +253,8 @@ def test_a_nightly_refresh_leaves_out_trainings_and_what_cannot_be_made_without_
     code, out, _ = mmsra("refresh", "--dataset", "shop", "--nightly", "--dry-run", "--json")
     assert code == 0
     assert {entry["asset"] for entry in json.loads(out)["stale"]} == {
-        "raw_reviews", "interactions", "sequences", "item_text", "item_images", "cooccurrence_neighbors",
+        "raw_reviews", "interactions", "sequences", "training_queries", "item_text", "item_images",
+        "cooccurrence_neighbors",
     }  # fmt: skip
 
 

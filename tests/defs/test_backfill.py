@@ -14,7 +14,15 @@ from mmsra_pipeline.storage.tables import Store
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 NAMES = ("amber", "broken", "coral")
-WITHOUT_A_MODEL = ["raw_reviews", "interactions", "sequences", "item_text", "item_images", "cooccurrence_neighbors"]
+WITHOUT_A_MODEL = [
+    "raw_reviews",
+    "interactions",
+    "sequences",
+    "training_queries",
+    "item_text",
+    "item_images",
+    "cooccurrence_neighbors",
+]
 BACKFILL_TAG, PARTITION_TAG = "dagster/backfill", "dagster/partition"
 ENDED = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
 

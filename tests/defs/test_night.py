@@ -9,7 +9,15 @@ from mmsra_pipeline.storage.tables import Store
 pytestmark = [pytest.mark.slow, pytest.mark.live, pytest.mark.timeout(1800)]
 
 EVERY_MINUTE = {**SETTINGS, "automation": {"enabled": True, "cron": "* * * * *"}}
-CHEAP = {"raw_reviews", "interactions", "sequences", "item_text", "item_images", "cooccurrence_neighbors"}
+CHEAP = {
+    "raw_reviews",
+    "interactions",
+    "sequences",
+    "training_queries",
+    "item_text",
+    "item_images",
+    "cooccurrence_neighbors",
+}
 
 
 @pytest.fixture

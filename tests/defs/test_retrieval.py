@@ -6,7 +6,7 @@ import pytest
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.tree import Config
-from mmsra_pipeline.defs.interactions import interactions, raw_reviews, sequences
+from mmsra_pipeline.defs.interactions import interactions, raw_reviews, sequences, training_queries
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.defs.retrieval import cooccurrence_neighbors, similar_users, user_encoder
 from mmsra_pipeline.interactions.splits import training_interactions
@@ -78,9 +78,9 @@ def retrieved(made):
         patch.setenv("MMSRA_ROOT", str(root))
         patch.setattr(settings, "loaded_config", lambda: QUICK)
         instance.add_dynamic_partitions("dataset", ["shop"])
-        stages = [raw_reviews, interactions, sequences, user_encoder, similar_users]
+        stages = [raw_reviews, interactions, sequences, training_queries, user_encoder, similar_users]
         run = {"instance": instance, "partition_key": "shop", "resources": {"mmsra": Installation()}}
-        done = dg.materialize(stages, selection=[user_encoder, similar_users], **run)
+        done = dg.materialize(stages, selection=[training_queries, user_encoder, similar_users], **run)
         [event] = done.asset_materializations_for_node("similar_users")
         yield root, {name: value.value for name, value in event.metadata.items()}
 

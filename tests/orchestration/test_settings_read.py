@@ -41,9 +41,9 @@ def test_how_many_users_are_scored_is_read_where_they_are_scored():
 
 
 def test_how_examples_are_judged_leaves_the_similar_users_as_they_are():
-    assert affected(changed("recommendation", validation_lists=3)) == {"sft_dataset"}
+    assert affected(changed("recommendation", validation_lists=3)) == {"training_queries"}
     assert affected(changed("recommendation", objective="pointwise")) == {"sft_dataset", "recommender"}
-    assert affected(changed("recommendation", examples=3)) == {"sft_dataset", "similar_users"}
+    assert affected(changed("recommendation", examples=3)) == {"sft_dataset", "training_queries"}
 
 
 def test_a_setting_of_cooccurrence_is_read_where_it_is_counted_and_its_window_by_those_that_ask_for_it():

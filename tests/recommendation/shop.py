@@ -25,6 +25,7 @@ from mmsra_pipeline.columns import (
     USER,
 )
 from mmsra_pipeline.config.tree import PromptConfig, RecommendationConfig
+from mmsra_pipeline.interactions.query_sampling import draw_queries
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.context import PromptContext, prompt_context
 from mmsra_pipeline.recommendation.queries import Query
@@ -169,4 +170,13 @@ def images(artifacts: Artifacts) -> ItemImages:
 
 def examples(count: int = 24, **settings: Any) -> pd.DataFrame:
     config = RecommendationConfig(**{"examples": count, "min_history": 1, "list_negatives": 2, **settings})
-    return build_sft_dataset(sequences(), training(), context(), source(), first_stage(), config, seed=0)
+    return build_sft_dataset(
+        sequences(),
+        draw_queries(sequences(), config, 0),
+        training(),
+        context(),
+        source(),
+        first_stage(),
+        config,
+        seed=0,
+    )

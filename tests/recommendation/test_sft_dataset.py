@@ -10,7 +10,7 @@ from recommendation.wide_shop import ITEMS
 from mmsra_pipeline.columns import HISTORY, POSITION, RATING, SPLIT, TARGET, TIME, TRAIN, USER, VALIDATION
 from mmsra_pipeline.config.tree import SLOTS, STATED, NegativeShares, RecommendationConfig, TaskWeights
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.interactions.query_sampling import training_queries, validation_queries
+from mmsra_pipeline.interactions.query_sampling import draw_queries, training_queries, validation_queries
 from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.evidence import evidence_line
 from mmsra_pipeline.recommendation.evidence_model import fit_evidence
@@ -130,7 +130,7 @@ def test_as_many_negatives_as_positives_were_taken_by_nobody_else_so_that_being_
         keywords={},
         vectors={},
     )
-    found = build_sft_dataset(asked, training, shop.context(), source, None, config, 0)
+    found = build_sft_dataset(asked, draw_queries(asked, config, 0), training, shop.context(), source, None, config, 0)
     negatives = [item for items in yes_no(found, TRAIN)["items"] for item in items[1:]]
     assert np.mean([item[0] in "vt" for item in negatives]) == pytest.approx(share, abs=0.05)
     held = [item for items in yes_no(found, VALIDATION)["items"] for item in items[1:]]
@@ -236,7 +236,9 @@ def test_a_user_who_took_nearly_all_there_is_gets_a_shorter_list_and_one_who_too
     rows = sequences()
     rows.loc[rows[USER] == "u2", HISTORY] = rows[HISTORY].map(lambda items: [*items, "chair", "bag"])
     config = RecommendationConfig(examples=40, min_history=1, negatives={"first_stage": 0})
-    without = build_sft_dataset(rows, shop.training(), context(), shop.source(), None, config, 0)
+    without = build_sft_dataset(
+        rows, draw_queries(rows, config, 0), shop.training(), context(), shop.source(), None, config, 0
+    )
     assert set(without.loc[without["task"] == "yes_no", USER]) == {"u1", "u3", "u4"}
 
 
@@ -250,6 +252,7 @@ def test_the_same_seed_gives_the_same_examples_and_another_one_others(table):
 def test_row_order_of_the_inputs_changes_nothing(table):
     shuffled = build_sft_dataset(
         wide_shop.sequences().iloc[::-1],
+        draw_queries(wide_shop.sequences().iloc[::-1], CONFIG, 0),
         wide_shop.training().sample(frac=1, random_state=0),
         wide_shop.context(),
         wide_shop.source(),

@@ -9,6 +9,7 @@ from retrieval.histories import interactions_of
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, TEXT, TITLE, USER
 from mmsra_pipeline.config.tree import STATED, PromptConfig, RecommendationConfig
+from mmsra_pipeline.interactions.query_sampling import draw_queries
 from mmsra_pipeline.recommendation.context import prompt_context
 from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
 from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
@@ -113,4 +114,13 @@ def dataset(
 ) -> pd.DataFrame:
     """The table ``sft_dataset``. ``signals`` are left with the regression that it fits."""
     asked = signals or source(evidence=None)
-    return build_sft_dataset(sequences(), training(), context(**prompt), asked, first_stage(), config, seed)
+    return build_sft_dataset(
+        sequences(),
+        draw_queries(sequences(), config, seed),
+        training(),
+        context(**prompt),
+        asked,
+        first_stage(),
+        config,
+        seed,
+    )
