@@ -81,7 +81,11 @@ def run(asked: argparse.Namespace) -> None:
 
     budget, device = Budget(asked.budget, asked.out), find_device("auto")
     named = torch.cuda.get_device_name() if device == "cuda" else device
-    budget.note(device=named, torch=torch.__version__, arguments={k: str(v) for k, v in vars(asked).items()})
+    budget.note(
+        device=named,
+        torch=torch.__version__,
+        arguments={name: str(value) for name, value in vars(asked).items() if name != "do"},
+    )
     with budget.stage("reading"):
         study = Study(asked.data, asked.items, settings(asked), asked.held_out)
         catalogue = study.catalogue

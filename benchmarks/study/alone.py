@@ -37,6 +37,8 @@ def rewards_alone(
 
     A step of a small model leaves most of a GPU idle: processes side by side fill it.
     """
+    if not steps:
+        return
     rounds = -(-len(TERMS) // workers)
     each = seconds_a_step * rounds * (CROWDED if workers > 1 else 1.0)
     count = budget.affordable("steps of each reward alone", steps, each, SHARE * budget.left)

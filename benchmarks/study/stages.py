@@ -29,7 +29,7 @@ from study.budget import Budget, Stopwatch
 from study.folder import Catalogue, read_folder
 
 TRIED_STEPS = 4  # of a training, to know what a step takes
-TRIED_ITEMS = 64  # likewise of writing
+TRIED_ITEMS = 64  # likewise of writing, or a batch if that is more
 MEASURES = ("format_rate", "picture_coverage", "text_coverage", "copied", "extractive")
 WRITTEN_SHARE = 0.3  # of the seconds, at most, for writing keywords twice
 
@@ -163,14 +163,15 @@ class Keywords:
         """Let a model write; the first time, of as many items as twice fit into ``WRITTEN_SHARE`` of the seconds."""
         if not self.seconds:
             before, seed = self._budget.left, self._study.config.seed
+            tried = draft_sample(self._items, max(TRIED_ITEMS, backbone.batch_size), seed)
             with self._budget.stage("keywords, tried"):
-                self._written(way, backbone, draft_sample(self._items, TRIED_ITEMS, seed))
-            self.seconds = (before - self._budget.left) / min(TRIED_ITEMS, len(self._items))
+                self._written(way, backbone, tried)
+            self.seconds = (before - self._budget.left) / len(tried)
             room = WRITTEN_SHARE * self._budget.left
             count = self._budget.affordable(
                 "items whose keywords are written", len(self._items), 2 * self.seconds, room
             )
-            self._items = draft_sample(self._items, max(count, TRIED_ITEMS), seed)
+            self._items = draft_sample(self._items, max(count, len(tried)), seed)
         with self._budget.stage(f"keywords, {way}"):
             self._ways[way] = self._written(way, backbone, self._items)
         self._budget.keep("keywords", pd.concat([rows.assign(way=name) for name, rows in self._ways.items()]))
