@@ -46,10 +46,11 @@ def backbone_of(model: str, dtype: str = "float32") -> Backbone:
     return backbone
 
 
-def make_prompts(count: int, *, pictures: bool) -> list[Prompt]:
-    """Prompts of one user as the recommender asks them: five items of history, then a candidate with its evidence."""
+def make_prompts(count: int, *, pictures: bool, history: int = 5) -> list[Prompt]:
+    """Prompts of one user as the recommender asks them: items of history, then a candidate with its evidence."""
     items = "\n".join(
-        f"{place + 1}. {COLOURS[place]}, striped, {KINDS[place]}, glass, office, dunmore" for place in range(5)
+        f"{place + 1}. {COLOURS[place % 8]}, striped, {KINDS[place % 7]}, glass, office, dunmore"
+        for place in range(history)
     )
     asked = (
         f"A customer took these items, the latest last:\n{items}\nUsual keywords: glass, striped.\n"

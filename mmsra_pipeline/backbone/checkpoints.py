@@ -83,7 +83,7 @@ def read_processor(place: str, config: Any) -> Any:
             return AutoProcessor.from_pretrained(place, trust_remote_code=False)
         tokenizer = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
         pictures = AutoImageProcessor.from_pretrained(place, trust_remote_code=False, backend="pil")
-        return _PictureProcessor(
+        return PictureProcessor(
             image_processor=pictures, tokenizer=tokenizer, video_processor=None, chat_template=tokenizer.chat_template
         )
 
@@ -141,10 +141,11 @@ def _sampled(path: Path) -> bytes:
     return b"".join(pieces)
 
 
-class _PictureProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]  # transformers is not typed here
+class PictureProcessor(Qwen2_5_VLProcessor):  # type: ignore[misc]  # transformers is not typed here
     """Qwen2.5-VL's processor without videos, whose part of it exists only where torchvision is installed."""
 
     def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+        """Ask for no video processor."""
         if argument_name == "video_processor":
             return None
         return super().check_argument_for_proper_class(argument_name, argument)

@@ -41,15 +41,19 @@ def read_merged(
     merged = merge_adapters(read_model(place, dtype), adapters)
     if layers is not None:
         keep_layers(merged, layers)
-    merged = merge_adapters(merged, tuned)
-    merged.to(device)
+    return held_fast(merge_adapters(merged, tuned), device)
+
+
+def held_fast(model: Any, device: str) -> Any:
+    """Make a model ready for use on a device, in place: no weight asks for a gradient, no picture token is sampled."""
+    model.to(device)
     if device == "cpu":  # its fused attention spends a quarter of a training step on what plain products do in passing
-        merged.set_attn_implementation("eager")
-    merged.requires_grad_(False)
-    hold_vision(merged.eval())
+        model.set_attn_implementation("eager")
+    model.requires_grad_(False)
+    hold_vision(model.eval())
     # for trainers, which generate by themselves
-    merged.generation_config.suppress_tokens = picture_tokens(merged.config)
-    return merged
+    model.generation_config.suppress_tokens = picture_tokens(model.config)
+    return model
 
 
 def picture_tokens(config: Any) -> list[int]:

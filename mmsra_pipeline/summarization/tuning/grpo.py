@@ -83,9 +83,9 @@ def tune_summarizer(
     writer = Writer(backbone, config)
     scorer = SummaryScorer(backbone, model, sentences, config, grpo, writer)
     with backbone.rounded(autocast=backbone.autocasts(backbone.config.autocast)):
-        curve = _tune(backbone, model, writer, scorer, _Shown(tuned, images), grpo, seed, workdir, tracker)
+        curve = _tune(backbone, model, writer, scorer, ShownItems(tuned, images), grpo, seed, workdir, tracker)
         model.eval()
-        kept = _Shown(held, images)
+        kept = ShownItems(held, images)
         measures = measure_tuning(
             backbone, model, writer, scorer, [kept[row] for row in range(len(kept))], grpo.weights, seed=seed
         )
@@ -102,7 +102,7 @@ def split_held_out(items: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.Da
     return items.loc[held].sort_index(), items.drop(index=held)
 
 
-class _Shown(Sequence[Item]):
+class ShownItems(Sequence[Item]):
     """Items as the summarizer is shown them; a picture is read when it is asked for."""
 
     def __init__(self, rows: pd.DataFrame, images: ItemImages) -> None:
@@ -123,7 +123,7 @@ def _tune(
     model: PeftModel,
     writer: Writer,
     scorer: SummaryScorer,
-    items: _Shown,
+    items: ShownItems,
     grpo: GrpoConfig,
     seed: int,
     workdir: Path,
