@@ -132,7 +132,7 @@ def measure(out: Path, *, small: bool, history: int, candidates: int, trained: i
 
         def step(prompts: Any = prompts) -> torch.Tensor:
             with backbone.autocast():
-                loss = group_loss(backbone, prompts, answers, listwise=1.0, yes_no=1.0)
+                loss = group_loss(backbone, [prompts], [answers], listwise=1.0, yes_no=1.0)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
