@@ -2,15 +2,17 @@
 
     python benchmarks/ranking_study/train.py --data FOLDER --settings FILE --out FOLDER
         [--lists 20000] [--layers 20] [--rate 5e-4] [--batch 16] [--together 16] [--every 100] [--budget SECONDS]
-        [--seed 0] [--no-scores]
+        [--seed 0] [--no-scores] [--blank 300]
 
 Settings are those of FILE, changed by the arguments. Training ends after ``--budget`` seconds if it has not before; the
 best step by the validation lists is kept. Writes `curve.parquet`, `scores.parquet` (user_id, position, item_id, logit,
-mass) and `study.json` (arguments, best validation loss, seconds, peak memory, the card).
+mass) and `study.json` (arguments, best validation loss, seconds, peak memory, the card). With ``--blank N`` the first N
+lists, which are of validation queries, are scored again without one slot of the evidence each: `blank_<slot>.parquet`.
 """
 
 import argparse
 import json
+import re
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +29,7 @@ from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.interactions.query_sampling import YES_NO
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation import task_prompts
+from mmsra_pipeline.recommendation.evidence import WORDS
 from mmsra_pipeline.recommendation.training import train_recommender
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.telemetry.progress import Progress
@@ -66,6 +69,13 @@ def scored(backbone: Any, asked: pd.DataFrame, autocast: bool) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[USER, POSITION, ITEM, "logit", "mass"])
 
 
+def without(asked: pd.DataFrame, slot: str) -> pd.DataFrame:
+    """Leave a slot of the evidence blank in all prompts."""
+    stated = re.compile(rf"(\\n| ){re.escape(WORDS[slot])}[0-9](?=[ \"])")
+    blank = [[stated.sub(rf"\g<1>{WORDS[slot]}-", prompt) for prompt in own] for own in asked["prompts"]]
+    return asked.assign(prompts=blank)
+
+
 def main() -> None:
     """Train and score."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,6 +91,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"))
     parser.add_argument("--no-scores", action="store_true")
+    parser.add_argument("--blank", type=int, default=0)
     asked = parser.parse_args()
     base = load_config(asked.settings)
     changes = {
@@ -111,8 +122,12 @@ def main() -> None:
     if not asked.no_scores:
         backbone.model.eval()
         autocast = backbone.autocasts(base.recommendation.scoring_autocast)
-        table = scored(backbone, pd.read_parquet(asked.data / "asked.parquet"), autocast)
+        lists = pd.read_parquet(asked.data / "asked.parquet")
+        table = scored(backbone, lists, autocast)
         table.to_parquet(asked.out / "scores.parquet")
+        for slot in base.recommendation.prompt.evidence if asked.blank else ():
+            less = scored(backbone, without(lists.head(asked.blank), slot), autocast)
+            less.to_parquet(asked.out / f"blank_{slot}.parquet")
         found |= {"candidates": len(table), "scoring_seconds": round(time.monotonic() - began - trained, 1)}
     if torch.cuda.is_available():
         found |= {"card": torch.cuda.get_device_name(0), "peak_gb": torch.cuda.max_memory_allocated() / 2**30}
