@@ -18,7 +18,9 @@ from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, OURS, baseline_sco
 from mmsra_pipeline.evaluation.by_count import by_count_table
 from mmsra_pipeline.evaluation.differences import differences_table
 from mmsra_pipeline.evaluation.fused import fused_rankings
+from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.measuring import measure, metrics_table
+from mmsra_pipeline.evaluation.metrics import hr, placed
 from mmsra_pipeline.orchestration import recommender_inputs
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation.evidence_model import fit_evidence
@@ -46,6 +48,27 @@ def ceiling(stage: Stage, queries: pd.DataFrame, candidates: pd.DataFrame) -> "n
     return np.asarray(ceiling_scores(make_shop(options.size, options.seed), queries, candidates))
 
 
+def hits(lists: pd.DataFrame) -> pd.Series:
+    """HR@5 of each list by its logits."""
+    ordered = lists.sort_values([USER, POSITION], kind="stable")
+    numbers = ordered.groupby([USER, POSITION], sort=False).ngroup().to_numpy()
+    found = hr(placed(numbers, ordered[IS_TARGET].to_numpy(), ordered["logit"].to_numpy()), 5)
+    return pd.Series(100 * found, index=ordered[USER].drop_duplicates())
+
+
+def say_what_slots_are_worth(held: pd.DataFrame, scores: Path) -> None:
+    """Print how HR@5 on validation lists changes where one slot of the evidence is blank, paired by user."""
+    for file in sorted(scores.glob("blank_*.parquet")):
+        less = pd.read_parquet(file)
+        both = held.drop(columns=["logit", "mass"]).merge(less, on=[USER, POSITION, ITEM], how="inner")
+        for protocol in ("uniform", "popularity"):
+            whole = hits(held[(held[PROTOCOL] == protocol) & held[USER].isin(both[USER])])
+            change = (hits(both[both[PROTOCOL] == protocol]) - whole).to_numpy()
+            drawn = np.random.default_rng(0).integers(len(change), size=(2000, len(change)))
+            low, high = np.percentile(change[drawn].mean(axis=1), (2.5, 97.5))
+            print(f"{file.stem} {protocol}: {change.mean():+.1f} [{low:+.1f}, {high:+.1f}] n={len(change)}")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -66,6 +89,7 @@ def main() -> None:
     for kind, fit in fits.items():
         print(kind)
         print(fit.coefficients(config.evaluation.bootstrap).round(2).to_string())
+    say_what_slots_are_worth(held, asked.scores)
     models = {kind: fit.model for kind, fit in fits.items()}
     queries = pd.read_parquet(asked.data / "queries.parquet")
     queries = queries[queries[SPLIT] == TEST].reset_index(drop=True)
