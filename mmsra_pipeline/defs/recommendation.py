@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("sft_dataset", 6),
+    code_version=code_version("sft_dataset", 7),
     check_specs=[dg.AssetCheckSpec("no_held_out_query", asset=Tables.SFT_DATASET, blocking=True)],
 )
 def sft_dataset(
@@ -121,7 +121,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("recommendations", 7),
+    code_version=code_version("recommendations", 8),
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.

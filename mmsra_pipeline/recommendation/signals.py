@@ -98,7 +98,10 @@ class SignalSource:
 
     def _one(self, query: Query, sequence: np.ndarray, items: Sequence[str]) -> Signals:
         places = np.array([self._place.get(item, -1) for item in items], dtype=np.int64)
-        told = np.where(self._of_encoder >= 0, sequence[self._of_encoder], np.nan)
+        # An encoder knows an item only by users who took it. Of one that the user alone took it knows nothing, as of a
+        # later positive that nobody took yet: else "unknown" would stand at negatives alone, and speak against what is new.
+        others = self._soon.counts(before=None, exclude_user=query.user) > 0
+        told = np.where(others & (self._of_encoder >= 0), sequence[self._of_encoder], np.nan)
         ranked = {
             "sequence": told if sequence.any() else None,  # all 0: the encoder knows no item of the history
             "cooccurrence": _positive(self._soon.score_all(list(query.history), query.before, query.user)),

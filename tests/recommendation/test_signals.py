@@ -290,3 +290,21 @@ def test_keyword_affinity_of_a_catalogue_without_keywords():
     assert own[0] > 0
     assert np.isnan(own[1])
     assert np.isnan(every).all()
+
+
+def test_the_sequential_model_says_nothing_of_an_item_that_the_user_alone_took():
+    taken = {"u": ["i00", "i01", "i02"], "v": ["i00", "i01", "i03"], "w": ["i01", "i03"]}
+    source = SignalSource(
+        CooccurrenceIndex.of_training(interactions_of(taken), 20),
+        FoldedEncoder(wide_shop.encoder()),
+        shop.similar_users(),
+        keywords={},
+        vectors={},
+    )
+    for training in (True, False):
+        found = one(source, Query("u", 2, ("i00", "i01"), None), ["i02", "i03"], training=training)
+        assert np.isnan(found.raw[0, 0])
+        assert found.classes[0, 0] == 0
+        assert found.classes[1, 0] > 0
+    other = one(source, Query("v", 2, ("i00", "i01"), None), ["i02"])
+    assert other.classes[0, 0] > 0  # someone else took it
