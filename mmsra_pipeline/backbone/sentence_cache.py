@@ -3,7 +3,6 @@
 One file a batch of texts, put in place as a whole, as with keywords.
 """
 
-import hashlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from mmsra_pipeline.backbone.embedded.packaged_weights import SENTENCES
-from mmsra_pipeline.storage.artifacts import fingerprint
 from mmsra_pipeline.storage.files import write_atomically
+from mmsra_pipeline.storage.hashing import content_hash, fingerprint
 
 if TYPE_CHECKING:
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
@@ -55,4 +54,4 @@ class SentenceCache:
 
 
 def _key(text: str) -> str:
-    return hashlib.sha256(f"{SENTENCES.sha256}\0{text}".encode()).hexdigest()
+    return content_hash(f"{SENTENCES.sha256}\0{text}".encode())

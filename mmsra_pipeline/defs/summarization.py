@@ -181,7 +181,7 @@ def _keywords(
 ) -> "tuple[pd.DataFrame, int]":
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.backbone.served import ServedModel
-    from mmsra_pipeline.storage.artifacts import fingerprint
+    from mmsra_pipeline.storage.hashing import fingerprint
     from mmsra_pipeline.summarization.keyword_cache import KeywordCache
     from mmsra_pipeline.summarization.writing import extractive_keywords, write_keywords
 

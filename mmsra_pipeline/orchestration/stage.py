@@ -169,7 +169,7 @@ class Stage:
 
     def fingerprint(self) -> str:
         """Name the work by code, settings and what was read so far: other work never resumes it."""
-        from mmsra_pipeline.storage.artifacts import fingerprint
+        from mmsra_pipeline.storage.hashing import fingerprint
 
         return fingerprint(self.code_version, settings_of(self.asset), self.inputs)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.task_prompts import Parts, Picture
-from mmsra_pipeline.storage.artifacts import fingerprint
 from mmsra_pipeline.storage.files import write_atomically
+from mmsra_pipeline.storage.hashing import fingerprint
 
 VERSION = 2  # raised when a backbone scores the same prompts otherwise
 

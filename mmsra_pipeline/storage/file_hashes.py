@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from mmsra_pipeline.storage.files import file_hash
+from mmsra_pipeline.storage.hashing import file_hash
 
 RACY_SECONDS: Final = 5.0  # more than the resolution of any file system's times, and than clocks of a network differ
 WAIT_SECONDS: Final = 5.0  # for another process that writes

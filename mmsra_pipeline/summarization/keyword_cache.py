@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmsra_pipeline.storage.artifacts import fingerprint
 from mmsra_pipeline.storage.files import write_atomically
+from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.storage.mirror import NOTHING, Remote
 
 FOLD_ABOVE = 50  # files

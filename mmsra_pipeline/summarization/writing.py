@@ -12,7 +12,7 @@ from mmsra_pipeline.backbone.sentences import SentenceEncoder
 from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
 from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.summarization import form, summary_prompts
 from mmsra_pipeline.summarization.keyword_cache import KeywordCache, cache_key
 from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary, words_of

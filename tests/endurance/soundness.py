@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from mmsra_pipeline.storage.catalog import CATALOG
-from mmsra_pipeline.storage.files import TEMPORARY, file_hash, folder_hash
+from mmsra_pipeline.storage.files import TEMPORARY
+from mmsra_pipeline.storage.hashing import file_hash, folder_hash
 
 BUILDING = re.compile(r"\.sample-.*-\d+")  # the half-made sample store of a process
 NO_VERSIONS = {"work", "mlflow", "plots", "configs", "sources", "scores"}  # folders of artifacts without pointers

@@ -7,7 +7,7 @@ from typing import Final
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.summarization import form, summary_prompts
 from mmsra_pipeline.summarization.keyword_cache import KeywordCache
 from mmsra_pipeline.summarization.keywords import parse_summary

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.summarization import summary_prompts
 from mmsra_pipeline.summarization.keyword_cache import KeywordCache
 from mmsra_pipeline.telemetry.progress import batches
