@@ -22,11 +22,11 @@ def never():
 
 def test_a_text_is_embedded_once_also_after_a_restart(tmp_path):
     model = Counting()
-    cache = SentenceCache(tmp_path, lambda: model)
+    cache = SentenceCache(tmp_path / "sentences.sqlite", lambda: model)
     assert cache.encode(["mug", "teapot", "mug"]).tolist() == [[3, 1], [6, 1], [3, 1]]
     assert cache.encode(["ball", "mug"]).tolist() == [[4, 1], [3, 1]]
     assert model.asked == ["mug", "teapot", "ball"]
-    assert SentenceCache(tmp_path, never).encode(["ball", "teapot"]).tolist() == [[4, 1], [6, 1]]
+    assert SentenceCache(tmp_path / "sentences.sqlite", never).encode(["ball", "teapot"]).tolist() == [[4, 1], [6, 1]]
 
 
 @pytest.mark.weights
@@ -34,4 +34,4 @@ def test_the_cache_gives_what_the_model_gives(tmp_path):
     texts = ["red, mug", "", "tea, pot"]
     expected = SentenceEncoder().encode(texts)
     for _ in range(2):
-        np.testing.assert_allclose(SentenceCache(tmp_path).encode(texts), expected, atol=1e-6)
+        np.testing.assert_allclose(SentenceCache(tmp_path / "sentences.sqlite").encode(texts), expected, atol=1e-6)
