@@ -1,14 +1,17 @@
+import contextlib
 import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from mmsra_pipeline.storage import cache_file, keyed_cache
 from mmsra_pipeline.storage.keyed_cache import DAY_SECONDS, KeyedCache
+from mmsra_pipeline.storage.locks import locked
 
 NO_BOUND = 1e9
 
@@ -70,34 +73,51 @@ WRITER = """
 import itertools, pathlib, sys
 from mmsra_pipeline.storage.keyed_cache import KeyedCache
 path, name, last = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-cache = KeyedCache(path)
+print("ready", flush=True)
+sys.stdin.readline()
 for number in itertools.count() if last < 0 else range(last):
+    if number % 50 == 0:
+        cache = KeyedCache(path)
     cache.put({f"{name}-{number}-{place}": "x" * 1000 for place in range(50)})
     print(number, flush=True)
 """
 
 
 def writer(path, name, last):
-    return subprocess.Popen([sys.executable, "-c", WRITER, str(path), name, str(last)], stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", WRITER, str(path), name, str(last)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def start(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
 
 
 @pytest.mark.slow
-def test_two_processes_that_begin_and_write_at_once_lose_nothing(path):
-    with writer(path, "one", 100) as one, writer(path, "two", 100) as two:
-        assert one.wait() == two.wait() == 0
-    wanted = [f"{name}-{number}-{place}" for name in ("one", "two") for number in range(100) for place in range(50)]
+def test_processes_that_begin_and_write_at_once_lose_nothing(path):
+    names = ("one", "two", "three")
+    writers = [writer(path, name, 200) for name in names]
+    for process in writers:
+        start(process)
+    assert [process.communicate() and process.returncode for process in writers] == [0, 0, 0]
+    wanted = [f"{name}-{number}-{place}" for name in names for number in range(200) for place in range(50)]
     assert sorted(KeyedCache[str](path)) == sorted(wanted)
 
 
 @pytest.mark.slow
 def test_a_killed_writer_leaves_whole_batches(path):
-    with writer(path, "one", -1) as process:
-        for _ in range(20):
-            said = int(process.stdout.readline())
-        os.kill(process.pid, signal.SIGKILL)
-    found = [key.split("-")[1] for key in KeyedCache[str](path)]
-    assert {found.count(number) for number in set(found)} == {50}
-    assert set(map(str, range(said + 1))) <= set(found)
+    for name in ("one", "two", "three"):
+        with writer(path, name, -1) as process:
+            start(process)
+            for _ in range(20):
+                said = int(process.stdout.readline())
+            time.sleep(0.02)  # or the kill would always come right after a line
+            os.kill(process.pid, signal.SIGKILL)
+        found = [key.split("-")[1] for key in KeyedCache[str](path) if key.startswith(name)]
+        assert {found.count(number) for number in set(found)} == {50}
+        assert set(map(str, range(said + 1))) <= set(found)
     assert not path.with_name(path.name + cache_file.DAMAGED).exists()
 
 
@@ -190,6 +210,34 @@ def test_a_cache_that_may_only_be_read_is_read_and_says_once_that_nothing_is_kep
     cache.put({"c": "x"})
     assert cache.find(["a", "b", "c"]) == {"a": "x"}
     assert caplog.text.count("attempt to write a readonly database") == 1
+
+
+def test_while_another_process_writes_a_writer_waits(path):
+    cache = KeyedCache[str](path)
+    with contextlib.closing(sqlite3.connect(path)) as other, ThreadPoolExecutor() as pool:
+        other.execute("begin immediate")
+        other.execute("insert into entries values ('theirs', 'x', 0)")
+        put = pool.submit(cache.put, {"ours": "x"})
+        with pytest.raises(TimeoutError):
+            put.result(timeout=0.3)
+        other.commit()
+        put.result()
+    assert list(cache) == ["theirs", "ours"]
+
+
+def test_a_file_that_another_process_is_setting_aside_is_waited_for(path):
+    with KeyedCache[str](path) as cache:
+        cache.put({"a": "x"})
+    whole = path.read_bytes()
+    path.write_bytes(b"damaged" * 1000)
+    with ThreadPoolExecutor() as pool:
+        with locked(path.with_name(".some.sqlite.lock"), "the other's work"):
+            opened = pool.submit(KeyedCache[str], path)
+            with pytest.raises(TimeoutError):
+                opened.result(timeout=0.3)
+            path.write_bytes(whole)  # that has begun anew
+        assert opened.result().get("a") == "x"
+    assert not path.with_name(path.name + cache_file.DAMAGED).exists()
 
 
 def test_a_writer_that_stays_too_long_is_not_waited_for_and_stops_nobody(path, caplog, monkeypatch):
