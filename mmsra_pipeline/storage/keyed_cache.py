@@ -164,16 +164,20 @@ class KeyedCache(Generic[Value]):
     def _do(self, work: Callable[[sqlite3.Connection], Result], otherwise: Result) -> Result:
         """Return what ``work`` does as one transaction, or ``otherwise``; where the file is damaged it begins anew."""
         with self._lock:
-            for _ in range(2):
+            for again in (False, True):
                 try:
                     with self._connection:
                         return work(self._connection)
-                except sqlite3.OperationalError as error:  # locked, no space, not writable
-                    self._tell(error)
-                    break
-                except sqlite3.DatabaseError:
-                    self._connection.close()
-                    self._connection = self._opened(thoroughly=True)
+                except sqlite3.DatabaseError as error:
+                    damaged = type(error) is sqlite3.DatabaseError
+                    if damaged and not again:
+                        self._connection.close()
+                        self._connection = self._opened(thoroughly=True)
+                    elif damaged or isinstance(error, sqlite3.OperationalError):  # locked, no space, not writable
+                        self._tell(error)
+                        break
+                    else:
+                        raise  # a mistake of the caller
         return otherwise
 
     def _opened(self, *, thoroughly: bool = False) -> sqlite3.Connection:

@@ -251,3 +251,13 @@ def test_a_writer_that_stays_too_long_is_not_waited_for_and_stops_nobody(path, c
     assert "database is locked" in caplog.text
     cache.put({"b": "x"})
     assert cache.get("b") == "x"
+
+
+def test_a_mistake_of_the_caller_is_no_damage(path):
+    with KeyedCache[str](path) as cache:
+        with pytest.raises(sqlite3.IntegrityError):
+            cache.put({"a": None})
+        cache.put({"b": "x"})
+    with pytest.raises(sqlite3.ProgrammingError):
+        cache.get("b")
+    assert list(KeyedCache[str](path)) == ["b"]

@@ -67,6 +67,14 @@ def test_words_of_the_text_stand_in_where_nothing_was_written(backbone, items, p
     assert of.loc["c", "information"] > 0.5
 
 
+def test_a_cache_that_keeps_nothing_costs_no_keyword(backbone, items, pictures, sentences, tmp_path, monkeypatch):
+    whole, _ = write(backbone, items, pictures, sentences, tmp_path / "cache")
+    monkeypatch.setattr(KeyedCache, "put", lambda cache, entries: None)  # as on a full disk
+    table, computed = write(backbone, items, pictures, sentences, tmp_path / "other")
+    assert computed == 4
+    pd.testing.assert_frame_equal(table, whole)
+
+
 def test_settings_of_the_form_are_part_of_the_key(backbone, items, pictures, sentences, tmp_path):
     cache = tmp_path / "cache"
     write(backbone, items, pictures, sentences, cache)

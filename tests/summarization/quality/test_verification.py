@@ -70,6 +70,12 @@ def test_what_was_asked_before_needs_no_weights(backbone, pictures, tmp_path, ar
     assert "model" in vars(unread)  # another text is another question
 
 
+def test_a_cache_that_keeps_nothing_costs_no_answer(backbone, pictures, tmp_path, monkeypatch):
+    whole = Verifier(backbone, pictures, KeyedCache(tmp_path / "c.sqlite")).confidences(ASKED)
+    monkeypatch.setattr(KeyedCache, "put", lambda cache, entries: None)  # as on a full disk
+    assert repr(Verifier(backbone, pictures, KeyedCache(None)).confidences(ASKED)) == repr(whole)
+
+
 def test_no_keyword_of_the_item_itself_is_taken_from_another():
     others = of_others([*ASKED, Asked("c", "", ("red", "blue"), ("ceramic", "toy"))], 2)
     assert others[0].image_keywords == ("blue",)  # 'red' is its own
