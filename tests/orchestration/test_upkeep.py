@@ -150,7 +150,7 @@ def test_of_caches_goes_what_nobody_asked_for_and_hashes_of_files_stay(instance,
     assert gc(instance, paths, made).caches == dry.caches
     assert [(one.path, one.entries, one.bytes) for one in dry.caches] == [(paths.keywords, 1, 13), (lists, 1, 4)]
     assert list(KeyedCache(paths.keywords)) == ["asked"]
-    assert list(KeyedCache(paths.file_hashes)) == [str(shop.absolute())]
+    assert str(shop.absolute()) in KeyedCache(paths.file_hashes)  # beside what slow refreshes remembered
     assert f"{13:>12} 1 unused entries of {paths.keywords}" in dry.lines()
     assert dry.as_json()["caches"][0] == {"path": str(paths.keywords), "entries": 1, "bytes": 13}
     assert dry.bytes >= 17
