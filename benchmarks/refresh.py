@@ -131,8 +131,10 @@ def last_report(root: Path) -> Any:
 
 def generated(root: Path) -> int:
     """Keywords in the cache."""
-    files = (root / "artifacts" / "keyword_cache").glob("*.json")
-    return len({key for file in files for key in json.loads(file.read_text())})
+    from mmsra_pipeline.storage.keyed_cache import KeyedCache
+    from mmsra_pipeline.storage.paths import Paths
+
+    return len(KeyedCache[str](Paths(root).keywords))
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from mmsra_pipeline.backbone.embedded.warm_start import FILE, write_warm_start
 from mmsra_pipeline.backbone.model import load_backbone
 from mmsra_pipeline.config.tree import AlignmentConfig, BackboneConfig, LoraSettings, SummarizationConfig
 from mmsra_pipeline.storage.artifacts import Artifacts
-from mmsra_pipeline.storage.files import file_hash
+from mmsra_pipeline.storage.hashing import file_hash
 from mmsra_pipeline.summarization.warm_start.general_examples import GeneralExamples
 from mmsra_pipeline.summarization.warm_start.measures import measure_drawings
 from mmsra_pipeline.summarization.warm_start.training import train

@@ -1,7 +1,6 @@
 """Finds a checkpoint, reads its parts with transformers' own classes, and names its content."""
 
 import contextlib
-import hashlib
 import importlib.util
 import logging
 from collections.abc import Iterator
@@ -21,7 +20,8 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from mmsra_pipeline.backbone.embedded.build import embedded_folder
 from mmsra_pipeline.errors import ConfigError, MissingInputError
-from mmsra_pipeline.storage.artifacts import Artifacts, fingerprint
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.hashing import fingerprint, joined_hash
 
 log = logging.getLogger(__name__)
 
@@ -110,11 +110,10 @@ def checkpoint_fingerprint(place: str, config: Any) -> str:
     if not folder.is_dir():
         commit = getattr(config, "_commit_hash", None)
         return fingerprint(place, commit or config.to_json_string())
-    digest = hashlib.sha256()
-    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
-        digest.update(_sampled(path))
-    return digest.hexdigest()[:16]
+    files = sorted(item for item in folder.rglob("*") if item.is_file())
+    return joined_hash(
+        f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode() + _sampled(path) for path in files
+    )[:16]
 
 
 @contextlib.contextmanager

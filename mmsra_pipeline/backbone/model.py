@@ -25,8 +25,8 @@ from mmsra_pipeline.backbone.pictures import PictureFeatures
 from mmsra_pipeline.backbone.precision import rounded_weights
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.config.tree import BackboneConfig
-from mmsra_pipeline.storage.artifacts import Artifacts, fingerprint
-from mmsra_pipeline.storage.files import folder_hash
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.hashing import fingerprint, folder_hash
 
 
 class Backbone:

@@ -1,6 +1,5 @@
 """What a picture becomes for the language model, computed once and kept by content."""
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ import torch
 from PIL import Image
 
 from mmsra_pipeline.backbone.parts import Parts, Seen
+from mmsra_pipeline.storage.hashing import short_hash
 
 KEPT_BYTES = 256 * 2**20
 
@@ -69,7 +69,7 @@ def _seen(backbone: Parts, images: Sequence[Image.Image]) -> list[Seen]:
 
 def _content(image: Image.Image) -> bytes:
     named = f"{image.mode} {image.size}".encode()
-    return hashlib.blake2b(named + image.tobytes(), digest_size=16).digest()
+    return short_hash(named + image.tobytes(), 16)
 
 
 def _size(seen: Seen) -> int:

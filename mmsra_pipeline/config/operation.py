@@ -63,6 +63,10 @@ class RetentionConfig(Section):
     """Work folders (checkpoints of a training that did not end) untouched for this long are abandoned."""
     run_days: NonNegativeFloat = 90
     """Runs of Dagster and MLflow that ended this long ago go, but for those that made what is current."""
+    cache_days: NonNegativeFloat = 90
+    """What of a cache (keywords, scores, sentence embeddings) was not asked for within this time goes."""
+    cache_gb: NonNegativeFloat = 10
+    """Size of the values of each cache; beyond it those go that were not asked for the longest."""
     report_rows: PositiveInt = 2000
     """Rows of ``refresh_report`` per data set; the oldest go first. This bound holds at each refresh."""
     min_free_gb: NonNegativeFloat = 2

@@ -100,7 +100,7 @@ def _places(
     counts = keywords[TEXT_WORDS].map(len).tolist()
     extractive = keywords[[ITEM]].copy()
     extractive[KEYWORDS] = as_many_extractive(catalogue, [row_of[item] for item in keywords[ITEM]], counts)
-    sentences = SentenceCache(stage.paths.artifacts / "sentence_cache")
+    sentences = SentenceCache(stage.paths.sentences)
     embedded = sentences.encode(catalogue)
 
     def placed(rows: "pd.DataFrame") -> "Places":
@@ -116,7 +116,7 @@ def _judged(
     """Let the summarizer judge its own keywords, those of other items and its drafts; give confidences and measures."""
     import numpy as np
 
-    from mmsra_pipeline.summarization.keyword_cache import KeywordCache
+    from mmsra_pipeline.storage.keyed_cache import KeyedCache
     from mmsra_pipeline.summarization.quality import panel as p
     from mmsra_pipeline.summarization.quality.stability import SAMPLED_ITEMS, stability
     from mmsra_pipeline.summarization.quality.verification import Asked, Verifier, of_others
@@ -131,7 +131,7 @@ def _judged(
         return [Asked(item, said.get(item, ""), tuple(image), tuple(text)) for item, image, text in lines]
 
     backbone = stage.backbone(Tables.ALIGNMENT, Tables.SUMMARIZER)
-    cache = KeywordCache(stage.paths.artifacts / "verification_cache", stage.paths.remote)
+    cache = KeyedCache[str](stage.paths.verification, stage.paths.remote)
     verifier = Verifier(backbone, images, cache)
     mine = asked(sample)
     own = verifier.confidences(mine)

@@ -181,14 +181,14 @@ def _keywords(
 ) -> "tuple[pd.DataFrame, int]":
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.backbone.served import ServedModel
-    from mmsra_pipeline.storage.artifacts import fingerprint
-    from mmsra_pipeline.summarization.keyword_cache import KeywordCache
+    from mmsra_pipeline.storage.hashing import fingerprint
+    from mmsra_pipeline.storage.keyed_cache import KeyedCache
     from mmsra_pipeline.summarization.writing import extractive_keywords, write_keywords
 
     if stage.config.summarization.writer == "extractive":
         return extractive_keywords(items, stage.config.summarization, SentenceEncoder()), 0
     backbone = stage.backbone(*adapters)
-    cache = KeywordCache(stage.paths.artifacts / "keyword_cache", stage.paths.remote)
+    cache = KeyedCache[str](stage.paths.keywords, stage.paths.remote)
     # What a server wrote is kept apart: its arithmetic is another, and a later run without it must not take it over.
     writer, summarizer = (
         (ServedModel(server, backbone), fingerprint(backbone.fingerprint, "served"))

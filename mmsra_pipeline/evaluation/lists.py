@@ -1,6 +1,5 @@
 """Candidate lists: the item that came next among items that the user never took."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.retrieval.first_stage import FirstStage
 from mmsra_pipeline.retrieval.popularity import popularity
+from mmsra_pipeline.storage.hashing import drawn_number
 
 PROTOCOL = "protocol"
 IS_TARGET = "is_target"
@@ -161,8 +161,7 @@ def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Ge
 
 
 def _generator(seed: int, *names: object) -> np.random.Generator:
-    digest = hashlib.sha256("\0".join(str(name) for name in names).encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+    return np.random.default_rng([seed, drawn_number(*names)])
 
 
 def _too_few(user: str, protocol: str, found: int, catalogue: int, wanted: int) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mmsra_pipeline.storage.files import file_hash
+from mmsra_pipeline.storage.hashing import file_hash
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
 

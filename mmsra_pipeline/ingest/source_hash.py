@@ -1,6 +1,6 @@
 """The content hash of a data set's source files: what tells that they changed."""
 
-import hashlib
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +9,7 @@ from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.ingest.picture_paths import pictures_in
 from mmsra_pipeline.ingest.reading import files_reader
-from mmsra_pipeline.storage.artifacts import fingerprint
-from mmsra_pipeline.storage.files import file_hash
+from mmsra_pipeline.storage.hashing import file_hash, fingerprint, joined_hash
 
 
 def source_version(spec: DatasetSpec, hash_of: Callable[[Path], str] = file_hash) -> str:
@@ -26,7 +25,6 @@ def source_version(spec: DatasetSpec, hash_of: Callable[[Path], str] = file_hash
     if form.version is not None:
         return form.version(spec)
     reader = files_reader(spec)
-    digest = hashlib.sha256(fingerprint(spec.format, spec.options).encode())
-    for path in [*reader.files(), *pictures_in(reader.image_root)]:
-        digest.update(f"{os.path.relpath(path, spec.path)}\0{hash_of(path)}\n".encode())
-    return digest.hexdigest()[:16]
+    files = [*reader.files(), *pictures_in(reader.image_root)]
+    lines = (f"{os.path.relpath(path, spec.path)}\0{hash_of(path)}\n".encode() for path in files)
+    return joined_hash(itertools.chain([fingerprint(spec.format, spec.options).encode()], lines))[:16]

@@ -1,12 +1,12 @@
 """Pictures as they are kept: small JPEGs under the hash of their bytes, and what became of each item's."""
 
-import hashlib
 from typing import NamedTuple
 
 from mmsra_pipeline.config.tree import ItemsConfig
 from mmsra_pipeline.items.appearance import mean_color, perceptual_hash
 from mmsra_pipeline.items.decoding import UnreadableImageError, decode_image, to_jpeg
-from mmsra_pipeline.storage.artifacts import Artifacts, fingerprint
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.hashing import content_hash, fingerprint
 
 KIND = "images"
 SUFFIX = ".jpg"
@@ -32,7 +32,7 @@ def store_picture(content: bytes, artifacts: Artifacts, config: ItemsConfig) -> 
 
     The reason why it cannot be used does not name it: whatever else has the same bytes shares the outcome.
     """
-    key = source_key(hashlib.sha256(content).hexdigest(), config)
+    key = source_key(content_hash(content), config)
     try:
         image = decode_image(content, max_side=config.image_side, max_pixels=config.max_image_pixels)
     except UnreadableImageError as error:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.config.tree import ItemsConfig
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 
 FIELDS = (c.TITLE, c.DESCRIPTION, c.CATEGORY, c.TAGS)
 TEXT_FIELDS = (c.TITLE, c.DESCRIPTION, c.CATEGORY)

@@ -51,7 +51,7 @@ def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
     from mmsra_pipeline.retrieval.first_stage import FirstStage
     from mmsra_pipeline.retrieval.keyword_view import KeywordView
 
-    words, sentences = stage.read(Tables.ITEM_KEYWORDS), SentenceCache(stage.paths.artifacts / "sentence_cache")
+    words, sentences = stage.read(Tables.ITEM_KEYWORDS), SentenceCache(stage.paths.sentences)
     return FirstStage(
         user_encoder(stage).full,
         index,
@@ -70,7 +70,7 @@ def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
     from mmsra_pipeline.recommendation.signals import SignalSource
 
     words, texts = stage.read(Tables.ITEM_KEYWORDS), stage.read(Tables.ITEM_TEXT)
-    sentences = SentenceCache(stage.paths.artifacts / "sentence_cache")
+    sentences = SentenceCache(stage.paths.sentences)
     summed = fitted and "all" in stage.config.recommendation.prompt.evidence
     return SignalSource(
         _cooccurrence(stage),

@@ -14,7 +14,7 @@ from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.orchestration.materializations import ROWS, SECONDS, SETTINGS, SLICE
 from mmsra_pipeline.orchestration.settings_read import settings_of
 from mmsra_pipeline.orchestration.stage import Stage, full_settings
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 
 if TYPE_CHECKING:
     import pandas as pd

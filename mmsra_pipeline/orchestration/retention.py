@@ -14,6 +14,7 @@ from typing import Final
 
 from mmsra_pipeline.config.operation import RetentionConfig
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.cache_file import DAMAGED, FORMER
 from mmsra_pipeline.storage.files import TEMPORARY, is_abandoned
 from mmsra_pipeline.storage.locks import is_locked
 from mmsra_pipeline.storage.paths import Paths
@@ -52,6 +53,7 @@ def removable_files(paths: Paths, config: RetentionConfig, *, used_configs: Coll
         *((path, "old version of a table") for path in _old_slices(Store.of(paths), config.versions)),
         *((path, "old version of an artifact") for path in _old_artifacts(Artifacts.of(paths), config.versions)),
         *_work(paths, config),
+        *_no_caches(paths),
         *((path, "plot of no table") for path in _plots(paths)),
         *((path, "configuration of no materialization") for path in _configs(paths, used_configs)),
     ]
@@ -67,7 +69,7 @@ def _of_a_mirror(paths: Paths, config: RetentionConfig, used_configs: Collection
     """What is of this machine alone, by the clock here; and what the object store has."""
     from mmsra_pipeline.orchestration.retention_store import old_objects
 
-    own = _aged([*_temporary(paths), *_work(paths, config)], config)
+    own = _aged([*_temporary(paths), *_work(paths, config), *_no_caches(paths)], config)
     old = old_objects(paths, config, used_configs)
     return own + [Removable(one.entry.path, one.why, one.entry.bytes, stored=not one.only_here) for one in old]
 
@@ -133,6 +135,14 @@ def _work(paths: Paths, config: RetentionConfig) -> Iterator[tuple[Path, str]]:
             yield folder, "work that has ended"
         elif newest(folder) < abandoned:
             yield folder, "work that nobody went on with"
+
+
+def _no_caches(paths: Paths) -> Iterator[tuple[Path, str]]:
+    """What looks like a cache and is read by nobody."""
+    yield from ((path, "damaged cache") for path in sorted(paths.caches.rglob(f"*{DAMAGED}")))
+    for name in FORMER:
+        if (paths.artifacts / name).exists():
+            yield paths.artifacts / name, "cache of an earlier version"
 
 
 def _plots(paths: Paths) -> Iterator[Path]:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from mmsra_pipeline.config.operation import RetentionConfig
 from mmsra_pipeline.storage.artifacts import Artifacts, by_version
+from mmsra_pipeline.storage.cache_file import FORMER
 from mmsra_pipeline.storage.mirror import NOTHING, Entry
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.tables import Store
 
 HOUR = 3600.0
-OWN = frozenset({"work", "sources", "images", "mlflow", "scores"})
+OWN = frozenset({"work", "sources", "images", "mlflow", "caches"})
 """Kinds of artifacts whose folders are no versions."""
 COPY = "copy of what the object store does not have any more"
 
@@ -50,6 +51,7 @@ def old_objects(paths: Paths, config: RetentionConfig, used_configs: Collection[
             for entry in files
             if entry.path.parent == paths.artifacts / "configs" and entry.path.name not in used_configs
         ),
+        *(Old(entry, "cache of an earlier version") for entry in files if _is_in(entry.path, paths.artifacts, FORMER)),
         *(Old(entry, COPY, only_here=True) for entry in _copies(paths, there)),
     ]
     before = time.time() - config.grace_hours * HOUR
@@ -73,6 +75,10 @@ def _old_artifacts(paths: Paths, files: list[Entry], kept: int) -> Iterator[Entr
             current = artifacts.version(home.parent.name, home.name)
             versions = by_version([entry for entry in files if entry.path.is_relative_to(home)], home)
             yield from [entry for entry in versions if entry.path.name != current][kept:]
+
+
+def _is_in(path: Path, root: Path, names: Collection[str]) -> bool:
+    return path.relative_to(root).parts[0] in names
 
 
 def _is_plot_of_nothing(paths: Paths, path: Path, there: Collection[Path]) -> bool:

@@ -16,7 +16,7 @@ from mmsra_pipeline.config.operation import AutomationConfig
 from mmsra_pipeline.orchestration.job_names import COSTLY
 from mmsra_pipeline.orchestration.materializations import Materialization, changed_settings, latest
 from mmsra_pipeline.orchestration.staleness import AssetGraph, codes_behind
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 
 if TYPE_CHECKING:
     from mmsra_pipeline.storage.tables import Store

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.config.tree import Config
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 
 INDEX: Final = ("retrieval.cooccurrence.window",)  # of those that ask the CooccurrenceIndex for it
 SHOWN: Final = ("recommendation.prompt", "retrieval.similar_users.k")  # of those that make prompts

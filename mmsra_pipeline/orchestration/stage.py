@@ -169,7 +169,7 @@ class Stage:
 
     def fingerprint(self) -> str:
         """Name the work by code, settings and what was read so far: other work never resumes it."""
-        from mmsra_pipeline.storage.artifacts import fingerprint
+        from mmsra_pipeline.storage.hashing import fingerprint
 
         return fingerprint(self.code_version, settings_of(self.asset), self.inputs)
 
@@ -179,7 +179,7 @@ class Stage:
 
     def score_file(self) -> Path:
         """Return the file for scores of this asset, of which later runs take over what did not change."""
-        return self.paths.scores / self.dataset / f"{self.asset}.jsonl"
+        return self.paths.scores / self.dataset / f"{self.asset}.sqlite"
 
     def take_device(self, wanted: str) -> None:
         """Wait until no other process has a model on the device, and keep it until this stage has ended.

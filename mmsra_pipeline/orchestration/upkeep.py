@@ -19,8 +19,11 @@ from mmsra_pipeline.orchestration.materializations import Materialization, lates
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.retraining import pin_what_the_training_saw, watched
 from mmsra_pipeline.orchestration.staleness import AssetGraph, asset_names
+from mmsra_pipeline.storage.cache_file import cache_files
 from mmsra_pipeline.storage.file_hashes import FileHashes
 from mmsra_pipeline.storage.files import remove
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
+from mmsra_pipeline.storage.mirror import NOTHING
 from mmsra_pipeline.storage.paths import Paths
 
 if TYPE_CHECKING:
@@ -41,28 +44,41 @@ class RemovableRun:
     bytes: int
 
 
+@dataclass(frozen=True)
+class RemovableEntries:
+    """What may go of a cache."""
+
+    path: Path
+    entries: int
+    bytes: int
+
+
 @dataclass
 class Removal:
     """What may go, or went."""
 
     files: "list[Removable]" = field(default_factory=list)
     runs: list[RemovableRun] = field(default_factory=list)
+    caches: list[RemovableEntries] = field(default_factory=list)
 
     @property
     def bytes(self) -> int:
-        """Of all files; what databases shrink by is not counted."""
-        return sum(file.bytes for file in self.files) + sum(run.bytes for run in self.runs)
+        """Of all files and entries of caches; what databases shrink by is not counted."""
+        sizes = [one.bytes for one in self.files] + [one.bytes for one in self.runs]
+        return sum(sizes) + sum(one.bytes for one in self.caches)
 
     def lines(self) -> list[str]:
-        """Say it, one line a file, folder or run."""
+        """Say it, one line a file, folder, cache or run."""
         files = [f"{file.bytes:>12} {file.path}  ({file.why})" for file in self.files]
-        return files + [f"{run.bytes:>12} run {run.run_id} of {run.of}" for run in self.runs]
+        caches = [f"{one.bytes:>12} {one.entries} unused entries of {one.path}" for one in self.caches]
+        return files + caches + [f"{run.bytes:>12} run {run.run_id} of {run.of}" for run in self.runs]
 
     def as_json(self) -> dict[str, Any]:
         """Say it in JSON-like values."""
         return {
             "bytes": self.bytes,
             "files": [{"path": str(file.path), "why": file.why, "bytes": file.bytes} for file in self.files],
+            "caches": [{"path": str(one.path), "entries": one.entries, "bytes": one.bytes} for one in self.caches],
             "runs": [{"of": run.of, "run_id": run.run_id, "bytes": run.bytes} for run in self.runs],
         }
 
@@ -91,6 +107,7 @@ def collect(
             if entry.stored:
                 paths.remote.delete(entry.path)
             remove(entry.path)
+        _trimmed(paths, config, dry_run=False)
         _remove_runs(instance, paths, found.runs)
         with FileHashes(paths.file_hashes) as hashes:
             hashes.forget_missing()
@@ -106,7 +123,21 @@ def _found(instance: dg.DagsterInstance, paths: Paths, graph: AssetGraph, config
     files += _pictures(paths, config, {entry.path for entry in files})
     before = datetime.now(UTC) - timedelta(days=config.run_days)
     runs = [*_dagster_runs(instance, {event.run_id for event in current}, before)]
-    return Removal(files, runs + list(_mlflow_runs(paths, current, before)))
+    runs += _mlflow_runs(paths, current, before)
+    return Removal(files, runs, _trimmed(paths, config, dry_run=True))
+
+
+def _trimmed(paths: Paths, config: RetentionConfig, *, dry_run: bool) -> list[RemovableEntries]:
+    """What goes of the caches; of a shared one it goes for all machines."""
+    gone = []
+    for path in cache_files(paths.caches):
+        remote = paths.remote if path in paths.shared_caches and not dry_run else NOTHING
+        if path != paths.file_hashes:  # which are forgotten with their files
+            with KeyedCache[str](path, remote) as cache:
+                found = cache.trim(unused_days=config.cache_days, max_bytes=config.cache_gb * 1e9, dry_run=dry_run)
+            if found.entries:
+                gone.append(RemovableEntries(path, found.entries, found.bytes))
+    return gone
 
 
 def _current(instance: dg.DagsterInstance, graph: AssetGraph) -> Iterator[Materialization]:

@@ -17,8 +17,9 @@ from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column, signal_column
 from mmsra_pipeline.recommendation.context import PromptContext
 from mmsra_pipeline.recommendation.queries import Query, queries_of
-from mmsra_pipeline.recommendation.score_cache import ScoreCache, list_key
+from mmsra_pipeline.recommendation.score_cache import list_key, packed, unpacked
 from mmsra_pipeline.recommendation.signals import SignalSource
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.telemetry.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -45,14 +46,13 @@ def score_candidates(
         candidates: columns user_id, position, item_id and class_<slot>; every (user_id, position) must be one of
             ``queries``.
         context: what prompts show, with images.
-        kept: file in which scores are kept as they come. A scoring that was stopped goes on; of a later one the lists
+        kept: cache in which scores are kept as they come. A scoring that was stopped goes on; of a later one the lists
             are taken over whose prompts, pictures and weights are the same.
         autocast: a value of ``recommendation.scoring_autocast``.
 
     Raises:
         DataError: if candidates name a query that is not there.
     """
-    cache = ScoreCache(kept)
     once = candidates.drop_duplicates([USER, POSITION, ITEM])
     known = {(query.user, query.position): query for query in queries_of(queries)}
     columns = [ITEM, *(class_column(slot) for slot in SLOTS)]
@@ -64,7 +64,7 @@ def score_candidates(
     progress = Progress("scoring", len(once), "candidates")
     scores: dict[tuple[str, int, str], tuple[float, float]] = {}
     keys, taken_over = [], 0
-    with contextlib.ExitStack() as prepared:
+    with KeyedCache[str](kept) as cache, contextlib.ExitStack() as prepared:
         rounded = functools.cache(lambda: _prepared(backbone, prepared, autocast))
         for (user, position), listed in lists.items():
             items = [item for item, _ in listed]
@@ -72,17 +72,18 @@ def score_candidates(
                 context, known[user, position], items, [classes for _, classes in listed]
             )
             keys.append(list_key(asked, context.images, backbone, autocast=autocast))
-            found = cache.get(keys[-1])
-            if found is None:
+            before = cache.get(keys[-1])
+            if before is None:
                 shown = [task_prompts.render(parts, context.images) for parts in asked]
                 answers = backbone.score_group(shown, (task_prompts.YES, task_prompts.NO), autocast=rounded())
                 found = list(zip(answers.margin.tolist(), answers.mass.tolist(), strict=True))
-                cache.add(keys[-1], found)
+                cache.put({keys[-1]: packed(found)})
             else:
+                found = unpacked(before)
                 taken_over += len(items)
             scores |= {(user, position, item): one for item, one in zip(items, found, strict=True)}
             progress.advance(len(items))
-    cache.keep(keys)
+        cache.keep(keys)
     if taken_over:
         logger.info("scoring: %d of %d candidates were scored before", taken_over, len(scores))
     wanted = zip(candidates[USER], candidates[POSITION], candidates[ITEM])

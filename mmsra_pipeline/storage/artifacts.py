@@ -8,7 +8,6 @@ Where the root mirrors an object store, files go there first and the pointer las
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -18,14 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.storage.files import (
-    clean_name,
-    folder_hash,
-    remove,
-    sync_folder,
-    temporary_folder,
-    write_atomically,
-)
+from mmsra_pipeline.storage.files import clean_name, remove, sync_folder, temporary_folder, write_atomically
+from mmsra_pipeline.storage.hashing import content_hash, folder_hash
 from mmsra_pipeline.storage.mirror import NOTHING, Entry, Remote
 from mmsra_pipeline.storage.paths import Paths
 
@@ -104,7 +97,7 @@ class Artifacts:
 
     def put_blob(self, kind: str, content: bytes, suffix: str) -> str:
         """Store bytes under their own sha256 and give it; the same bytes are stored once."""
-        name = hashlib.sha256(content).hexdigest()
+        name = content_hash(content)
         path = self.blob_path(kind, name, suffix)
         if not self.has_blob(kind, name, suffix):
             write_atomically(path, content)
@@ -171,9 +164,3 @@ def by_version(entries: list[Entry], home: Path) -> list[Entry]:
             known = found.get(folder, Entry(folder, 0, 0.0))
             found[folder] = Entry(folder, known.bytes + entry.bytes, max(known.changed, entry.changed))
     return sorted(found.values(), key=lambda entry: entry.changed, reverse=True)
-
-
-def fingerprint(*parts: object) -> str:
-    """Short hash of a sequence of strings, numbers and JSON-like values, for naming work and cache keys."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

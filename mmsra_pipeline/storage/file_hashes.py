@@ -1,34 +1,22 @@
 """Content hashes of source files, remembered, so that unchanged files are not read again.
 
-A hash is remembered by path, size, modification time, change time and inode. A file that changed within the last
-seconds is not remembered: it could change again within the resolution of its times, and nothing would tell. The memory
-is one SQLite file that may be deleted at any time; without it, or if it cannot be read, files are read.
+A hash is remembered by path, and holds while size, modification time, change time and inode are the same. A file that
+changed within the last seconds is not remembered: it could change again within the resolution of its times, and nothing
+would tell. The memory is a cache that may be deleted at any time; without it files are read.
 """
 
-import contextlib
-import logging
+import json
 import os
-import sqlite3
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from mmsra_pipeline.storage.files import file_hash
+from mmsra_pipeline.storage.hashing import file_hash
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 
 RACY_SECONDS: Final = 5.0  # more than the resolution of any file system's times, and than clocks of a network differ
-WAIT_SECONDS: Final = 5.0  # for another process that writes
 KEPT_AT_ONCE: Final = 1000  # so that a kill during the first reading of many files loses little
-VERSION: Final = 1  # of the columns; a file of another version begins anew
-CREATE: Final = """
-create table if not exists hashes (
-    path text primary key, size integer not null, mtime_ns integer not null, ctime_ns integer not null,
-    inode integer not null, sha256 text not null
-) without rowid
-"""
-FIND: Final = "select sha256 from hashes where path = ? and size = ? and mtime_ns = ? and ctime_ns = ? and inode = ?"
-logger = logging.getLogger(__name__)
 State = tuple[int, int, int, int]
 
 
@@ -36,33 +24,33 @@ class FileHashes:
     """Gives content hashes of files; those that it had to read are remembered, at the latest when the block ends."""
 
     def __init__(self, path: Path) -> None:
+        """Take the cache at ``path``. What is remembered goes with its file, however long nobody asked for it."""
         self.read = 0
         """Files that had to be read."""
-        self._path = path
-        self._connection: sqlite3.Connection | None = None
-        self._new: list[tuple[object, ...]] = []
+        self._kept = KeyedCache[str](path, stamps=False)
+        self._new: dict[str, str] = {}
 
     def __enter__(self) -> "FileHashes":
-        self._connection = _opened(self._path)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._keep()
-        if self._connection is not None:
-            self._connection.close()
+        self._kept.close()
 
     def of(self, file: Path) -> str:
         """Return the sha256 of a file's bytes, in hexadecimal."""
         name, state = str(file.absolute()), _state(file)
-        known = self._find(name, state)
+        known = self._kept.get(name)
         if known is not None:
-            return known
+            *then, sha256 = json.loads(known)
+            if tuple(then) == state:
+                return str(sha256)
         self.read += 1
         sha256 = file_hash(file)
         if not _is_racy(state):  # of before: what changes meanwhile has another state afterwards
-            self._new.append((name, *state, sha256))
+            self._new[name] = json.dumps([*state, sha256])
         if len(self._new) >= KEPT_AT_ONCE:
             self._keep()
         return sha256
@@ -70,58 +58,15 @@ class FileHashes:
     def forget(self, folder: Path) -> int:
         """Drop what is remembered of the files below a folder, and say of how many."""
         below = f"{folder.absolute()}{os.sep}"
-        return self._tell("delete from hashes where substr(path, 1, ?) = ?", [(len(below), below)])
+        return self._kept.forget(name for name in self._kept if name.startswith(below))
 
     def forget_missing(self) -> int:
         """Drop what is remembered of files that are not there any more, and say of how many."""
-        with contextlib.suppress(sqlite3.Error):
-            if self._connection is not None:
-                paths = [str(path) for (path,) in self._connection.execute("select path from hashes")]
-                gone = [(path,) for path in paths if not Path(path).is_file()]
-                return self._tell("delete from hashes where path = ?", gone)
-        return 0
+        return self._kept.forget(name for name in self._kept if not Path(name).is_file())
 
     def _keep(self) -> None:
-        self._tell("insert or replace into hashes values (?, ?, ?, ?, ?, ?)", self._new)
-        self._new = []
-
-    def _find(self, name: str, state: State) -> str | None:
-        with contextlib.suppress(sqlite3.Error):
-            if self._connection is not None:
-                found = self._connection.execute(FIND, (name, *state)).fetchone()
-                return str(found[0]) if found else None
-        return None
-
-    def _tell(self, statement: str, rows: Sequence[tuple[object, ...]]) -> int:
-        if self._connection is None or not rows:
-            return 0
-        try:
-            with self._connection:
-                return self._connection.executemany(statement, rows).rowcount
-        except sqlite3.Error as error:
-            logger.warning("%s was not written (%s): files are read again next time", self._path, error)
-            return 0
-
-
-def _opened(path: Path) -> sqlite3.Connection | None:
-    for _ in range(2):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(path, timeout=WAIT_SECONDS)
-            if connection.execute("pragma user_version").fetchone() != (VERSION,):
-                connection.execute("drop table if exists hashes")
-                connection.execute(CREATE)
-                connection.execute(f"pragma user_version = {VERSION}")
-                connection.commit()
-            connection.execute("select count(*) from hashes where path = ''")
-            return connection
-        except sqlite3.OperationalError as error:  # locked, no space, not writable
-            logger.warning("%s cannot be used (%s): files are read", path, error)
-            return None
-        except sqlite3.DatabaseError as error:
-            logger.warning("%s is damaged (%s) and begins anew", path, error)
-            path.unlink(missing_ok=True)
-    return None
+        self._kept.put(self._new)
+        self._new = {}
 
 
 def _state(file: Path) -> State:

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import os
 import re
 import secrets
@@ -108,17 +107,3 @@ def clean_name(name: str) -> str:
             "and begin with a letter or digit."
         )
     return name
-
-
-def file_hash(path: Path) -> str:
-    """Sha256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def folder_hash(folder: Path) -> str:
-    """Sha256 over names and bytes of all files below a folder, in hexadecimal."""
-    digest = hashlib.sha256()
-    for path in sorted(item for item in folder.rglob("*") if item.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_hash(path)}\n".encode())
-    return digest.hexdigest()

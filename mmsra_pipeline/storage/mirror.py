@@ -68,9 +68,6 @@ class Remote:
     def mirror(self, folder: Path) -> None:
         """Make the files of a folder here what they are in the store."""
 
-    def exchange(self, folder: Path) -> None:
-        """Bring here what only the store has of a folder of files that never change, and give it what only we have."""
-
 
 NOTHING = Remote()
 """Of a root that is a local folder."""

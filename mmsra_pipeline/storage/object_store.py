@@ -18,7 +18,6 @@ from mmsra_pipeline.storage.files import remove, sync_file, temporary, temporary
 from mmsra_pipeline.storage.mirror import Entry, Remote
 
 AT_ONCE: Final = 8  # requests; latency, not bandwidth, is what many small objects cost
-ATTEMPTS: Final = 5  # to list and bring a folder whose files others fold together meanwhile
 
 
 class ObjectStore(Remote):
@@ -116,17 +115,6 @@ class ObjectStore(Remote):
             if path.is_file() and path.name[0] != ".":
                 path.unlink(missing_ok=True)
 
-    def exchange(self, folder: Path) -> None:
-        """Bring here what only the store has, and give it what only we have, as after a kill before the upload."""
-        for attempt in range(ATTEMPTS):
-            there = {entry.path for entry in self.find(folder, "*")}
-            if all(_each(self._get, sorted(path for path in there if not path.is_file()))):
-                break
-            if attempt == ATTEMPTS - 1:
-                raise StorageError(f"{self.address(folder)} changes faster than it can be read. Try again.")
-        here = {path for path in folder.iterdir() if path.is_file() and path.name[0] != "."} if folder.is_dir() else ()
-        _each(self._offer, sorted(set(here) - there))
-
     def _fetch_folder(self, folder: Path) -> bool:
         """An object that goes meanwhile means that the whole version goes."""
         entries = self.listing(folder)
@@ -137,10 +125,6 @@ class ObjectStore(Remote):
             with contextlib.suppress(OSError):  # another process brought it meanwhile
                 building.rename(folder)
         return folder.is_dir()
-
-    def _offer(self, file: Path) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another process folded it into one that it puts itself
-            self._put(file, file)
 
     def _put(self, file: Path, path: Path) -> None:
         with self._telling("writing", path):

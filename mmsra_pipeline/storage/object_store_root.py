@@ -1,6 +1,5 @@
 """Opens a root on S3-compatible storage: its address, its endpoint, and the folder that mirrors it on this machine."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -8,6 +7,7 @@ from urllib.parse import urlsplit
 
 from mmsra_pipeline.errors import ConfigError, StorageError
 from mmsra_pipeline.storage.files import write_atomically
+from mmsra_pipeline.storage.hashing import content_hash
 from mmsra_pipeline.storage.mirror import Remote
 
 SCRATCH_VARIABLE: Final = "MMSRA_SCRATCH"
@@ -127,7 +127,7 @@ def _mirror(address: Address) -> Path:
     told = f"{address} at {address.endpoint or 'Amazon S3'}\n"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     named = os.environ.get(SCRATCH_VARIABLE)
-    folder = Path(named).expanduser() if named else cache / "mmsra" / hashlib.sha256(told.encode()).hexdigest()[:16]
+    folder = Path(named).expanduser() if named else cache / "mmsra" / content_hash(told.encode())[:16]
     folder = folder.resolve()
     mark = folder / MIRROR_OF
     if not mark.is_file():

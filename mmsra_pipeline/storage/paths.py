@@ -34,9 +34,34 @@ class Paths:
         return self.artifacts / "work"
 
     @property
+    def caches(self) -> Path:
+        """What would be costly to compute again (``storage.keyed_cache``); any may be deleted while nothing runs."""
+        return self.artifacts / "caches"
+
+    @property
     def scores(self) -> Path:
-        """Scores of candidates that later runs may take over; it may be deleted at any time."""
-        return self.artifacts / "scores"
+        """Caches of scores of candidates, one a data set and asset."""
+        return self.caches / "scores"
+
+    @property
+    def keywords(self) -> Path:
+        """The cache of what summarizers wrote."""
+        return self.caches / "keywords.sqlite"
+
+    @property
+    def verification(self) -> Path:
+        """The cache of what a summarizer said when it was asked about its keywords."""
+        return self.caches / "verification.sqlite"
+
+    @property
+    def shared_caches(self) -> tuple[Path, ...]:
+        """Those that machines share in the object store, if the root mirrors one: what they hold cost hours."""
+        return self.keywords, self.verification
+
+    @property
+    def sentences(self) -> Path:
+        """The cache of sentence embeddings."""
+        return self.caches / "sentences.sqlite"
 
     @property
     def datasets(self) -> Path:
@@ -50,8 +75,8 @@ class Paths:
 
     @property
     def file_hashes(self) -> Path:
-        """What is remembered of source files; it may be deleted at any time."""
-        return self.artifacts / "file_hashes.sqlite"
+        """The cache of hashes of source files."""
+        return self.caches / "file_hashes.sqlite"
 
     @property
     def mlflow_uri(self) -> str:

@@ -4,7 +4,6 @@ Rows are cut into groups of ``GROUP_ROWS``, whatever batches they come in, so th
 """
 
 import contextlib
-import hashlib
 import io
 import os
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from mmsra_pipeline.storage.hashing import Digest, running_hash
 
 GROUP_ROWS = 32_768  # while a group is written its rows are in memory, and who makes them has to wait
 HEAD_ROWS = 5
@@ -26,7 +27,7 @@ class TableWriter:
         self.head = schema.empty_table()
         """The first rows, to be shown."""
         self._schema = schema.remove_metadata()
-        self._digest = hashlib.sha256(str(self._schema).encode())
+        self._digest = running_hash(str(self._schema).encode())
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self._handle = path.open("wb")
@@ -95,7 +96,7 @@ def _own(table: pa.Table) -> pa.RecordBatch:
 class _Digest(io.RawIOBase):
     """Hashes what is written to it."""
 
-    def __init__(self, digest: "hashlib._Hash") -> None:
+    def __init__(self, digest: Digest) -> None:
         self._digest = digest
 
     def writable(self) -> bool:

@@ -12,9 +12,9 @@ from mmsra_pipeline.backbone.sentences import SentenceEncoder
 from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
 from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization import form, summary_prompts
-from mmsra_pipeline.summarization.keyword_cache import KeywordCache, cache_key
 from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary, words_of
 from mmsra_pipeline.summarization.pseudo import pseudo_keywords
 from mmsra_pipeline.summarization.tuning.rewards import information
@@ -61,7 +61,7 @@ def write_keywords(
     images: ItemImages,
     config: SummarizationConfig,
     sentences: SentenceEncoder,
-    cache: KeywordCache,
+    cache: KeyedCache[str],
     summarizer: str,
 ) -> tuple[pd.DataFrame, int]:
     """Return one row of keywords per item, in the order of ``items``, and how many had to be generated.
@@ -97,7 +97,8 @@ def write_keywords(
         for item, text in zip(ids, texts)
     ]
     # Items of like length in a batch waste little padding; items that are alike in all are written once.
-    missing = sorted({key: row for row, key in enumerate(keys) if cache.get(key) is None}.values())
+    written = cache.find(keys)
+    missing = sorted({key: row for row, key in enumerate(keys) if key not in written}.values())
     missing.sort(key=lambda row: len(texts[row]))
     held = form.KeywordForm(writer.tokenizer, [writer.tokenizer.eos_token_id], config) if missing else None
     for rows in batches(missing, writer.batch_size, "keywords"):
@@ -105,9 +106,16 @@ def write_keywords(
         shown = [summary_prompts.summary_prompt(texts[row], picture) for row, picture in zip(rows, pictures)]
         lines = [(picture is not None, bool(texts[row].strip())) for row, picture in zip(rows, pictures)]
         said = writer.generate(shown, max_new_tokens=config.max_new_tokens, form=held, lines=lines, autocast=None)
-        cache.put(dict(zip((keys[row] for row in rows), said, strict=True)))
-    completions = [cache.get(key) or "" for key in keys]
+        batch = dict(zip((keys[row] for row in rows), said, strict=True))
+        cache.put(batch)
+        written |= batch
+    completions = [written[key] for key in keys]
     return keyword_table(ids, texts, completions, config, sentences, stand_in=True), len(missing)
+
+
+def cache_key(*, image_sha256: str | None, text: str, prompt_version: int, settings: object, summarizer: str) -> str:
+    """Name all that a completion depends on: picture, text, prompt, settings of generation, weights."""
+    return fingerprint(image_sha256, text, prompt_version, settings, summarizer)
 
 
 def extractive_keywords(items: pd.DataFrame, config: SummarizationConfig, sentences: SentenceEncoder) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from mmsra_pipeline.backbone.model import load_backbone
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.config.tree import LoraSettings
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.storage.files import folder_hash
+from mmsra_pipeline.storage.hashing import folder_hash
 
 LORA = LoraSettings(rank=4, alpha=8)
 

@@ -83,7 +83,7 @@ def test_one_command_takes_an_empty_bucket_to_metrics(one, s3_url):
     there = keys(s3_url)
     assert {name.split("/")[1] for name in there if name.startswith("data/") and name.endswith("/shop/current")} >= ALL
     assert "datasets/shop.yaml" in there
-    for start in ("artifacts/recommender/shop/", "artifacts/images/blobs/", "artifacts/keyword_cache/"):
+    for start in ("artifacts/recommender/shop/", "artifacts/images/blobs/", "artifacts/caches/keywords/"):
         assert any(name.startswith(start) for name in there), start
     assert not [name for name in there if "/work/" in name or ".tmp" in name or "sqlite" in name]
 

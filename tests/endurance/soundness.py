@@ -1,21 +1,23 @@
 """What must hold of a root at any instant, and what must hold of one where nothing is at work."""
 
+import contextlib
 import hashlib
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import duckdb
-import numpy as np
 import pyarrow.parquet as pq
 
 from mmsra_pipeline.storage.catalog import CATALOG
-from mmsra_pipeline.storage.files import TEMPORARY, file_hash, folder_hash
+from mmsra_pipeline.storage.files import TEMPORARY
+from mmsra_pipeline.storage.hashing import file_hash, folder_hash
 
 BUILDING = re.compile(r"\.sample-.*-\d+")  # the half-made sample store of a process
-NO_VERSIONS = {"work", "mlflow", "plots", "configs", "sources", "scores"}  # folders of artifacts without pointers
+NO_VERSIONS = {"work", "mlflow", "plots", "configs", "sources", "caches"}  # folders of artifacts without pointers
 
 
 def versions(root: Path) -> dict[str, str]:
@@ -101,11 +103,13 @@ def _torn_artifacts(artifacts: Path) -> Iterator[str]:
     for blob in artifacts.glob("*/blobs/*/[!.]*"):
         if hashlib.sha256(blob.read_bytes()).hexdigest() != blob.stem:
             yield f"{blob} has other content than its name tells"
-    for entry in artifacts.glob("keyword_cache/*.json"):
-        json.loads(entry.read_text())
-    for entry in artifacts.glob("sentence_cache/*.npz"):
-        with np.load(entry, allow_pickle=False) as kept:
-            assert len(kept["keys"]) == len(kept["vectors"])
+    for cache in artifacts.glob("caches/**/*.sqlite*"):
+        if cache.suffix == ".damaged":
+            yield f"{cache} was damaged"
+        elif cache.suffix == ".sqlite":
+            with contextlib.closing(sqlite3.connect(cache)) as connection:
+                if connection.execute("pragma quick_check").fetchall() != [("ok",)]:
+                    yield f"{cache} is damaged"
 
 
 def _torn_catalog(data: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ from mmsra_pipeline.orchestration.refresh import refresh
 from mmsra_pipeline.orchestration.retention import DAY
 from mmsra_pipeline.orchestration.upkeep import collect
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.keyed_cache import DAY_SECONDS, KeyedCache
 from mmsra_pipeline.storage.tables import Store
 from mmsra_pipeline.telemetry.tracking import mlflow_run
 
@@ -134,3 +135,51 @@ def test_stored_configurations_of_current_materializations_stay(instance, paths,
     instance.report_runless_asset_event(dg.AssetMaterialization("interactions", partition="shop", metadata=metadata))
     gc(instance, paths, made)
     assert [path.name for path in folder.iterdir()] == ["named.json"]
+
+
+def test_of_caches_goes_what_nobody_asked_for_and_hashes_of_files_stay(instance, paths, shop, made, monkeypatch):
+    lists = paths.scores / "shop" / "rankings.sqlite"
+    KeyedCache(lists).put({"old": "x"})
+    KeyedCache(paths.keywords).put({"old": "x" * 10, "asked": "x"})
+    KeyedCache(paths.file_hashes, stamps=False).put({str(shop.absolute()): "[]"})
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 100 * DAY_SECONDS)
+    KeyedCache(paths.keywords).get("asked")
+    dry = gc(instance, paths, made, dry_run=True)
+    assert len(KeyedCache(paths.keywords)) == 2
+    assert gc(instance, paths, made).caches == dry.caches
+    assert [(one.path, one.entries, one.bytes) for one in dry.caches] == [(paths.keywords, 1, 13), (lists, 1, 4)]
+    assert list(KeyedCache(paths.keywords)) == ["asked"]
+    assert str(shop.absolute()) in KeyedCache(paths.file_hashes)  # beside what slow refreshes remembered
+    assert f"{13:>12} 1 unused entries of {paths.keywords}" in dry.lines()
+    assert dry.as_json()["caches"][0] == {"path": str(paths.keywords), "entries": 1, "bytes": 13}
+    assert dry.bytes >= 17
+
+
+def test_a_cache_larger_than_its_bound_loses_its_oldest_entries(instance, paths, made):
+    KeyedCache(paths.sentences).put({"old": b"x" * 600})
+    KeyedCache(paths.sentences).put({"new": b"x" * 600})
+    gc(instance, paths, made, RetentionConfig(cache_gb=1e-6))
+    assert list(KeyedCache(paths.sentences)) == ["new"]
+
+
+def test_caches_of_earlier_versions_and_damaged_ones_go(instance, paths, made):
+    former = [
+        paths.artifacts / name for name in ("keyword_cache/a.json", "scores/shop/rankings.jsonl", "file_hashes.sqlite")
+    ]
+    damaged = paths.keywords.with_name("keywords.sqlite.damaged")
+    for file in (*former, damaged):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("x")
+    gone = {
+        file.path.name: file.why
+        for file in gc(instance, paths, made).files
+        if file.path.is_relative_to(paths.artifacts)
+    }
+    assert gone == {
+        "keyword_cache": "cache of an earlier version",
+        "scores": "cache of an earlier version",
+        "file_hashes.sqlite": "cache of an earlier version",
+        damaged.name: "damaged cache",
+    }
+    assert not any(file.exists() for file in (*former, damaged))

@@ -16,6 +16,7 @@ from mmsra_pipeline.recommendation.columns import class_column, signal_column
 from mmsra_pipeline.recommendation.queries import queries_of
 from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 
 SIGNALS = [*map(signal_column, SLOTS), *map(class_column, SLOTS)]
 ROWS = [
@@ -70,19 +71,20 @@ def test_an_item_in_two_lists_is_scored_once(tmp_path, artifacts, monkeypatch):
 
 
 def test_a_scoring_that_was_stopped_goes_on(tmp_path, artifacts, monkeypatch):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "kept" / "s.jsonl"
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "kept" / "s.sqlite"
     whole = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
-    first, second = file.read_text().splitlines()
-    file.write_text(f"{first}\n{second[:7]}")  # u2's line is torn
+    with KeyedCache(file) as cache:
+        first, second = cache
+        assert cache.forget([second]) == 1  # u2's
     asked = counted(backbone, monkeypatch)
     again = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
     assert asked == [1]
     pd.testing.assert_frame_equal(again, whole, check_exact=True)
-    assert file.read_text().splitlines() == [first, second]
+    assert list(KeyedCache(file)) == [first, second]
 
 
 def test_a_scoring_that_is_cut_off_keeps_the_lists_that_it_finished(tmp_path, artifacts, monkeypatch):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
     score = backbone.score_group
 
     def cut_off(asked, *rest, **settings):
@@ -101,22 +103,20 @@ def test_a_scoring_that_is_cut_off_keeps_the_lists_that_it_finished(tmp_path, ar
     pd.testing.assert_frame_equal(found, whole, check_exact=True)
 
 
-def test_a_file_of_an_older_version_is_passed_over_and_does_not_stay(tmp_path, artifacts, monkeypatch):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+def test_a_damaged_file_costs_the_scoring_alone(tmp_path, artifacts, monkeypatch):
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
     whole = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
-    lines = file.read_text().splitlines()
-    keys = [line.split('"')[1] for line in lines]
-    file.write_text(f'["{keys[0]}", [0.1, 0.2, 0.3]]\n["{keys[1]}", [0.4]]\n')  # one number a candidate
+    file.write_text('["key", [[0.1, 0.2]]]\n' * 20)
     asked = counted(backbone, monkeypatch)
     again = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
     assert asked == [3, 1]
     pd.testing.assert_frame_equal(again, whole, check_exact=True)
-    assert file.read_text().splitlines() == lines
+    assert len(KeyedCache(file)) == 2
 
 
 @pytest.mark.parametrize("what", ["words", "classes"])
 def test_only_lists_whose_prompts_changed_are_scored_again(tmp_path, artifacts, monkeypatch, what):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
     lists = candidates()
     score_candidates(backbone, queries(), lists, shown, file, autocast=False)
     asked = counted(backbone, monkeypatch)
@@ -128,11 +128,11 @@ def test_only_lists_whose_prompts_changed_are_scored_again(tmp_path, artifacts, 
     assert asked == [1 if what == "words" else 3]
     fresh = score_candidates(backbone, queries(), lists, shown, autocast=False)
     pd.testing.assert_frame_equal(found, fresh, check_exact=True)
-    assert len(file.read_text().splitlines()) == 2  # what nobody asks for any more is forgotten
+    assert len(KeyedCache(file)) == 2  # what nobody asks for any more is forgotten
 
 
 def test_a_class_that_prompts_do_not_say_changes_no_score(tmp_path, artifacts, monkeypatch):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
     lists = candidates()
     score_candidates(backbone, queries(), lists, shown, file, autocast=False)
     asked = counted(backbone, monkeypatch)
@@ -142,7 +142,7 @@ def test_a_class_that_prompts_do_not_say_changes_no_score(tmp_path, artifacts, m
 
 
 def test_other_pictures_weights_and_arithmetic_are_scored_again(tmp_path, artifacts, monkeypatch):
-    backbone, pictures, file = tiny_backbone(tmp_path), images(artifacts), tmp_path / "s.jsonl"
+    backbone, pictures, file = tiny_backbone(tmp_path), images(artifacts), tmp_path / "s.sqlite"
     shown, lists = context(pictures=pictures), candidates()
     score_candidates(backbone, queries(), lists, shown, file, autocast=False)
     asked = counted(backbone, monkeypatch)
@@ -162,7 +162,7 @@ def test_other_pictures_weights_and_arithmetic_are_scored_again(tmp_path, artifa
 
 
 def test_weights_are_read_only_where_a_list_is_scored(tmp_path, artifacts):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.jsonl"
+    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
     first = score_candidates(backbone, queries(), candidates(), shown, file, autocast=True)
     unread = open_backbone(backbone.config, Artifacts(tmp_path))
     assert score_candidates(unread, queries(), candidates(), shown, file, autocast=True).equals(first)

@@ -13,7 +13,7 @@ from mmsra_pipeline.backbone.embedded.drawing import ALL_LOOKS, COLOURS, HELD_OU
 from mmsra_pipeline.sample_store import behaviour, wording
 from mmsra_pipeline.sample_store import shop as module
 from mmsra_pipeline.sample_store.shop import DRAWING, MADE_BY, SCALES, Shop, make_shop, write_sample, write_shop
-from mmsra_pipeline.storage.files import folder_hash
+from mmsra_pipeline.storage.hashing import folder_hash
 
 
 @pytest.fixture(scope="module")

@@ -97,33 +97,6 @@ def test_deleting_a_folder_takes_all_below_it_and_nothing_beside_it(machine):
     assert names(one.data) == ["shop/a", "shop/b/c", "shop2/a"]
 
 
-def test_a_file_that_another_process_takes_away_during_an_exchange_is_no_error(machine, monkeypatch):
-    one = machine("one")
-    kept, gone = (one.artifacts / "cache" / f"{name}.json" for name in ("kept", "gone"))
-    for one_of_them in (kept, gone):
-        file(one_of_them)
-    put = type(one.remote)._put
-
-    def put_later(store, file, path):
-        gone.unlink(missing_ok=True)
-        put(store, file, path)
-
-    monkeypatch.setattr(type(one.remote), "_put", put_later)
-    one.remote.exchange(one.artifacts / "cache")
-    assert [entry.path for entry in one.remote.listing(one.artifacts / "cache")] == [kept]
-
-
-def test_an_exchange_leaves_both_sides_with_all(machine):
-    one, two = machine("one"), machine("two")
-    one.remote.push(file(one.artifacts / "cache" / "a"))
-    file(two.artifacts / "cache" / "b")  # a kill came before its upload
-    file(two.artifacts / "cache" / ".1-2.tmp")
-    two.remote.exchange(two.artifacts / "cache")
-    one.remote.exchange(one.artifacts / "cache")
-    assert names(one.artifacts) == ["cache/a", "cache/b"]
-    assert names(two.artifacts) == ["cache/.1-2.tmp", "cache/a", "cache/b"]
-
-
 def test_a_large_file_comes_back_as_it_went(machine):
     one, two = machine("one"), machine("two")
     content = bytes(range(256)) * 50_000  # more than one part of a multipart upload

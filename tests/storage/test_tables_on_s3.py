@@ -13,12 +13,12 @@ from mmsra_pipeline.config.operation import RetentionConfig
 from mmsra_pipeline.errors import MissingInputError
 from mmsra_pipeline.orchestration.retention import removable_files
 from mmsra_pipeline.storage import artifacts as artifacts_module
+from mmsra_pipeline.storage import cache_exchange
 from mmsra_pipeline.storage import tables as store_module
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.storage.object_store import ObjectStore
 from mmsra_pipeline.storage.tables import Store
-from mmsra_pipeline.summarization import keyword_cache as cache_module
-from mmsra_pipeline.summarization.keyword_cache import KeywordCache
 
 
 class KilledError(BaseException):
@@ -201,22 +201,73 @@ def test_a_picture_that_a_kill_kept_from_the_store_is_put_again(machine, monkeyp
     assert Artifacts.of(machine("two")).blob("images", name, ".jpg") is not None
 
 
+def cache_of(paths):
+    return KeyedCache(paths.keywords, paths.remote)
+
+
+def parts_of(paths):
+    return [entry.path for entry in paths.remote.listing(paths.keywords.with_suffix(""))]
+
+
 def test_keywords_that_one_machine_wrote_are_known_to_another(machine, monkeypatch):
-    monkeypatch.setattr(cache_module, "FOLD_ABOVE", 3)
-    folders = {name: machine(name) for name in ("one", "two", "three")}
-
-    def cache(name):
-        return KeywordCache(folders[name].artifacts / "keyword_cache", folders[name].remote)
-
-    first = cache("one")
+    monkeypatch.setattr(cache_exchange, "FOLD_ABOVE", 3)
+    one, two, three = machine("one"), machine("two"), machine("three")
+    first = cache_of(one)
     for number in range(5):
-        first.put({str(number): "x"})
-    assert len(cache("two")) == 5  # and folds them
-    assert len(folders["two"].remote.listing(folders["two"].artifacts / "keyword_cache")) == 1
+        first.put({str(number): f"röd {number}"})
+    assert len(cache_of(two)) == 5  # and folds them
+    assert not [*one.keywords.parent.rglob("*.parquet"), *two.keywords.parent.rglob("*.parquet")]  # they do not stay
+    assert len(parts_of(two)) == 1
     first.put({"5": "x"})
-    assert len(cache("three")) == len(cache("one")) == len(cache("two")) == 6
-    shutil.rmtree(folders["one"].artifacts)
-    assert len(cache("one")) == 6
+    assert len(cache_of(three)) == len(cache_of(one)) == len(cache_of(two)) == 6
+    assert len(parts_of(two)) == 2  # nobody put again what was folded
+    shutil.rmtree(one.artifacts)
+    assert cache_of(one).find(map(str, range(6))) == {**{str(n): f"röd {n}" for n in range(5)}, "5": "x"}
+
+
+def test_keywords_that_a_kill_kept_from_the_store_go_when_the_cache_is_opened(machine, monkeypatch):
+    one = machine("one")
+    assert killed_at(monkeypatch, 1, lambda: cache_of(one).put({"a": "x"}))
+    assert parts_of(one) == []
+    assert cache_of(one).get("a") == "x"
+    assert cache_of(machine("two")).get("a") == "x"
+
+
+def test_parts_that_another_machine_folds_while_they_are_brought_are_found_where_they_went(machine, monkeypatch):
+    one, two = machine("one"), machine("two")
+    for number in range(3):
+        cache_of(one).put({str(number): "x"})
+    fetch, folded = ObjectStore.fetch, []
+
+    def fetch_while_folding(store, path):
+        if store is two.remote and not folded:
+            folded.append(path)
+            with monkeypatch.context() as patch:
+                patch.setattr(cache_exchange, "FOLD_ABOVE", 1)
+                assert len(cache_of(one)) == 3
+            assert len(parts_of(one)) == 1
+        return fetch(store, path)
+
+    monkeypatch.setattr(ObjectStore, "fetch", fetch_while_folding)
+    assert len(cache_of(two)) == 3
+    assert folded
+
+
+def test_a_part_that_cannot_be_read_costs_its_entries_alone(machine, caplog):
+    one = machine("one")
+    cache_of(one).put({"a": "x"})
+    one.remote.write(one.keywords.with_suffix("") / "broken.parquet", b"no such thing")
+    assert list(cache_of(machine("two"))) == ["a"]
+    assert "broken.parquet cannot be read" in caplog.text
+
+
+def test_what_goes_of_a_shared_cache_goes_from_the_store(machine):
+    one = machine("one")
+    cache_of(one).put({"old": "x" * 100})
+    cache_of(one).put({"new": "x" * 100})
+    assert cache_of(one).trim(unused_days=1, max_bytes=150).entries == 1
+    assert len(parts_of(one)) == 1
+    assert list(cache_of(machine("two"))) == ["new"]
 
 
 RULES = RetentionConfig(versions=0, grace_hours=0)
@@ -236,7 +287,8 @@ def test_what_may_go_is_judged_by_the_store(machine):
     publish(one, "old")
     artifact = Artifacts.of(one).version("adapter", "shop")
     publish(one, "new")
-    for name in ("configs/unused.json", "plots/shop/t.png", "plots/shop/gone.png"):
+    cache_of(one).put({"a": "x"})
+    for name in ("configs/unused.json", "plots/shop/t.png", "plots/shop/gone.png", "keyword_cache/of_before.json"):
         one.remote.write(one.artifacts / name, b"x")
     time.sleep(1.1)  # times of objects are in whole seconds
     two = machine("two")
@@ -246,6 +298,7 @@ def test_what_may_go_is_judged_by_the_store(machine):
         f"artifacts/adapter/shop/{artifact}",
         "artifacts/configs/unused.json",
         "artifacts/plots/shop/gone.png",
+        "artifacts/keyword_cache/of_before.json",
     }
     assert all(entry.stored and entry.bytes > 0 for entry in going.values())
     assert found(two, KEEPING) == {}

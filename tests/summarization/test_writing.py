@@ -3,9 +3,10 @@ import pytest
 
 from mmsra_pipeline.backbone.model import open_backbone
 from mmsra_pipeline.config.tree import SummarizationConfig
-from mmsra_pipeline.summarization.keyword_cache import KeywordCache
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization.writing import (
     COLUMNS,
+    cache_key,
     copy_rate,
     draft_sample,
     extractive_keywords,
@@ -30,7 +31,7 @@ class Answering:
 
 
 def write(backbone, items, pictures, sentences, folder, summarizer="s1"):
-    return write_keywords(backbone, items, pictures, CONFIG, sentences, KeywordCache(folder), summarizer)
+    return write_keywords(backbone, items, pictures, CONFIG, sentences, KeyedCache(folder / "c.sqlite"), summarizer)
 
 
 def test_every_item_gets_a_row_in_order(backbone, items, pictures, sentences, tmp_path):
@@ -66,12 +67,20 @@ def test_words_of_the_text_stand_in_where_nothing_was_written(backbone, items, p
     assert of.loc["c", "information"] > 0.5
 
 
+def test_a_cache_that_keeps_nothing_costs_no_keyword(backbone, items, pictures, sentences, tmp_path, monkeypatch):
+    whole, _ = write(backbone, items, pictures, sentences, tmp_path / "cache")
+    monkeypatch.setattr(KeyedCache, "put", lambda cache, entries: None)  # as on a full disk
+    table, computed = write(backbone, items, pictures, sentences, tmp_path / "other")
+    assert computed == 4
+    pd.testing.assert_frame_equal(table, whole)
+
+
 def test_settings_of_the_form_are_part_of_the_key(backbone, items, pictures, sentences, tmp_path):
     cache = tmp_path / "cache"
     write(backbone, items, pictures, sentences, cache)
     for name in ("max_keywords", "max_keyword_words", "max_new_tokens"):
         other = CONFIG.model_copy(update={name: getattr(CONFIG, name) - 1})
-        again = write_keywords(backbone, items, pictures, other, sentences, KeywordCache(cache), "s1")
+        again = write_keywords(backbone, items, pictures, other, sentences, KeyedCache(cache / "c.sqlite"), "s1")
         assert again[1] == 4
 
 
@@ -150,3 +159,19 @@ def test_a_new_item_changes_the_sample_by_one_at_most():
     for number in range(40, 60):
         more = pd.concat([pd.DataFrame({"item_id": [f"i{number}"]}), items], ignore_index=True)
         assert len(set(before["item_id"]) - set(draft_sample(more, 10, seed=0)["item_id"])) <= 1
+
+
+KEY = {"image_sha256": "a", "text": "mug", "prompt_version": 1, "settings": 48, "summarizer": "s"}
+
+
+def test_every_part_of_the_key_counts():
+    keys = [cache_key(**KEY)]
+    for name, other in [
+        ("image_sha256", None),
+        ("text", "mugs"),
+        ("prompt_version", 2),
+        ("settings", 9),
+        ("summarizer", "t"),
+    ]:
+        keys.append(cache_key(**(KEY | {name: other})))
+    assert len(set(keys)) == len(keys)

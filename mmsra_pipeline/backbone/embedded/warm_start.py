@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mmsra_pipeline.backbone.lora import adapter_config, save_adapter
 from mmsra_pipeline.errors import DataError, MissingInputError
-from mmsra_pipeline.storage.files import file_hash
+from mmsra_pipeline.storage.hashing import file_hash
 
 FILE: Final = Path(__file__).with_name("warm_start.safetensors")
 SHA256: Final = "ab9595fde7307ecce86816ef0246c12c3c4ff29ec5c18734fe9b06f0a92af8ca"

@@ -11,7 +11,7 @@ from mmsra_pipeline.config.formats import SourceFormat
 from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.ingest.readers.tables import TablesReader
 from mmsra_pipeline.sample_store.shop import generator_version, write_sample
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 
 
 class SampleOptions(Section):

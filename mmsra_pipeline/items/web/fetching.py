@@ -27,7 +27,8 @@ from mmsra_pipeline.items.web.downloads import Download, Downloader
 from mmsra_pipeline.items.web.fetch_journal import Entry, FetchJournal, bring_journal, share_journal
 from mmsra_pipeline.items.web.host_queue import HostQueue
 from mmsra_pipeline.items.web.http_client import LastingError, PassingFetchError
-from mmsra_pipeline.storage.artifacts import Artifacts, fingerprint
+from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.telemetry.progress import Progress
 
 JOURNAL = "fetch_journal.sqlite"

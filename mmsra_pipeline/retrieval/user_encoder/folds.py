@@ -5,7 +5,6 @@ says of any later query, and a recommender that is trained on it learns to trust
 into folds, and for each a further encoder is trained on all other users.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
 from mmsra_pipeline.retrieval.user_encoder.training import best_epoch, fit, mixed, train_encoder
 from mmsra_pipeline.retrieval.user_encoder.windows import training_sequences
 from mmsra_pipeline.storage.files import write_atomically
+from mmsra_pipeline.storage.hashing import short_hash
 from mmsra_pipeline.telemetry.tracking import Tracker
 
 DESCRIPTION = "folds.json"
@@ -35,8 +35,7 @@ def fold_of(user: str, folds: int, seed: int) -> int:
     >>> [fold_of(user, 5, seed=0) for user in ("ann", "dan", "ann")]
     [3, 2, 3]
     """
-    digest = hashlib.blake2b(f"{seed} {user}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % folds
+    return int.from_bytes(short_hash(f"{seed} {user}".encode(), 8), "big") % folds
 
 
 @dataclass(frozen=True)

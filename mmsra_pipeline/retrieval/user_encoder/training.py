@@ -1,6 +1,5 @@
 """Trains the user encoder: early stop on the full catalogue, resumable after every epoch."""
 
-import hashlib
 import io
 import logging
 import math
@@ -28,8 +27,8 @@ from mmsra_pipeline.retrieval.user_encoder.windows import (
     shuffled_batches,
     training_sequences,
 )
-from mmsra_pipeline.storage.artifacts import fingerprint
 from mmsra_pipeline.storage.files import write_atomically
+from mmsra_pipeline.storage.hashing import fingerprint, joined_hash
 from mmsra_pipeline.telemetry.progress import Progress
 from mmsra_pipeline.telemetry.tracking import Tracker
 
@@ -192,11 +191,11 @@ def catalogue_ndcg(encoder: UserEncoder, histories: Sequence[Sequence[str]], tar
 def _content(training: TrainingSequences, validation: pd.DataFrame) -> str:
     """Hash of all that a training reads."""
     asked, sizes = flatten(validation[HISTORY].tolist())
-    digest = hashlib.sha256()
-    for numbers in (training.codes, training.sizes, sizes):
-        digest.update(f"{len(numbers)};".encode() + np.ascontiguousarray(numbers, dtype=np.int64).tobytes())
-    digest.update(repr([training.items, asked.to_pylist(), validation[TARGET].tolist()]).encode())
-    return digest.hexdigest()
+    numbers = [
+        f"{len(one)};".encode() + np.ascontiguousarray(one, dtype=np.int64).tobytes()
+        for one in (training.codes, training.sizes, sizes)
+    ]
+    return joined_hash([*numbers, repr([training.items, asked.to_pylist(), validation[TARGET].tolist()]).encode()])
 
 
 def _reached(state: _State) -> str:

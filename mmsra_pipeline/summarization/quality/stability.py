@@ -7,9 +7,9 @@ from typing import Final
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization import form, summary_prompts
-from mmsra_pipeline.summarization.keyword_cache import KeywordCache
 from mmsra_pipeline.summarization.keywords import parse_summary
 from mmsra_pipeline.summarization.quality.panel import common_share
 
@@ -23,7 +23,7 @@ def stability(
     items: Sequence[tuple[str, str]],
     images: ItemImages,
     config: SummarizationConfig,
-    cache: KeywordCache,
+    cache: KeyedCache[str],
     *,
     seed: int,
 ) -> list[float]:
@@ -50,7 +50,7 @@ def _sampled(
     items: Sequence[tuple[str, str]],
     images: ItemImages,
     config: SummarizationConfig,
-    cache: KeywordCache,
+    cache: KeyedCache[str],
     seed: int,
 ) -> list[list[str]]:
     """Return two completions of each item."""

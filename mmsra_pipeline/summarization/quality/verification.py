@@ -1,7 +1,7 @@
 """Self-verification: how sure the model is that a keyword it wrote is true of the picture, or of the text."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -10,9 +10,9 @@ from PIL import Image
 
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization import summary_prompts
-from mmsra_pipeline.summarization.keyword_cache import KeywordCache
 from mmsra_pipeline.telemetry.progress import batches
 
 TOGETHER: Final = 64  # questions, about, between two writes of the cache
@@ -50,7 +50,7 @@ class Verifier:
     What was asked before, of the same picture or text and by the same weights, is not asked again.
     """
 
-    def __init__(self, backbone: Backbone, images: ItemImages, cache: KeywordCache) -> None:
+    def __init__(self, backbone: Backbone, images: ItemImages, cache: KeyedCache[str]) -> None:
         """``backbone``: reads its weights at the first question that is new. ``cache`` is told now and then."""
         self._backbone = backbone
         self._images = images
@@ -59,31 +59,35 @@ class Verifier:
     def confidences(self, asked: Sequence[Asked]) -> list[Confidence]:
         """Return the mean p(Yes) of each item's keywords."""
         groups = [(_about_picture(one, self._images), _about_text(one)) for one in asked]
-        self._answer([group for pair in groups for group in pair])
-        return [Confidence(*(self._mean(group) for group in pair)) for pair in groups]
+        answers = self._answers([question for pair in groups for group in pair for question in group])
+        return [Confidence(*(self._mean(group, answers) for group in pair)) for pair in groups]
 
-    def _answer(self, groups: Sequence[Sequence[Question]]) -> None:
-        """Ask what is not known. Questions about one text or picture are one group: what they share is read once."""
+    def _answers(self, questions: Sequence[Question]) -> dict[str, str]:
+        """Answer by key; what is known is not asked.
+
+        Questions about one text or picture are asked as one group: what they share is read once.
+        """
+        answers = self._cache.find(map(self._key, questions))
         new: dict[tuple[str, str | None], dict[str, Question]] = {}
-        for question in (question for group in groups for question in group):
+        for question in questions:
             key = self._key(question)
-            if self._cache.get(key) is None:
+            if key not in answers:
                 new.setdefault((question.item, question.text), {})[key] = question
         about = list(new.values())
         size = max(1, TOGETHER * len(about) // max(sum(map(len, about)), 1))
         for part in batches(about, size, "verified"):
             found: dict[str, str] = {}
-            for questions in part:
-                shown = [
-                    summary_prompts.verification_prompt(one.keyword, self._shown(one)) for one in questions.values()
-                ]
+            for group in part:
+                shown = [summary_prompts.verification_prompt(one.keyword, self._shown(one)) for one in group.values()]
                 margins = self._backbone.score_group(shown, (summary_prompts.TRUE, summary_prompts.FALSE)).margin
                 values = [round(value, DIGITS) for value in margins.double().sigmoid().cpu().tolist()]
-                found |= {key: json.dumps(value) for key, value in zip(questions, values, strict=True)}
+                found |= {key: json.dumps(value) for key, value in zip(group, values, strict=True)}
             self._cache.put(found)
+            answers |= found
+        return answers
 
-    def _mean(self, group: Sequence[Question]) -> float:
-        values = [float(json.loads(self._cache.get(self._key(question)) or "NaN")) for question in group]
+    def _mean(self, group: Sequence[Question], answers: Mapping[str, str]) -> float:
+        values = [float(json.loads(answers[self._key(question)])) for question in group]
         return float(np.mean(values)) if values else float("nan")
 
     def _shown(self, question: Question) -> str | Image.Image:

@@ -17,7 +17,7 @@ from mmsra_pipeline.columns import ITEM, TEXT, TITLE
 from mmsra_pipeline.config.tree import GrpoConfig, RewardWeights, SummarizationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.summarization.tuning.grpo_trainer import SummaryTrainer, planned_items
 from mmsra_pipeline.summarization.tuning.measures import Measures, alarms, measure_tuning
 from mmsra_pipeline.summarization.tuning.rollouts import Item, Writer

@@ -10,7 +10,7 @@ from mmsra_pipeline.backbone.embedded.drawing import drawn_look
 from mmsra_pipeline.columns import CATEGORY, ITEM, TAGS, TEXT
 from mmsra_pipeline.config.tree import AlignmentConfig, SummarizationConfig
 from mmsra_pipeline.items.images import ItemImages
-from mmsra_pipeline.storage.artifacts import fingerprint
+from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.summarization.pseudo import pseudo_keywords
 from mmsra_pipeline.summarization.warm_start.examples import Example, parts, summary_example, verification_example
 from mmsra_pipeline.summarization.warm_start.picture_labels import Classes, picture_labels

@@ -13,7 +13,7 @@ from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.config.tree import LoraSettings
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.storage.artifacts import Artifacts
-from mmsra_pipeline.storage.files import file_hash
+from mmsra_pipeline.storage.hashing import file_hash
 
 MOST_BYTES = 8_000_000
 LORA = LoraSettings(rank=2, alpha=4)

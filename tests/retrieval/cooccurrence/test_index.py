@@ -6,7 +6,7 @@ from retrieval.histories import interactions_of, random_training
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex, Evidence
 from mmsra_pipeline.retrieval.times import HOUR
-from mmsra_pipeline.storage.files import folder_hash
+from mmsra_pipeline.storage.hashing import folder_hash
 
 HISTORIES = {"u": ["a", "b", "c", "d"], "v": ["a", "c"], "w": ["b", "a"]}
 TIMES = {"u": [1, 2, 3, 4], "v": [5, 6], "w": [7, 8]}

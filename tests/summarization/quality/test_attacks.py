@@ -16,7 +16,7 @@ from mmsra_pipeline.recommendation.evidence import SAID
 from mmsra_pipeline.recommendation.queries import Query
 from mmsra_pipeline.recommendation.task_prompts import Picture, choose_prompt, item_keywords_prompt, yes_no_prompts
 from mmsra_pipeline.storage.artifacts import Artifacts
-from mmsra_pipeline.summarization.keyword_cache import KeywordCache
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization.quality.suspicion import suspicious_fields
 from mmsra_pipeline.summarization.writing import keyword_table, write_keywords
 
@@ -72,7 +72,7 @@ def attacked(place: str, words: str) -> dict[str, str]:
 
 
 def written(backbone, texts, images, folder):
-    found, _ = write_keywords(backbone, texts, images, CONFIG, LetterSentences(), KeywordCache(folder), "s")
+    found, _ = write_keywords(backbone, texts, images, CONFIG, LetterSentences(), KeyedCache(folder / "c.sqlite"), "s")
     return found.set_index("item_id")
 
 

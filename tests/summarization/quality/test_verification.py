@@ -6,7 +6,7 @@ from summarization.conftest import Pictures
 from tiny import tiny_backbone
 
 from mmsra_pipeline.backbone.model import open_backbone
-from mmsra_pipeline.summarization.keyword_cache import KeywordCache
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization.quality.verification import Asked, Verifier, of_others
 from mmsra_pipeline.summarization.summary_prompts import verification_prompt
 
@@ -26,7 +26,7 @@ def plainly(backbone, keyword, about):
 @pytest.mark.parametrize("kind", ["fastvlm", "qwen2_5_vl"])
 def test_a_confidence_is_the_mean_probability_of_yes_over_the_keywords_of_a_line(tmp_path, kind):
     backbone, images = tiny_backbone(tmp_path, kind), Pictures()
-    found = Verifier(backbone, images, KeywordCache(tmp_path / "cache")).confidences(ASKED)
+    found = Verifier(backbone, images, KeyedCache(tmp_path / "c.sqlite")).confidences(ASKED)
     expected = [plainly(backbone, word, images.get("a")) for word in ("red", "mug")]
     assert found[0].image == pytest.approx(sum(expected) / 2, abs=1e-4)
     assert found[0].text == pytest.approx(plainly(backbone, "ceramic", "ceramic gift"), abs=1e-4)
@@ -34,7 +34,7 @@ def test_a_confidence_is_the_mean_probability_of_yes_over_the_keywords_of_a_line
 
 
 def test_what_there_is_nothing_to_be_true_of_is_unknown(backbone, pictures, tmp_path):
-    _, second, third = Verifier(backbone, pictures, KeywordCache(tmp_path / "cache")).confidences(ASKED)
+    _, second, third = Verifier(backbone, pictures, KeyedCache(tmp_path / "c.sqlite")).confidences(ASKED)
     assert math.isnan(second.image)
     assert math.isnan(second.text)
     assert math.isnan(third.image)
@@ -52,7 +52,7 @@ def test_a_judge_that_was_taught_believes_what_is_true(backbone, pictures, tmp_p
         loss.backward()
         optimizer.step()
     asked = [Asked("a", "", ("red",), ()), Asked("b", "", ("blue",), ())]
-    verifier = Verifier(backbone, pictures, KeywordCache(tmp_path / "cache"))
+    verifier = Verifier(backbone, pictures, KeyedCache(tmp_path / "c.sqlite"))
     own, others = verifier.confidences(asked), verifier.confidences(of_others(asked, 1))
     assert min(one.image for one in own) > 0.9
     assert max(one.image for one in others) < 0.1
@@ -60,14 +60,20 @@ def test_a_judge_that_was_taught_believes_what_is_true(backbone, pictures, tmp_p
 
 def test_what_was_asked_before_needs_no_weights(backbone, pictures, tmp_path, artifacts):
     folder = tmp_path / "cache"
-    first = Verifier(backbone, pictures, KeywordCache(folder)).confidences(ASKED)
+    first = Verifier(backbone, pictures, KeyedCache(folder / "c.sqlite")).confidences(ASKED)
     unread = open_backbone(backbone.config, artifacts)
-    again = Verifier(unread, pictures, KeywordCache(folder)).confidences(ASKED)
+    again = Verifier(unread, pictures, KeyedCache(folder / "c.sqlite")).confidences(ASKED)
     assert repr(again) == repr(first)
     assert "model" not in vars(unread)
     other = ASKED[0]._replace(text="ceramic")
-    assert Verifier(unread, pictures, KeywordCache(folder)).confidences([other])[0].image == first[0].image
+    assert Verifier(unread, pictures, KeyedCache(folder / "c.sqlite")).confidences([other])[0].image == first[0].image
     assert "model" in vars(unread)  # another text is another question
+
+
+def test_a_cache_that_keeps_nothing_costs_no_answer(backbone, pictures, tmp_path, monkeypatch):
+    whole = Verifier(backbone, pictures, KeyedCache(tmp_path / "c.sqlite")).confidences(ASKED)
+    monkeypatch.setattr(KeyedCache, "put", lambda cache, entries: None)  # as on a full disk
+    assert repr(Verifier(backbone, pictures, KeyedCache(None)).confidences(ASKED)) == repr(whole)
 
 
 def test_no_keyword_of_the_item_itself_is_taken_from_another():

@@ -7,7 +7,7 @@ from tiny import tiny_backbone
 from mmsra_pipeline.backbone.embedded.drawing import ALL_LOOKS, HELD_OUT, draw
 from mmsra_pipeline.backbone.lora import attach, save_adapter
 from mmsra_pipeline.config.tree import AlignmentConfig, LoraSettings, SummarizationConfig
-from mmsra_pipeline.storage.files import folder_hash
+from mmsra_pipeline.storage.hashing import folder_hash
 from mmsra_pipeline.summarization.warm_start.catalogue_examples import AlignmentExamples
 from mmsra_pipeline.summarization.warm_start.training import CHECKPOINT, _summed_loss, align
 from mmsra_pipeline.telemetry.tracking import NullTracker
