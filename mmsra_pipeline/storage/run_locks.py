@@ -7,7 +7,6 @@ memory, device. So nobody waits for one who waits for him.
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Final
 
 from mmsra_pipeline.storage.locks import POLL_SECONDS, locked, try_lock
 from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.processes import machine_memory
 
-CGROUP: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 GB: Final = 1e9
 logger = logging.getLogger(__name__)
 _ours: set[Path] = set()  # data sets whose turn this process has
@@ -75,12 +74,3 @@ def _place(folder: Path, run_memory_gb: float) -> Iterator[None]:
             held.close()
             time.sleep(POLL_SECONDS)
         yield
-
-
-def machine_memory() -> int:
-    """Bytes of main memory that this process may have: the machine's, or what its container is allowed."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for file in CGROUP:
-        with contextlib.suppress(OSError, ValueError):  # "max": no bound
-            limits.append(int(file.read_text()))
-    return min(limits)
