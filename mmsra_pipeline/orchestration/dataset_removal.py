@@ -1,5 +1,6 @@
 """Takes a data set out of an installation."""
 
+import contextlib
 from pathlib import Path
 
 import dagster as dg
@@ -31,11 +32,12 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
     if not file.is_file():
         load_dataset(paths.datasets, name)
     own = dataset_lock(paths, name)
-    with only_refresh(instance, paths), try_lock(own) as free:
+    with only_refresh(instance, paths), try_lock(own) as free, contextlib.ExitStack() as turn:
         if not free:
             raise MmsraError(
                 f"dataset {name!r} is being computed. Wait until its run has ended, or cancel it in the Dagster UI."
             )
+        turn.enter_context(paths.remote.turn(name, f"the data set {name}"))
         tables = Store.of(paths).remove(name)
         places = [place for place in _places(paths, name) if place.exists() or paths.remote.listing(place)]
         for place in places:

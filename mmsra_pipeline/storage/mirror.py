@@ -65,6 +65,10 @@ class Remote:
     def delete(self, path: Path) -> None:
         """Take a file, or all below a folder, out of the store; what lies here stays."""
 
+    def turn(self, name: str, what: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002  # as above
+        """Hold the turn of that name among machines; ``what`` names it in the log."""
+        return contextlib.nullcontext()
+
     def mirror(self, folder: Path) -> None:
         """Make the files of a folder here what they are in the store."""
 

@@ -1,8 +1,8 @@
 """Who computes when: one process a data set, as many data sets at once as memory allows, one process a device.
 
 All of these are locks of the operating system in the folder of work, so a kill leaves none behind, and runs of
-Dagster and `mmsra refresh` take turns alike (docs/decisions/0006). They are taken in this order: data set, place in
-memory, device. So nobody waits for one who waits for him.
+Dagster and `mmsra refresh` take turns alike (docs/decisions/0006). They are taken in this order: data set (if the root
+is in an object store, then among machines too), place in memory, device. So nobody waits for one who waits for him.
 """
 
 import contextlib
@@ -47,7 +47,8 @@ def turn_of(paths: Paths, dataset: str, run_memory_gb: float) -> Iterator[None]:
     if own in _ours:
         yield
         return
-    with locked(own, f"the data set {dataset}"), _place(paths.work, run_memory_gb):
+    what = f"the data set {dataset}"
+    with locked(own, what), paths.remote.turn(dataset, what), _place(paths.work, run_memory_gb):
         _ours.add(own)
         try:
             yield
