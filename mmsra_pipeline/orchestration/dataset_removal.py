@@ -13,6 +13,7 @@ from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.storage.file_hashes import FileHashes
 from mmsra_pipeline.storage.files import remove as remove_path
 from mmsra_pipeline.storage.locks import try_lock
+from mmsra_pipeline.storage.mirror import turn_file
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.run_locks import dataset_lock
 
@@ -48,6 +49,7 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
         if known:
             instance.delete_dynamic_partition(str(datasets.name), name)
         remove_dataset(paths.datasets, name, paths.remote)
+        paths.remote.delete(turn_file(paths.root, name))  # all is done, so another may make it anew
     return [
         f"tables: {', '.join(tables) or 'none'}",
         f"artifacts: {', '.join(map(paths.remote.address, places)) or 'none'}",

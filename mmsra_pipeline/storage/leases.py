@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import S3Store
 
 from mmsra_pipeline.errors import StorageError
@@ -106,7 +106,7 @@ class Lease:
         try:
             found = obstore.get(self._system, self._key)
             tag, content = found.meta["e_tag"] or "", bytes(found.bytes())
-        except NotFoundError:
+        except FileNotFoundError:  # obstore gives Python's own
             return "", {}
         said: Any = None
         with contextlib.suppress(ValueError):  # else nobody of ours wrote it; it is taken over in its time

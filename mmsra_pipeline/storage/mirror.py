@@ -80,6 +80,11 @@ NOTHING = Remote()
 """Of a root that is a local folder."""
 
 
+def turn_file(root: Path, name: str) -> Path:
+    """Return where the turn of that name lies in the store."""
+    return root / "turns" / f"{name}.json"
+
+
 def _entries(paths: Iterable[Path]) -> list[Entry]:
     found = []
     for path in sorted(paths):

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import obstore
-from obstore.exceptions import BaseError, NotFoundError
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from mmsra_pipeline.errors import StorageError
 from mmsra_pipeline.storage.files import remove, sync_file, temporary, temporary_folder, write_atomically
 from mmsra_pipeline.storage.leases import check_leases, held
-from mmsra_pipeline.storage.mirror import Entry, Remote
+from mmsra_pipeline.storage.mirror import Entry, Remote, turn_file
 
 AT_ONCE: Final = 8  # requests; latency, not bandwidth, is what many small objects cost
-TURNS: Final = "turns"  # below the root: who computes what
 PART_BYTES: Final = 5 << 20
 PARTS: Final = 9000  # S3 takes 10,000 at most
 ATTEMPTS: Final = 5  # to list and bring a folder whose files others fold together meanwhile
@@ -132,7 +131,7 @@ class ObjectStore(Remote):
     @contextlib.contextmanager
     def turn(self, name: str, what: str) -> Iterator[None]:
         """Wait until no other machine has the turn of that name, and hold it; ``what`` names it in the log."""
-        key = f"{TURNS}/{name}.json"
+        key = self._key(turn_file(self._folder, name))
         with self._telling("waiting for", self._folder / key), held(self._system, key, self._machine, what):
             yield
 
@@ -165,11 +164,9 @@ class ObjectStore(Remote):
 
     @contextlib.contextmanager
     def _telling(self, doing: str, path: Path) -> Iterator[None]:
-        """Say of an error of the store what was done where; that an object is missing is for the caller to judge."""
+        """Say of an error of the store what was done where; a FileNotFoundError is for the caller to judge."""
         try:
             yield
-        except NotFoundError:
-            raise FileNotFoundError(self.address(path)) from None
         except BaseError as error:
             raise StorageError(
                 f"{doing} {self.address(path)} failed: {in_short(error)}. If the store did not answer, run the command "

@@ -11,6 +11,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError
 from mmsra_pipeline.errors import StorageError
 from mmsra_pipeline.storage import leases
 from mmsra_pipeline.storage.leases import Lease, check_leases, held
+from mmsra_pipeline.storage.mirror import turn_file
 from mmsra_pipeline.storage.run_locks import turn_of
 
 KEY = "turns/shop.json"
@@ -158,6 +159,17 @@ def test_an_object_of_somebody_else_is_taken_over_in_its_time(system, content):
     own = lease(system, "one")
     assert seconds(own.take) >= 1.0
     own.check()
+
+
+def test_a_lock_that_its_holder_deleted_is_not_made_again(machine):
+    paths = machine("one")
+    with paths.remote.turn("shop", "the data set shop"):
+        paths.remote.delete(turn_file(paths.root, "shop"))
+        time.sleep(0.5)  # it would be renewed
+        with machine("two").remote.turn("shop", "the data set shop"):
+            pass
+        paths.remote.delete(turn_file(paths.root, "shop"))
+    assert paths.remote.listing(paths.root) == []
 
 
 def test_a_data_set_is_computed_by_one_machine_at_a_time(machine):
