@@ -49,11 +49,11 @@ fast: $(STAMP) ## Tests that take no more than seconds each
 fuzz: $(STAMP) ## 10,000 damaged files for each reader (about half an hour)
 	@MMSRA_FUZZ=10000 $(BIN)/pytest -q tests/ingest/test_fuzz_readers.py
 
-soak: $(STAMP) ## 30 nights with kills, full disks, two at once, then compared with a run from nothing (N=30)
-	@PYTHONPATH=tests:. $(BIN)/python -m endurance.soak --nights $(or $(N),30)
+soak: $(STAMP) ## 30 nights with kills, full disks, two at once, then compared with a run from nothing (N=30, seed S=0)
+	@PYTHONPATH=tests:. $(BIN)/python -m endurance.soak --nights $(or $(N),30) --seed $(or $(S),0)
 
-chaos: $(STAMP) ## Kills at random instants over full runs of the tiny store (N=200)
-	@PYTHONPATH=tests:. $(BIN)/python -m endurance.chaos --kills $(or $(N),200)
+chaos: $(STAMP) ## Kills at random instants over full runs of the tiny store (N=200, seed S=0)
+	@PYTHONPATH=tests:. $(BIN)/python -m endurance.chaos --kills $(or $(N),200) --seed $(or $(S),0)
 
 slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
 	@$(BIN)/pytest -q -m "slow and not gpu and not live"

@@ -101,7 +101,7 @@ def print_table(found: Mapping[str, list[Timed]], candidates: int, tokens: Mappi
 
 def token_counts(backbone: Backbone, prompts: list[Prompt]) -> dict[str, float]:
     """Tokens that each way computes: whole prompts, padded ones, and the prefix once with the rest of each."""
-    from mmsra_pipeline.backbone.groups import shared_tokens
+    from mmsra_pipeline.backbone.shared_prefix import shared_tokens
 
     ids = [backbone.encode([prompt])["input_ids"][0].tolist() for prompt in prompts]
     lengths = [len(one) for one in ids]

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from mmsra_pipeline.backbone.groups import shared_tokens
 from mmsra_pipeline.backbone.likelihood import logits_of, positions
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.prompt import Prompt
+from mmsra_pipeline.backbone.shared_prefix import shared_tokens
 
 TOKENWISE = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from mmsra_pipeline.backbone import groups, row_attention
+from mmsra_pipeline.backbone import row_attention, shared_prefix
 from mmsra_pipeline.backbone.completion import Answer, Asked, Completion, choose, ends_of, restrict
 from mmsra_pipeline.backbone.likelihood import logits_of
 from mmsra_pipeline.backbone.padded_generation import padded_completions
@@ -28,7 +28,7 @@ def completions(backbone: Parts, prompts: Sequence[Prompt], asked: Asked) -> lis
     ends = ends_of(backbone.model)
     if not prompts:
         return []
-    tokens = groups._tokenized(backbone, prompts) if groups.shares_prefixes(backbone.model) else None
+    tokens = shared_prefix.tokenized(backbone, prompts) if shared_prefix.shares_prefixes(backbone.model) else None
     if tokens is None:
         return padded_completions(backbone, prompts, asked, ends)
     answers = [
@@ -43,17 +43,19 @@ def completions(backbone: Parts, prompts: Sequence[Prompt], asked: Asked) -> lis
 class _Run:
     """Prompts behind the prefix that all of them share."""
 
-    def __init__(self, backbone: Parts, tokens: groups._Tokens, asked: Asked) -> None:
+    def __init__(self, backbone: Parts, tokens: shared_prefix.Tokens, asked: Asked) -> None:
         self._backbone = backbone
-        self._language = groups.language_model(backbone.model)
+        self._language = shared_prefix.language_model(backbone.model)
         self._tokens = tokens
         self._asked = asked
-        self._where = groups._positions(backbone, tokens)
+        self._where = shared_prefix.token_positions(backbone, tokens)
         several = len(tokens.ids) > 1
         pictures = set(backbone.encoder.image_token_ids)
-        self._shared = groups.shared_tokens(tokens.ids, stop_at=pictures) if several else 0
+        self._shared = shared_prefix.shared_tokens(tokens.ids, stop_at=pictures) if several else 0
         first = tokens.ids[0][: self._shared]
-        self._prefix = groups._prefix(backbone, first, self._where[..., 0, : self._shared]) if first else None
+        self._prefix = (
+            shared_prefix.prefix_cache(backbone, first, self._where[..., 0, : self._shared]) if first else None
+        )
 
     def write(self, answers: Sequence[Sequence[Answer]]) -> None:
         """Write the answers to some prompts to their ends."""

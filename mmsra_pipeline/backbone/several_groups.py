@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from mmsra_pipeline.backbone import groups
+from mmsra_pipeline.backbone import groups, shared_prefix
 from mmsra_pipeline.backbone.groups import Answers
 from mmsra_pipeline.backbone.parts import Parts
 from mmsra_pipeline.backbone.prefix_attention import behind
@@ -38,15 +38,15 @@ def states_of_groups(backbone: Parts, several: Sequence[Sequence[Prompt]]) -> li
 
     Groups run one by one where one of them shares no prefix, and where the model cannot share any.
     """
-    if len(several) == 1 or not groups.shares_prefixes(backbone.model):
+    if len(several) == 1 or not shared_prefix.shares_prefixes(backbone.model):
         return [groups.last_states(backbone, own) for own in several]
-    tokens = [groups._tokenized(backbone, own) for own in several]
+    tokens = [shared_prefix.tokenized(backbone, own) for own in several]
     found = [own for own in tokens if own is not None]
     stop_at = set(backbone.encoder.image_token_ids)
-    shared = [groups.shared_tokens(own.ids, stop_at=stop_at) for own in found]
+    shared = [shared_prefix.shared_tokens(own.ids, stop_at=stop_at) for own in found]
     if len(found) < len(several) or not all(shared):
         return [groups.last_states(backbone, own) for own in several]
-    where = [groups._positions(backbone, own) for own in found]
+    where = [shared_prefix.token_positions(backbone, own) for own in found]
     prefixes = [own.ids[0][:size] for own, size in zip(found, shared)]
     cache = _prefixes(backbone, prefixes, [at[..., 0, :size] for at, size in zip(where, shared)])
     ids = [row[size:] for own, size in zip(found, shared) for row in own.ids]
@@ -58,7 +58,7 @@ def states_of_groups(backbone: Parts, several: Sequence[Sequence[Prompt]]) -> li
     counts, lengths = [len(own.ids) for own in found], [len(row) for row in ids]
     pictures = [one for own in found for shown in own.pictures for one in shown]
     places = behind(cache, lengths, backbone.device, counts=counts, prefixes=shared)
-    states = groups.run_row(backbone, ids, pictures, torch.cat(at, dim=-1), places)
+    states = shared_prefix.run_row(backbone, ids, pictures, torch.cat(at, dim=-1), places)
     ends = torch.tensor(lengths, device=states.device).cumsum(0)
     return list(torch.split(states[ends - 1], counts))
 
@@ -72,7 +72,7 @@ def _prefixes(backbone: Parts, ids: Sequence[Sequence[int]], where: Sequence[Ten
         tokens[row, : len(own)], mask[row, : len(own)] = torch.tensor(own), 1
     padded = [torch.nn.functional.pad(own, (0, longest - own.shape[-1])) for own in where]
     cache = DynamicCache()
-    groups.language_model(backbone.model)(
+    shared_prefix.language_model(backbone.model)(
         input_ids=tokens.to(backbone.device),
         attention_mask=mask.to(backbone.device),
         position_ids=torch.stack(padded, dim=-2),

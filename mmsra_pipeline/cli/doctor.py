@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import psutil
 from packaging.requirements import InvalidRequirement, Requirement
 
 from mmsra_pipeline.columns import Tables
@@ -16,6 +17,7 @@ from mmsra_pipeline.config.datasets import DatasetSpec, list_datasets, load_data
 from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.errors import MissingInputError, MmsraError
 from mmsra_pipeline.storage.paths import Paths, find_paths
+from mmsra_pipeline.storage.processes import machine_memory
 
 State = Literal["ok", "note", "missing"]
 PACKAGE = "mmsra-pipeline"
@@ -178,12 +180,7 @@ def _disk(paths: Paths) -> Iterator[Finding]:
 
 
 def _memory(_paths: Paths) -> Iterator[Finding]:
-    file = Path("/proc/meminfo")
-    if not file.is_file():
-        yield Finding("note", "memory", "unknown on this system")
-        return
-    values = dict(line.split(":") for line in file.read_text().splitlines())
-    free = int(values["MemAvailable"].split()[0]) / 2**20
+    free = min(psutil.virtual_memory().available, machine_memory()) / 2**30
     fix = f"The demo needs about {FREE_MEMORY_GB} GB: close other programs." if free < FREE_MEMORY_GB else ""
     yield Finding("note" if fix else "ok", "memory", f"{free:.1f} GB available", fix)
 

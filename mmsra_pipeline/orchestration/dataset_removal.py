@@ -1,5 +1,6 @@
 """Takes a data set out of an installation."""
 
+import contextlib
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.storage.file_hashes import FileHashes
 from mmsra_pipeline.storage.files import remove as remove_path
 from mmsra_pipeline.storage.locks import try_lock
+from mmsra_pipeline.storage.mirror import turn_file
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.run_locks import dataset_lock
 
@@ -31,11 +33,12 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
     if not file.is_file():
         load_dataset(paths.datasets, name)
     own = dataset_lock(paths, name)
-    with only_refresh(instance, paths), try_lock(own) as free:
+    with only_refresh(instance, paths), try_lock(own) as free, contextlib.ExitStack() as turn:
         if not free:
             raise MmsraError(
                 f"dataset {name!r} is being computed. Wait until its run has ended, or cancel it in the Dagster UI."
             )
+        turn.enter_context(paths.remote.turn(name, f"the data set {name}"))
         tables = Store.of(paths).remove(name)
         places = [place for place in _places(paths, name) if place.exists() or paths.remote.listing(place)]
         for place in places:
@@ -46,6 +49,7 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
         if known:
             instance.delete_dynamic_partition(str(datasets.name), name)
         remove_dataset(paths.datasets, name, paths.remote)
+        paths.remote.delete(turn_file(paths.root, name))  # all is done, so another may make it anew
     return [
         f"tables: {', '.join(tables) or 'none'}",
         f"artifacts: {', '.join(map(paths.remote.address, places)) or 'none'}",

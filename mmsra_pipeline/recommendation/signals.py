@@ -99,7 +99,7 @@ class SignalSource:
     def _one(self, query: Query, sequence: np.ndarray, items: Sequence[str]) -> Signals:
         places = np.array([self._place.get(item, -1) for item in items], dtype=np.int64)
         # An encoder knows an item only by users who took it. Of one that the user alone took it knows nothing, as of a
-        # later positive that nobody took yet: else "unknown" would stand at negatives alone, and speak against what is new.
+        # later positive that nobody took yet: else "unknown" would stand at negatives alone, and speak against the new.
         others = self._soon.counts(before=None, exclude_user=query.user) > 0
         told = np.where(others & (self._of_encoder >= 0), sequence[self._of_encoder], np.nan)
         ranked = {

@@ -1,22 +1,22 @@
 """The DuckDB catalog: one view a table, over the slices of all datasets, in a file that is replaced as a whole."""
 
-import contextlib
-import fcntl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import duckdb
 
 from mmsra_pipeline.storage.files import sweep, temporary
+from mmsra_pipeline.storage.locks import locked
 
 CATALOG = "catalog.duckdb"
+POLL_SECONDS = 0.02  # a rebuild takes some hundredths of a second
 
 
 def replace_catalog(root: Path, slices: Callable[[str], Mapping[str, Path]]) -> None:
     """Rebuild the catalog in ``root``; ``slices`` gives the current file of each dataset of a table."""
     root.mkdir(parents=True, exist_ok=True)
     # Asked for under the lock: else a writer that looked earlier could put its older catalog over a newer one.
-    with _locked(root / ".catalog.lock"):
+    with locked(root / ".catalog.lock", "the catalog", POLL_SECONDS):
         sweep(root)
         building = temporary(root)
         with duckdb.connect(str(building)) as connection:
@@ -36,10 +36,3 @@ def _view(table: str, files: Mapping[str, Path]) -> str:
 
 def _quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

@@ -65,12 +65,21 @@ class Remote:
     def delete(self, path: Path) -> None:
         """Take a file, or all below a folder, out of the store; what lies here stays."""
 
+    def turn(self, name: str, what: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002  # as above
+        """Hold the turn of that name among machines; ``what`` names it in the log."""
+        return contextlib.nullcontext()
+
     def mirror(self, folder: Path) -> None:
         """Make the files of a folder here what they are in the store."""
 
 
 NOTHING = Remote()
 """Of a root that is a local folder."""
+
+
+def turn_file(root: Path, name: str) -> Path:
+    """Return where the turn of that name lies in the store."""
+    return root / "turns" / f"{name}.json"
 
 
 def _entries(paths: Iterable[Path]) -> list[Entry]:

@@ -1,7 +1,7 @@
-"""A root on S3-compatible storage, through pyarrow's file system.
+"""A root on S3-compatible storage, through obstore.
 
-Objects are put as a whole or not at all: copies run inside Arrow, so an interrupt of Python cannot end an upload in the
-middle, and of a process that is killed only an unfinished multipart upload stays, which no reader sees.
+Objects are put as a whole or not at all; of a process that is killed only an unfinished multipart upload stays, which
+no reader sees. A process that is forked from one that has asked a store cannot ask it: the threads are not there.
 """
 
 import contextlib
@@ -11,13 +11,18 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from pyarrow import fs
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import S3Store
 
 from mmsra_pipeline.errors import StorageError
 from mmsra_pipeline.storage.files import remove, sync_file, temporary, temporary_folder, write_atomically
-from mmsra_pipeline.storage.mirror import Entry, Remote
+from mmsra_pipeline.storage.leases import check_leases, held
+from mmsra_pipeline.storage.mirror import Entry, Remote, turn_file
 
 AT_ONCE: Final = 8  # requests; latency, not bandwidth, is what many small objects cost
+PART_BYTES: Final = 5 << 20
+PARTS: Final = 9000  # S3 takes 10,000 at most
 
 
 class ObjectStore(Remote):
@@ -25,13 +30,12 @@ class ObjectStore(Remote):
 
     is_store: ClassVar[bool] = True
 
-    def __init__(self, system: Any, base: str, folder: Path, shown: str) -> None:
-        """Take a file system of pyarrow, ``bucket/prefix``, the folder, and the address to show to people."""
+    def __init__(self, system: S3Store, folder: Path, shown: str, machine: str) -> None:
+        """Take a store whose paths are those below the folder, that folder of this machine, and both their names."""
         self._system = system
-        self._here = fs.LocalFileSystem(use_mmap=True)  # a disk that fails then kills, rather than ends, an upload
-        self._base = base
         self._folder = folder
         self._shown = shown
+        self._machine = machine
 
     def address(self, path: Path) -> str:
         """Say where a path really lies, for people."""
@@ -40,26 +44,20 @@ class ObjectStore(Remote):
 
     def read(self, path: Path) -> bytes | None:
         """Return the newest content of a small file, and keep it here too; None if there is none, then here neither."""
-        with self._telling("reading", path):
-            try:
-                with self._system.open_input_stream(self._key(path)) as stream:
-                    content: bytes = stream.read()
-            except FileNotFoundError:
-                path.unlink(missing_ok=True)
-                return None
+        try:
+            with self._telling("reading", path):
+                content = bytes(obstore.get(self._system, self._key(path)).bytes())
+        except FileNotFoundError:
+            path.unlink(missing_ok=True)
+            return None
         if not path.is_file() or path.read_bytes() != content:
             write_atomically(path, content)
         return content
 
     def write(self, path: Path, content: bytes) -> None:
-        """Replace a small file: in the store, then here."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = temporary(path.parent)
-        try:
-            beside.write_bytes(content)
-            self._put(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
+        """Replace a small file: in the store, then here. Fails if another machine has taken a turn of ours over."""
+        check_leases(self._machine)
+        self._put(content, path)
         write_atomically(path, content)
 
     def push(self, path: Path) -> None:
@@ -69,20 +67,13 @@ class ObjectStore(Remote):
 
     def fetch(self, path: Path) -> bool:
         """Bring a file or a folder here, unless it is; under its name it is there as a whole or not at all."""
-        if path.exists():
-            return True
-        with self._telling("looking for", path):
-            kind = self._system.get_file_info(self._key(path)).type
-        if kind == fs.FileType.File:
-            return self._get(path)
-        return kind == fs.FileType.Directory and self._fetch_folder(path)
+        return path.exists() or self._get(path) or self._fetch_folder(path)
 
     def listing(self, folder: Path) -> list[Entry]:
         """Return all objects below a folder, by path."""
-        wanted = fs.FileSelector(self._key(folder), allow_not_found=True, recursive=True)
         with self._telling("listing", folder):
-            found = [info for info in self._system.get_file_info(wanted) if info.type == fs.FileType.File]
-        entries = [Entry(self._place(info.path), info.size, info.mtime.timestamp()) for info in found]
+            found = [one for batch in obstore.list(self._system, self._key(folder)) for one in batch]
+        entries = [Entry(self._folder / one["path"], one["size"], one["last_modified"].timestamp()) for one in found]
         return sorted(entries, key=lambda entry: entry.path)
 
     def find(self, folder: Path, pattern: str) -> list[Entry]:
@@ -97,14 +88,9 @@ class ObjectStore(Remote):
 
     def delete(self, path: Path) -> None:
         """Take a file, or all below a folder, out of the store."""
-        key = self._key(path)
+        below = [self._key(entry.path) for entry in self.listing(path)]
         with self._telling("deleting", path):
-            kind = self._system.get_file_info(key).type
-            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
-                if kind == fs.FileType.File:
-                    self._system.delete_file(key)
-                elif kind == fs.FileType.Directory:
-                    self._system.delete_dir(key)
+            obstore.delete(self._system, [*below, self._key(path)])
 
     def mirror(self, folder: Path) -> None:
         """Make the files of a folder here what they are in the store; folders in it are left alone."""
@@ -126,47 +112,56 @@ class ObjectStore(Remote):
                 building.rename(folder)
         return folder.is_dir()
 
-    def _put(self, file: Path, path: Path) -> None:
+    @contextlib.contextmanager
+    def turn(self, name: str, what: str) -> Iterator[None]:
+        """Wait until no other machine has the turn of that name, and hold it; ``what`` names it in the log."""
+        key = self._key(turn_file(self._folder, name))
+        with self._telling("waiting for", self._folder / key), held(self._system, key, self._machine, what):
+            yield
+
+    def _put(self, content: Path | bytes, path: Path) -> None:
         with self._telling("writing", path):
-            fs.copy_files(str(file), self._key(path), source_filesystem=self._here, destination_filesystem=self._system)
+            size = content.stat().st_size if isinstance(content, Path) else 0
+            obstore.put(self._system, self._key(path), content, chunk_size=max(PART_BYTES, size // PARTS + 1))
 
     def _get(self, path: Path, place: Path | None = None) -> bool:
         """Bring an object to its place, or another one; False if it is not there."""
         place = place or path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        beside = temporary(place.parent)
         try:
             with self._telling("bringing", path):
-                fs.copy_files(
-                    self._key(path), str(beside), source_filesystem=self._system, destination_filesystem=self._here
-                )
-            sync_file(beside)
-            beside.replace(place)
+                chunks = obstore.get(self._system, self._key(path)).stream()
+                place.parent.mkdir(parents=True, exist_ok=True)
+                beside = temporary(place.parent)
+                try:
+                    with beside.open("wb") as out:
+                        out.writelines(chunks)
+                    sync_file(beside)
+                    beside.replace(place)
+                finally:
+                    remove(beside)
         except FileNotFoundError:
             return False
-        finally:
-            remove(beside)
         return True
 
     def _key(self, path: Path) -> str:
-        return f"{self._base}/{path.relative_to(self._folder).as_posix()}"
-
-    def _place(self, key: str) -> Path:
-        return self._folder / key.removeprefix(f"{self._base}/")
+        return "" if path == self._folder else path.relative_to(self._folder).as_posix()
 
     @contextlib.contextmanager
     def _telling(self, doing: str, path: Path) -> Iterator[None]:
-        """Say of an error of Arrow what was done where; that an object is missing is for the caller to judge."""
+        """Say of an error of the store what was done where; a FileNotFoundError is for the caller to judge."""
         try:
             yield
-        except FileNotFoundError:
-            raise
-        except OSError as error:
+        except BaseError as error:
             raise StorageError(
-                f"{doing} {self.address(path)} failed: {error}. If the store did not answer, run the command again: "
-                "what was done is kept. If it refused, its keys (AWS_* variables) need the rights to list, read, "
-                "write and delete there."
+                f"{doing} {self.address(path)} failed: {in_short(error)}. If the store did not answer, run the command "
+                "again: what was done is kept. If it refused, its keys (AWS_* variables) need the rights to list, "
+                "read, write and delete there."
             ) from None
+
+
+def in_short(error: BaseError) -> str:
+    """Return what an error says, without the values that obstore adds to be debugged."""
+    return str(error).partition("\n\nDebug source")[0]
 
 
 def _each(work: Callable[[Path], Any], paths: Iterable[Path]) -> list[Any]:

@@ -1,36 +1,39 @@
-"""Which processes there are on this machine."""
+"""Which processes there are on this machine, and how much memory."""
 
-import os
+import contextlib
+import math
 from pathlib import Path
+from typing import Final
 
-PROC = Path("/proc")
+import psutil
+
+CGROUP: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 def lives(pid: int) -> bool:
-    """Whether there is a process of this number."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    """Whether a process of this number is at work; one that ended and that nobody waited for is not."""
+    return lives_since(pid, math.inf)
 
 
 def lives_since(pid: int, moment: float) -> bool:
-    """Whether there is a process of this number that was there at ``moment``, in seconds since 1970 UTC.
+    """Whether a process of this number is at work that was there at ``moment``, in seconds since 1970 UTC.
 
     Numbers are given again, after a restart of the machine above all. Where the system does not say when a process
     began, the number alone decides.
     """
-    begun = _begun(pid)
-    return lives(pid) and (begun is None or begun <= moment + 1)
-
-
-def _begun(pid: int) -> float | None:
     try:
-        ticks = int((PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()[19])
-        boot = next(line for line in (PROC / "stat").read_text().splitlines() if line.startswith("btime"))
-    except (OSError, StopIteration, IndexError, ValueError):
-        return None
-    return int(boot.split()[1]) + ticks / os.sysconf("SC_CLK_TCK")
+        process = psutil.Process(pid)
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= moment + 1
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:
+        return True
+
+
+def machine_memory() -> int:
+    """Bytes of main memory that this process may have: the machine's, or what its container is allowed."""
+    limits = [int(psutil.virtual_memory().total)]  # psutil knows of no containers
+    for file in CGROUP:
+        with contextlib.suppress(OSError, ValueError):  # "max": no bound
+            limits.append(int(file.read_text()))
+    return min(limits)

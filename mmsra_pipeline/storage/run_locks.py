@@ -1,13 +1,12 @@
 """Who computes when: one process a data set, as many data sets at once as memory allows, one process a device.
 
 All of these are locks of the operating system in the folder of work, so a kill leaves none behind, and runs of
-Dagster and `mmsra refresh` take turns alike (docs/decisions/0006). They are taken in this order: data set, place in
-memory, device. So nobody waits for one who waits for him.
+Dagster and `mmsra refresh` take turns alike (docs/decisions/0006). They are taken in this order: data set (if the root
+is in an object store, then among machines too), place in memory, device. So nobody waits for one who waits for him.
 """
 
 import contextlib
 import logging
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Final
 
 from mmsra_pipeline.storage.locks import POLL_SECONDS, locked, try_lock
 from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.processes import machine_memory
 
-CGROUP: Final = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 GB: Final = 1e9
 logger = logging.getLogger(__name__)
 _ours: set[Path] = set()  # data sets whose turn this process has
@@ -48,7 +47,8 @@ def turn_of(paths: Paths, dataset: str, run_memory_gb: float) -> Iterator[None]:
     if own in _ours:
         yield
         return
-    with locked(own, f"the data set {dataset}"), _place(paths.work, run_memory_gb):
+    what = f"the data set {dataset}"
+    with locked(own, what), paths.remote.turn(dataset, what), _place(paths.work, run_memory_gb):
         _ours.add(own)
         try:
             yield
@@ -75,12 +75,3 @@ def _place(folder: Path, run_memory_gb: float) -> Iterator[None]:
             held.close()
             time.sleep(POLL_SECONDS)
         yield
-
-
-def machine_memory() -> int:
-    """Bytes of main memory that this process may have: the machine's, or what its container is allowed."""
-    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
-    for file in CGROUP:
-        with contextlib.suppress(OSError, ValueError):  # "max": no bound
-            limits.append(int(file.read_text()))
-    return min(limits)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from mmsra_pipeline.backbone import decoding, groups
+from mmsra_pipeline.backbone import decoding, shared_prefix
 from mmsra_pipeline.backbone.completion import Asked, choose
 from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.config.tree import SummarizationConfig
@@ -106,7 +106,7 @@ def test_models_whose_prefixes_cannot_be_shared_give_the_same_answers(backbone, 
     settings = {"temperature": 1.0, "seed": 3, "copies": 2}
     ours = formed(backbone, pictures, **settings)
     plain = backbone.complete(prompts_of(pictures), max_new_tokens=9, **settings)
-    monkeypatch.setattr(groups, "shares_prefixes", lambda model: False)
+    monkeypatch.setattr(shared_prefix, "shares_prefixes", lambda model: False)
     assert formed(backbone, pictures, **settings) == ours
     assert backbone.complete(prompts_of(pictures), max_new_tokens=9, **settings) == plain
 
@@ -124,12 +124,12 @@ def test_draws_hang_on_seed_place_and_copy_alone(backbone, pictures):
 def test_a_prompt_runs_once_for_all_copies(backbone, pictures):
     prompts = prompts_of(pictures)[:3]
     counts = []
-    norm = groups.language_model(backbone.model).norm
+    norm = shared_prefix.language_model(backbone.model).norm
     handle = norm.register_forward_pre_hook(lambda module, states: counts.append(states[0].shape[1]))
     backbone.complete(prompts, max_new_tokens=1, copies=5, stop=None)
     handle.remove()
     ids = [backbone.encode([prompt])["input_ids"][0].tolist() for prompt in prompts]
-    shared = groups.shared_tokens(ids, stop_at=set(backbone.encoder.image_token_ids))
+    shared = shared_prefix.shared_tokens(ids, stop_at=set(backbone.encoder.image_token_ids))
     assert shared > 5
     assert sum(counts) == shared + sum(len(own) - shared for own in ids)
 

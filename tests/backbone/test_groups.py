@@ -6,9 +6,10 @@ import torch
 from backbone.prompts_of_groups import HISTORY, WORDS, candidates, whole_margins
 from tiny import tiny_backbone
 
-from mmsra_pipeline.backbone.groups import _parts, group_answers, last_states, shared_tokens
+from mmsra_pipeline.backbone.groups import group_answers, last_states
 from mmsra_pipeline.backbone.lora import attach
 from mmsra_pipeline.backbone.prompt import Prompt
+from mmsra_pipeline.backbone.shared_prefix import row_parts, shared_tokens
 from mmsra_pipeline.config.tree import LoraSettings
 
 
@@ -84,7 +85,7 @@ def test_order_and_company_of_candidates_change_nothing(backbone, pictures):
 def test_a_group_of_more_tokens_than_fit_runs_in_parts(backbone, pictures, monkeypatch):
     prompts = candidates(pictures)
     together = backbone.score_group(prompts, WORDS).margin
-    monkeypatch.setattr("mmsra_pipeline.backbone.groups.TOKENS_TOGETHER", 40)
+    monkeypatch.setattr("mmsra_pipeline.backbone.shared_prefix.TOKENS_TOGETHER", 40)
     np.testing.assert_allclose(backbone.score_group(prompts, WORDS).margin, together, atol=1e-5)
 
 
@@ -106,7 +107,7 @@ def test_one_prompt_is_a_group_too(backbone, pictures):
 def test_models_whose_prefixes_cannot_be_shared_run_whole_prompts(backbone, pictures, monkeypatch):
     prompts = candidates(pictures)
     shared = backbone.score_group(prompts, WORDS).margin
-    monkeypatch.setattr("mmsra_pipeline.backbone.groups.shares_prefixes", lambda model: False)
+    monkeypatch.setattr("mmsra_pipeline.backbone.shared_prefix.shares_prefixes", lambda model: False)
     np.testing.assert_allclose(backbone.score_group(prompts, WORDS).margin, shared, atol=1e-5)
 
 
@@ -167,7 +168,7 @@ def test_a_group_without_a_prompt_is_refused(backbone):
 
 
 def test_parts_keep_order_and_bound():
-    assert _parts([3, 3, 3, 9, 1], 6) == [[0, 1], [2], [3], [4]]
+    assert row_parts([3, 3, 3, 9, 1], 6) == [[0, 1], [2], [3], [4]]
     assert shared_tokens([[1, 2, 3], [1, 2, 3]], stop_at={2}) == 1
 
 

@@ -1,4 +1,3 @@
-import fcntl
 import os
 import subprocess
 import time
@@ -9,6 +8,7 @@ import pytest
 from mmsra_pipeline.config.operation import RetentionConfig
 from mmsra_pipeline.orchestration.retention import DAY, removable_files
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.run_locks import dataset_lock
 from mmsra_pipeline.storage.tables import Store
@@ -110,9 +110,7 @@ def test_work_that_nobody_went_on_with_goes_after_its_time(paths):
 
 def test_work_whose_lock_is_held_is_never_found(paths):
     done = work(paths, "done", LONG_AGO)
-    lock = file(dataset_lock(paths, "shop"))
-    with lock.open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with locked(dataset_lock(paths, "shop"), "the data set shop"):
         assert found(paths) == {}
     assert set(found(paths)) == {done}
 

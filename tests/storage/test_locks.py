@@ -1,8 +1,11 @@
+import os
+import signal
 import subprocess
 import sys
 import time
 
 from mmsra_pipeline.storage.locks import is_locked, locked
+from mmsra_pipeline.storage.processes import lives
 
 HOLDER = """
 import sys, time
@@ -10,6 +13,16 @@ from pathlib import Path
 from mmsra_pipeline.storage.locks import locked
 with locked(Path(sys.argv[1]), "it"):
     print("held", flush=True)
+    time.sleep(60)
+"""
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from mmsra_pipeline.storage.locks import locked
+with locked(Path(sys.argv[1]), "it"):
+    child = os.fork()
+    if child:
+        print(child, flush=True)
     time.sleep(60)
 """
 INTERRUPTED = """
@@ -43,6 +56,23 @@ def test_a_lock_is_free_as_soon_as_its_process_is_killed(tmp_path):
     with locked(path, "it"):
         assert is_locked(path)
     assert not is_locked(path)
+
+
+def test_a_child_that_outlives_the_holder_does_not_keep_its_lock(tmp_path):
+    path = tmp_path / ".lock"
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(path)], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 30
+    try:
+        while is_locked(path):
+            assert lives(child)
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert lives(child)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_waiting_for_a_lock_can_be_interrupted_at_once(tmp_path):

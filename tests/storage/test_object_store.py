@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from obstore.exceptions import GenericError
 
 from mmsra_pipeline.errors import StorageError
 from mmsra_pipeline.storage import object_store
@@ -126,8 +127,8 @@ def test_an_upload_that_fails_names_the_object_and_not_the_keys(machine, monkeyp
     one = machine("one")
 
     def fail(*_arguments, **_named):
-        raise OSError("AWS Error ACCESS_DENIED during PutObject operation")
+        raise GenericError("403 Forbidden\n\nDebug source:\n" + "line\n" * 50)
 
-    monkeypatch.setattr(object_store.fs, "copy_files", fail)
-    with pytest.raises(StorageError, match=r"writing s3://b\w+/some/prefix/data/rows failed: AWS Error ACCESS_DENIED"):
+    monkeypatch.setattr(object_store.obstore, "put", fail)
+    with pytest.raises(StorageError, match=r"writing s3://b\w+/some/prefix/data/rows failed: 403 Forbidden\. If "):
         one.remote.push(file(one.data / "rows"))

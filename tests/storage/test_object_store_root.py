@@ -1,6 +1,7 @@
 """Which object stores can be a root, and what is said of those that cannot."""
 
 import socket
+import sys
 import time
 
 import pytest
@@ -84,6 +85,21 @@ def test_keys_that_the_server_does_not_know_are_refused_and_not_shown(root, s3_u
     assert "refuses the keys" in said
     assert "Set AWS_ACCESS_KEY_ID" in said
     assert "very-secret" not in said
+
+
+def test_keys_of_a_profile_are_read_by_amazons_own_library(root, monkeypatch, tmp_path):
+    (tmp_path / "credentials").write_text("[mine]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "mine")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    paths = find_paths()
+    paths.remote.write(paths.data / "current", b"x")
+    assert paths.remote.read(paths.data / "current") == b"x"
+    monkeypatch.setenv("AWS_PROFILE", "none")
+    assert "boto3 finds no keys (The config profile (none) could not be found)" in refusal()
+    monkeypatch.setitem(sys.modules, "obstore.auth.boto3", None)
+    assert "Run `pip install boto3`" in refusal()
 
 
 def test_a_server_that_is_not_there_is_told_in_seconds(root, monkeypatch):

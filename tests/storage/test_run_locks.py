@@ -7,7 +7,7 @@ import pytest
 from mmsra_pipeline.storage import run_locks as turns
 from mmsra_pipeline.storage.locks import is_locked
 from mmsra_pipeline.storage.paths import Paths
-from mmsra_pipeline.storage.run_locks import dataset_lock, machine_memory, turn_of
+from mmsra_pipeline.storage.run_locks import dataset_lock, turn_of
 
 RUN = """
 import logging, sys, time
@@ -80,14 +80,3 @@ def test_who_has_the_turn_goes_on_and_keeps_it_to_the_end_of_the_outer_block(pat
     assert not is_locked(lock)
     with turn_of(paths, "shop", 1e9):
         assert is_locked(lock)
-
-
-def test_memory_is_what_the_container_is_allowed(tmp_path, monkeypatch):
-    own = machine_memory()
-    assert own > 1e8
-    bound = tmp_path / "memory.max"
-    monkeypatch.setattr(turns, "CGROUP", (tmp_path / "none", bound))
-    bound.write_text("max\n")
-    assert machine_memory() >= own
-    bound.write_text("50000000\n")
-    assert machine_memory() == 50_000_000

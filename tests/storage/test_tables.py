@@ -1,4 +1,3 @@
-import fcntl
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import pytest
 
 from mmsra_pipeline.errors import ConfigError, MissingInputError
 from mmsra_pipeline.storage import table_writer
+from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.tables import KEPT_VERSIONS, Store
 
 
@@ -179,8 +179,7 @@ def test_a_writer_killed_at_any_instant_leaves_a_whole_slice(tmp_path):
 def test_the_catalog_is_rebuilt_by_one_writer_at_a_time(store):
     """Else a writer that looked earlier could put its older catalog over a newer one."""
     store.replace("t", "one", rows(1))
-    with (store.root / ".catalog.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(store.root / ".catalog.lock", "the catalog"):
         writer = threading.Thread(target=store.replace, args=("t", "two", rows(2)))
         writer.start()
         writer.join(timeout=0.3)

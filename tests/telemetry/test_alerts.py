@@ -3,11 +3,11 @@ import json
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
 
 from mmsra_pipeline.config.operation import AlertConfig
+from mmsra_pipeline.storage.processes import lives
 from mmsra_pipeline.telemetry.alerts import send_alert
 
 MESSAGE = {"job": "catalog_refresh", "error": 'one "quoted" line\nand another'}
@@ -79,17 +79,9 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path):
     assert "took longer than 3 s" in send_alert(config, MESSAGE)[0]
     assert time.monotonic() - begun < 30
     child = int(noted.read_text())
-    while sleeps(child) and time.monotonic() - begun < 30:
+    while lives(child) and time.monotonic() - begun < 30:
         time.sleep(0.05)
-    assert not sleeps(child)
-
-
-def sleeps(pid):
-    """Whether a process is still at work; one that nobody waited for is not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
+    assert not lives(child)
 
 
 def test_a_webhook_is_posted_json(server):

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, Self
 
 import numpy as np
 import pandas as pd
@@ -13,23 +13,9 @@ from safetensors.numpy import load_file, save_file
 
 from mmsra_pipeline.retrieval.cooccurrence.events import Events, Interactions, find_events, known_interactions
 
-Popularity = Literal["very high", "high", "medium", "low", "new"]
 WINDOW: Final = 20  # of evidence
 ARRAYS: Final = "events.safetensors"
 NAMES: Final = "names.json"
-CLASSES: tuple[tuple[float, Popularity], ...] = ((0.05, "very high"), (0.15, "high"), (0.40, "medium"))
-
-
-class Evidence(NamedTuple):
-    """What others' histories say for one candidate after one history."""
-
-    history_items: int
-    """Items of the history soon after which somebody took the candidate."""
-    users: int
-    """Users who did so."""
-    popularity: Popularity
-    """Class of the candidate by the share of items that more users took: very high below 5 %, high below 15 %, medium
-    below 40 %, low above; new: nobody took it."""
 
 
 class CooccurrenceIndex:
@@ -101,26 +87,6 @@ class CooccurrenceIndex:
         events = Events(*(arrays[f"event_{name}"] for name in Events._fields))
         return cls(known, events, names["window"])
 
-    def evidence(
-        self, history: Sequence[str], candidate: str, *, before: int | None, exclude_user: str | None
-    ) -> Evidence:
-        """Return what the others' histories say for a candidate that follows ``history``.
-
-        Args:
-            history: item ids in any order; unknown ones say nothing.
-            candidate: an item id, known or not.
-            before: milliseconds; None: everything counts (serving, or data without times).
-            exclude_user: whose own events and interactions do not count.
-        """
-        code = self._item_codes.get(candidate)
-        if code is None:
-            return Evidence(0, 0, "new")
-        joined = [self._pair_users(self._item_codes[item], code, before, exclude_user)
-                  for item in sorted(set(history)) if item in self._item_codes]  # fmt: skip
-        some = [users for users in joined if len(users)]
-        users = len(np.unique(np.concatenate(some))) if some else 0
-        return Evidence(len(some), users, self.popularity_class(candidate, before=before, exclude_user=exclude_user))
-
     def score(
         self,
         history: Sequence[str],
@@ -162,22 +128,6 @@ class CooccurrenceIndex:
             earlier = self.known.time[own] < before if before is not None else slice(None)
             np.subtract.at(counts, self.known.item[own][earlier], 1)
         return counts
-
-    def popularity_class(self, item: str, *, before: int | None, exclude_user: str | None) -> Popularity:
-        """Return the popularity of an item as a word; see ``Evidence``."""
-        code = self._item_codes.get(item)
-        counts = self.counts(before=before, exclude_user=exclude_user)
-        if code is None or counts[code] == 0:
-            return "new"
-        share = np.count_nonzero(counts > counts[code]) / np.count_nonzero(counts)
-        return next((name for bound, name in CLASSES if share < bound), "low")
-
-    def _pair_users(self, first: int, second: int, before: int | None, exclude_user: str | None) -> np.ndarray:
-        start, end = self._starts[first], self._starts[first + 1]
-        low, high = start + np.searchsorted(self.events.second[start:end], [second, second + 1])
-        events = slice(low, high)
-        users: np.ndarray = self.events.user[events][self._allowed(events, before, exclude_user)]
-        return users
 
     def _allowed(self, events: slice, before: int | None, exclude_user: str | None) -> np.ndarray:
         allowed: np.ndarray = np.ones(events.stop - events.start, dtype=bool)

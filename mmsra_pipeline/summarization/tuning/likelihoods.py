@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import DynamicCache
 
-from mmsra_pipeline.backbone import groups
+from mmsra_pipeline.backbone import shared_prefix
 from mmsra_pipeline.backbone.likelihood import logits_of, positions
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.parts import Pictures, Seen
@@ -121,24 +121,26 @@ def completion_states(
 
     ``pictures`` gives pictures as the language model takes them; unset, those that are kept, without gradient.
     """
-    tokens = groups._tokenized(backbone, prompts, pictures) if groups.shares_prefixes(backbone.model) else None
+    tokens = (
+        shared_prefix.tokenized(backbone, prompts, pictures) if shared_prefix.shares_prefixes(backbone.model) else None
+    )
     if tokens is None:
         return [_whole(backbone, prompt, ids) for prompt, ids in zip(prompts, completions, strict=True)]
     heads, shown = tokens
     placeholders = set(backbone.encoder.image_token_ids)
     alike = all(_same(own, shown[0]) for own in shown)  # then a prefix may reach beyond the picture
-    shared = groups.shared_tokens(heads, stop_at=() if alike else placeholders)
-    whole = groups._Tokens([[*head, *ids] for head, ids in zip(heads, completions, strict=True)], shown)
-    where = groups._positions(backbone, whole)
+    shared = shared_prefix.shared_tokens(heads, stop_at=() if alike else placeholders)
+    whole = shared_prefix.Tokens([[*head, *ids] for head, ids in zip(heads, completions, strict=True)], shown)
+    where = shared_prefix.token_positions(backbone, whole)
     cache = None
     passed = placeholders & set(heads[0][:shared])
     if shared:
         cache = _prefix(backbone, heads[0][:shared], shown[0] if passed else [], where[..., 0, :shared])
     if passed:
-        whole = groups._Tokens(whole.ids, [[] for _ in shown])
+        whole = shared_prefix.Tokens(whole.ids, [[] for _ in shown])
     result: list[Tensor] = []
-    for rows in groups._parts([len(ids) - shared for ids in whole.ids], groups.TOKENS_TOGETHER):
-        states = groups._row(backbone, whole, rows, shared, where, cache)
+    for rows in shared_prefix.row_parts([len(ids) - shared for ids in whole.ids], shared_prefix.TOKENS_TOGETHER):
+        states = shared_prefix.row_states(backbone, whole, rows, shared, where, cache)
         start = 0
         for row in rows:
             first = start + len(heads[row]) - shared - 1  # the prompt's last token predicts the completion's first
@@ -162,7 +164,7 @@ def _prefix(backbone: Backbone, ids: list[int], shown: Sequence[Seen], where: Te
         states = torch.cat([one.states for one in shown])
         embedded = embedded.masked_scatter(places[..., None], states.to(embedded.dtype))
     cache = DynamicCache()
-    groups.language_model(model)(
+    shared_prefix.language_model(model)(
         inputs_embeds=embedded,
         attention_mask=torch.ones_like(tokens),
         position_ids=where.unsqueeze(-2),

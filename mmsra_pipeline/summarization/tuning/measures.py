@@ -11,6 +11,7 @@ from peft import PeftModel
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.columns import ITEM
 from mmsra_pipeline.config.tree import RewardWeights
+from mmsra_pipeline.resampling import QUANTILES, resampled_means
 from mmsra_pipeline.summarization.tuning.advantages import PENALTIES
 from mmsra_pipeline.summarization.tuning.likelihoods import Said
 from mmsra_pipeline.summarization.tuning.rollouts import Item, Rollout, Writer
@@ -18,7 +19,6 @@ from mmsra_pipeline.summarization.tuning.scorer import SummaryScorer
 
 SCORED = tuple(RewardWeights.model_fields)
 RESAMPLES = 2000
-QUANTILES = (2.5, 97.5)
 COLLAPSED = 0.1  # of the first steps' entropy
 FIRST_STEPS = 3
 MOST_FLAT = 0.5  # groups without spread
@@ -132,8 +132,7 @@ def _compared(
     if not known.any():
         return name, np.nan, np.nan, np.nan, np.nan, np.nan, 0
     gain = after[known] - before[known]
-    drawn = np.random.default_rng(seed).integers(0, len(gain), (RESAMPLES, len(gain)))
-    low, high = np.percentile(gain[drawn].mean(axis=1), QUANTILES)
+    low, high = np.percentile(resampled_means(gain[:, None], RESAMPLES, seed)[:, 0], QUANTILES)
     return (
         name,
         float(before[known].mean()),

@@ -4,7 +4,7 @@ import pytest
 from retrieval.histories import interactions_of, random_training
 
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex, Evidence
+from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.times import HOUR
 from mmsra_pipeline.storage.hashing import folder_hash
 
@@ -22,43 +22,11 @@ def pairs_by_hand(training: pd.DataFrame, window: int) -> list[tuple[str, str, s
     return found
 
 
-def test_evidence_counts_history_items_and_distinct_users():
-    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, TIMES), 2)
-    # c: after a by u and v, after b by u again: two history items, two users.
-    found = index.evidence(["a", "b", "unknown"], "c", before=None, exclude_user=None)
-    assert (found.history_items, found.users) == (2, 2)
-
-
-def test_evidence_as_of_a_time_knows_only_what_was_before():
-    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, TIMES), 2)
-    # u took c at 3, v at 6.
-    assert index.evidence(["a"], "c", before=6, exclude_user=None)[:2] == (1, 1)
-    assert index.evidence(["a"], "c", before=7, exclude_user=None)[:2] == (1, 2)
-    assert index.evidence(["a"], "c", before=3, exclude_user=None) == Evidence(0, 0, "new")
-
-
 def test_a_training_positive_never_counts_itself():
     for times in (TIMES, None):  # without times nothing but the exclusion guards it
         index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, times), 2)
-        own = index.evidence(["a", "b", "c"], "d", before=None, exclude_user="u")
-        assert own == Evidence(0, 0, "new")  # u alone took d
-        assert index.evidence(["a", "b", "c"], "d", before=None, exclude_user=None)[:2] == (2, 1)
-        assert index.score(["b", "c"], ["d"], exclude_user="u").tolist() == [0]
-
-
-def test_evidence_equals_plain_loops_on_random_data():
-    training = random_training(seed=3)
-    index = CooccurrenceIndex.of_training(training, 2)
-    pairs = pairs_by_hand(training, 2)
-    generator = np.random.default_rng(0)
-    for _ in range(200):
-        history = list(generator.choice(index.items, 3, replace=False))
-        candidate = str(generator.choice(index.items))
-        time = int(generator.integers(0, 32))
-        user = f"u{generator.integers(0, 40)}"
-        events = [(a, w) for a, b, w, t in pairs if a in history and b == candidate and t < time and w != user]
-        found = index.evidence(history, candidate, before=time, exclude_user=user)
-        assert found[:2] == (len({a for a, _ in events}), len({w for _, w in events}))
+        assert index.score(["b", "c"], ["d"], exclude_user="u").tolist() == [0]  # u alone took d
+        assert index.score(["b", "c"], ["d"])[0] > 0
 
 
 def test_scores_equal_plain_loops_on_random_data():
@@ -82,19 +50,10 @@ def test_scores_equal_plain_loops_on_random_data():
         assert sum(expected) > 0
 
 
-def test_unknown_items_score_zero_and_are_new():
+def test_unknown_items_score_zero():
     index = CooccurrenceIndex.of_training(interactions_of(HISTORIES), 2)
     assert index.score(["unknown"], ["a", "unknown"]).tolist() == [0, 0]
     assert index.score([], ["a"]).tolist() == [0]
-    assert index.evidence([], "unknown", before=None, exclude_user=None) == Evidence(0, 0, "new")
-
-
-def test_popularity_classes_follow_the_share_of_more_popular_items():
-    # 100 items: item n has 100 - n users, so exactly n items have more.
-    histories = {f"u{u:03}": [f"i{n:02}" for n in range(100 - u)] for u in range(100)}
-    index = CooccurrenceIndex.of_training(interactions_of(histories), 2)
-    classes = [index.popularity_class(f"i{n:02}", before=None, exclude_user=None) for n in range(100)]
-    assert classes == ["very high"] * 5 + ["high"] * 10 + ["medium"] * 25 + ["low"] * 60
 
 
 def test_popularity_is_as_of_the_query_and_without_its_user():
@@ -102,18 +61,17 @@ def test_popularity_is_as_of_the_query_and_without_its_user():
     assert index.counts(before=7, exclude_user=None).tolist() == [2, 1, 2, 1]
     assert index.counts(before=7, exclude_user="u").tolist() == [1, 0, 1, 0]
     assert index.counts(before=None, exclude_user="nobody").tolist() == [3, 2, 2, 1]
-    assert index.popularity_class("d", before=4, exclude_user=None) == "new"
-    assert index.popularity_class("d", before=5, exclude_user=None) == "very high"  # one user, as all items then
 
 
 def test_an_index_over_untimed_data_asked_before_a_time_knows_nothing():
     index = CooccurrenceIndex.of_training(interactions_of(HISTORIES), 2)
-    assert index.evidence(["a"], "c", before=10**15, exclude_user=None) == Evidence(0, 0, "new")
+    assert index.score(["a"], ["c"])[0] > 0
+    assert index.score(["a"], ["c"], before=10**15).tolist() == [0]
 
 
 def test_an_index_without_training_knows_nothing():
     index = CooccurrenceIndex.of_training(interactions_of({"u": ["a"]}), 2)
-    assert index.evidence(["a"], "a", before=None, exclude_user=None) == Evidence(0, 0, "very high")
+    assert index.score(["a"], ["a"]).tolist() == [0]
 
 
 def test_only_interactions_of_one_session_speak_for_each_other():
@@ -122,12 +80,7 @@ def test_only_interactions_of_one_session_speak_for_each_other():
     training = interactions_of({"u": ["a", "b", "c", "d"], "v": ["d"]}, {"u": hours, "v": [5 * HOUR]})
     for session_hours, expected in [(None, "ab bc bd cd ac"), (3, "ab bc bd cd ac"), (2.9, "ab cd"), (1, "cd")]:
         index = CooccurrenceIndex.of_training(training, 2, session_hours)
-        joined = {
-            first + second
-            for first in "abcd"
-            for second in "abcd"
-            if index.evidence([first], second, before=None, exclude_user=None).users
-        }
+        joined = {first + second for first in "abcd" for second in "abcd" if index.score([first], [second])[0] > 0}
         assert joined == set(expected.split())
 
 
@@ -140,7 +93,7 @@ def test_sessions_of_data_without_times_are_refused():
 
 def test_without_a_window_all_later_items_follow():
     index = CooccurrenceIndex.of_training(interactions_of(HISTORIES), None)
-    assert index.evidence(["a"], "d", before=None, exclude_user=None).users == 1
+    assert index.score(["a"], ["d"])[0] > 0
     wide = CooccurrenceIndex.of_training(random_training(), 99)
     all_later = CooccurrenceIndex.of_training(random_training(), None)
     history = ["i09", "i04", "i07"]
@@ -176,5 +129,6 @@ def test_an_index_is_read_back_as_it_was_and_is_written_alike(tmp_path):
     for column, expected in zip(found.events, index.events, strict=True):
         np.testing.assert_array_equal(column, expected)
     asked = {"before": 6, "exclude_user": "w"}
-    assert found.evidence(["a", "b"], "c", **asked) == index.evidence(["a", "b"], "c", **asked)
+    np.testing.assert_array_equal(found.score_all(["a", "b"], **asked), index.score_all(["a", "b"], **asked))
+    assert found.score(["a", "b"], ["c"], **asked)[0] > 0
     np.testing.assert_array_equal(found.counts(**asked), index.counts(**asked))
