@@ -83,6 +83,10 @@ def main() -> None:
     every = pd.read_parquet(asked.data / "candidates.parquet")
     answers = pd.read_parquet(asked.scores / "scores.parquet")
     every = every.merge(answers, on=key, how="left", validate="many_to_one")
+    whole = every.groupby([USER, POSITION])["logit"].transform(lambda own: own.notna().all())
+    if not whole.all():
+        print(f"left out, for they were not scored: {(~whole).sum()} of {len(whole)} candidates")
+    every = every[whole].reset_index(drop=True)
     every["p"] = 1 / (1 + np.exp(-every["logit"]))
     held, candidates = (every[every[SPLIT] == split].reset_index(drop=True) for split in (VALIDATION, TEST))
     fits = {kind: FusionFit(held, kind, config.fusion, config.seed) for kind in KINDS}
@@ -92,7 +96,7 @@ def main() -> None:
     say_what_slots_are_worth(held, asked.scores)
     models = {kind: fit.model for kind, fit in fits.items()}
     queries = pd.read_parquet(asked.data / "queries.parquet")
-    queries = queries[queries[SPLIT] == TEST].reset_index(drop=True)
+    queries = queries[(queries[SPLIT] == TEST) & queries[USER].isin(candidates[USER])].reset_index(drop=True)
     training = stage.training_interactions()
     index, encoder = recommender_inputs.cooccurrence_index(stage), recommender_inputs.user_encoder(stage)
     rows = [baseline_scores(candidates, queries, training, index, encoder.full, config.seed)]

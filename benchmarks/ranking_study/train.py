@@ -35,7 +35,8 @@ from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.telemetry.progress import Progress
 from mmsra_pipeline.telemetry.tracking import NullTracker
 
-LISTS_TOGETHER = 8  # of some forty candidates
+LISTS_TOGETHER = 8  # of some forty candidates, on a GPU
+EVERY = 20  # batches of lists between writes
 
 
 class Budget(TrainerCallback):
@@ -50,14 +51,14 @@ class Budget(TrainerCallback):
             control.should_training_stop = control.should_evaluate = control.should_save = True
 
 
-def scored(backbone: Any, asked: pd.DataFrame, autocast: bool) -> pd.DataFrame:
-    """Score lists of candidates."""
+def scored(backbone: Any, asked: pd.DataFrame, autocast: bool, together: int, out: Path) -> pd.DataFrame:
+    """Score lists of candidates, and write them to ``out`` now and then: what is stopped can be measured."""
     rows: list[tuple[Any, ...]] = []
     progress = Progress("scoring", len(asked), "lists")
     arithmetic = torch.autocast(backbone.device.type, dtype=torch.bfloat16, enabled=autocast)
     with torch.inference_mode(), arithmetic, backbone.rounded(autocast=autocast):
-        for start in range(0, len(asked), LISTS_TOGETHER):
-            part = asked.iloc[start : start + LISTS_TOGETHER]
+        for number, start in enumerate(range(0, len(asked), together)):
+            part = asked.iloc[start : start + together]
             prompts = [
                 [task_prompts.render(task_prompts.from_json(one), None) for one in own] for own in part["prompts"]
             ]
@@ -66,6 +67,14 @@ def scored(backbone: Any, asked: pd.DataFrame, autocast: bool) -> pd.DataFrame:
                 said = zip(items, answers.margin.tolist(), answers.mass.tolist(), strict=True)
                 rows += [(user, at, item, logit, mass) for item, logit, mass in said]
             progress.advance(len(part))
+            if number % EVERY == EVERY - 1:
+                _as_table(rows).to_parquet(out)
+    table = _as_table(rows)
+    table.to_parquet(out)
+    return table
+
+
+def _as_table(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[USER, POSITION, ITEM, "logit", "mass"])
 
 
@@ -123,11 +132,11 @@ def main() -> None:
         backbone.model.eval()
         autocast = backbone.autocasts(base.recommendation.scoring_autocast)
         lists = pd.read_parquet(asked.data / "asked.parquet")
-        table = scored(backbone, lists, autocast)
-        table.to_parquet(asked.out / "scores.parquet")
+        together = min(asked.together, LISTS_TOGETHER)
+        table = scored(backbone, lists, autocast, together, asked.out / "scores.parquet")
         for slot in base.recommendation.prompt.evidence if asked.blank else ():
-            less = scored(backbone, without(lists.head(asked.blank), slot), autocast)
-            less.to_parquet(asked.out / f"blank_{slot}.parquet")
+            blank = without(lists.head(asked.blank), slot)
+            scored(backbone, blank, autocast, together, asked.out / f"blank_{slot}.parquet")
         found |= {"candidates": len(table), "scoring_seconds": round(time.monotonic() - began - trained, 1)}
     if torch.cuda.is_available():
         found |= {"card": torch.cuda.get_device_name(0), "peak_gb": torch.cuda.max_memory_allocated() / 2**30}
