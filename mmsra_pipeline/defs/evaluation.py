@@ -26,7 +26,7 @@ from mmsra_pipeline.orchestration.settings_read import code_version
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pandas"},
-    code_version=code_version("first_stage_recall", 1),
+    code_version=code_version("first_stage_recall", 1, __name__),
 )
 def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per view and k: how often the first k candidates hold what came next, in percent, 95 % intervals.
@@ -53,7 +53,7 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pandas"},
-    code_version=code_version("metrics", 2),
+    code_version=code_version("metrics", 2, __name__),
     check_specs=[
         dg.AssetCheckSpec("metrics_are_numbers", asset=Tables.METRICS, blocking=True),
         dg.AssetCheckSpec("adds_to_evidence", asset=Tables.METRICS, blocking=False),

@@ -26,7 +26,7 @@ CHECKS = ("calibrated", "answers_are_words", "few_ties", "not_inverted")
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("fusion", 2),
+    code_version=code_version("fusion", 2, __name__),
     check_specs=[dg.AssetCheckSpec(name, asset=Tables.FUSION) for name in CHECKS],
 )
 def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:

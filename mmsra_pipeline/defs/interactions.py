@@ -45,7 +45,7 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("raw_reviews", 3),
+    code_version=code_version("raw_reviews", 3, __name__),
     check_specs=[
         dg.AssetCheckSpec("few_rejects", asset=Tables.RAW_REVIEWS),
         dg.AssetCheckSpec("whole_sources", asset=Tables.RAW_REVIEWS),
@@ -97,7 +97,7 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("interactions", 2),
+    code_version=code_version("interactions", 2, __name__),
     check_specs=SPECS,
 )
 def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
@@ -132,7 +132,7 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("sequences", 2),
+    code_version=code_version("sequences", 2, __name__),
 )
 def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per query: a user at a moment, with the history before it and the item that came next (the target).
@@ -160,7 +160,7 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("training_queries", 1),
+    code_version=code_version("training_queries", 1, __name__),
 )
 def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per query drawn for the recommender: those that it learns from, and those that choose its best step.

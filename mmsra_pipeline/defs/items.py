@@ -24,7 +24,7 @@ FEW = 0.1
     group_name=GROUPS["items"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("item_text", 2),
+    code_version=code_version("item_text", 2, __name__),
     check_specs=[
         dg.AssetCheckSpec("most_items_have_text", asset=Tables.ITEM_TEXT),
         dg.AssetCheckSpec("near_duplicate_titles", asset=Tables.ITEM_TEXT),
@@ -56,7 +56,7 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     group_name=GROUPS["items"],
     owners=OWNERS,
     kinds={"parquet", "jpeg"},
-    code_version=code_version("item_images", 3),
+    code_version=code_version("item_images", 3, __name__),
     check_specs=[
         dg.AssetCheckSpec("most_items_have_a_picture", asset=Tables.ITEM_IMAGES),
         dg.AssetCheckSpec("near_duplicate_pictures", asset=Tables.ITEM_IMAGES),

@@ -39,7 +39,7 @@ FORM, PICTURES, FINDING = "every_answer_has_the_form", "pictures_have_keywords",
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("keyword_quality", 1),
+    code_version=code_version("keyword_quality", 1, __name__),
     check_specs=[dg.AssetCheckSpec(name, asset=Tables.KEYWORD_QUALITY) for name in (FORM, PICTURES, FINDING)],
 )  # fmt: skip
 def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:

@@ -31,7 +31,7 @@ OURS = "mmsrarec"
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("rankings", 6),
+    code_version=code_version("rankings", 6, __name__),
 )
 def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per protocol, ranking row, query and candidate of the test split: its score, and p where it is one.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("sft_dataset", 7),
+    code_version=code_version("sft_dataset", 7, __name__),
     check_specs=[dg.AssetCheckSpec("no_held_out_query", asset=Tables.SFT_DATASET, blocking=True)],
 )
 def sft_dataset(
@@ -86,7 +86,7 @@ def sft_dataset(
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("recommender", 3),
+    code_version=code_version("recommender", 3, __name__),
 )
 def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """The recommender, an adapter tuned on the examples of all tasks; rows are its loss by step.
@@ -121,7 +121,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("recommendations", 8),
+    code_version=code_version("recommendations", 8, __name__),
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.

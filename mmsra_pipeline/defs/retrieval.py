@@ -19,7 +19,7 @@ from mmsra_pipeline.orchestration.settings_read import code_version
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("user_encoder", 2),
+    code_version=code_version("user_encoder", 2, __name__),
 )
 def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """The sequential model on item ids whose history embedding finds similar users; rows are its epochs.
@@ -47,7 +47,7 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("similar_users", 2),
+    code_version=code_version("similar_users", 2, __name__),
     check_specs=[dg.AssetCheckSpec("nothing_from_the_future", asset=Tables.SIMILAR_USERS, blocking=True)],
 )
 def similar_users(
@@ -92,7 +92,7 @@ def similar_users(
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("cooccurrence_neighbors", 3),
+    code_version=code_version("cooccurrence_neighbors", 3, __name__),
 )
 def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per item and neighbor: the items that users take soon after each other, best first.

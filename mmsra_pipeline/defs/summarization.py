@@ -29,7 +29,7 @@ FOLLOWED = ("reward", "information", "reconstruction", "length", "grounding", "k
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("alignment", 2),
+    code_version=code_version("alignment", 2, __name__),
 )
 def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """The warm start of the backbone, an adapter; rows are its loss by step and what it then sees in pictures.
@@ -79,7 +79,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("draft_keywords", 3),
+    code_version=code_version("draft_keywords", 3, __name__),
 )
 def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per item of a sample: its keywords as the aligned backbone writes them, before GRPO. For comparison."""
@@ -100,7 +100,7 @@ def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
-    code_version=code_version("summarizer", 2),
+    code_version=code_version("summarizer", 2, __name__),
     check_specs=[dg.AssetCheckSpec(TUNING, asset=Tables.SUMMARIZER)],
 )
 def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
@@ -157,7 +157,7 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},
-    code_version=code_version("item_keywords", 2),
+    code_version=code_version("item_keywords", 2, __name__),
     check_specs=[dg.AssetCheckSpec("keywords_have_their_form", asset=Tables.ITEM_KEYWORDS)],
 )
 def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:

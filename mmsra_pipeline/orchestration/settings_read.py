@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.orchestration.code_hashes import code_hash
 from mmsra_pipeline.storage.hashing import fingerprint
 
 INDEX: Final = ("retrieval.cooccurrence.window",)  # of those that ask the CooccurrenceIndex for it
@@ -168,9 +169,13 @@ def loaded_config() -> Config:
     return load_config()
 
 
-def code_version(asset: str, number: int) -> str:
-    """Name the code and the settings of an asset. ``number`` is raised by hand when its code gives other results."""
-    return f"{number}-{fingerprint(settings_of(asset))}"
+def code_version(asset: str, number: int, module: str) -> str:
+    """Name the code and the settings of an asset, which ``module`` defines as a function of its name.
+
+    ``number`` is raised by hand when what all stages share gives it other results; of the code of the stages the hash
+    tells by itself.
+    """
+    return f"{number}-{code_hash(module, asset)}-{fingerprint(settings_of(asset))}"
 
 
 def settings_of(asset: str, config: Config | None = None) -> dict[str, Any]:
