@@ -270,7 +270,7 @@ def test_refresh_as_json_prints_the_json_and_nothing_else_on_stdout(mmsra, shop)
         "partition": "shop",
         "reasons": ["was never materialized"],
     }
-    assert len(found["stale"]) == 20
+    assert len(found["stale"]) == 21
 
 
 def test_what_libraries_print_does_not_get_into_the_json(mmsra, shop, monkeypatch):
