@@ -35,6 +35,7 @@ TYPES: Final = {
     "reasons": "str",
     "seconds": "float64",
     "rows": "Int64",
+    "peak_memory_gb": "float64",
     "seconds_saved": "float64",
     "run_id": "str",
 }
@@ -65,7 +66,7 @@ class DatasetRefresh:
 
 def report_refresh(
     instance: dg.DagsterInstance, store: "Store", account: DatasetRefresh, assets: Iterable[str], *, most_rows: int
-) -> None:
+) -> list[dict[str, Any]]:
     """Put the rows of a refresh before those of earlier ones, and tell Dagster.
 
     The table is replaced as a whole, so a kill leaves it as it was before or as it is afterwards.
@@ -76,6 +77,9 @@ def report_refresh(
         account: what was done.
         assets: all that could have been computed, in order.
         most_rows: of the table; the oldest go first.
+
+    Returns:
+        The rows of this refresh.
     """
     rows = _rows(account, {asset: latest(instance, asset, account.dataset) for asset in assets})
     frame = _frame(rows)
@@ -91,6 +95,7 @@ def report_refresh(
     }
     note = dg.AssetMaterialization(Tables.REFRESH_REPORT, partition=account.dataset, metadata=metadata)
     instance.report_runless_asset_event(note)
+    return rows
 
 
 def _rows(account: DatasetRefresh, now: Mapping[str, Materialization | None]) -> list[dict[str, Any]]:
@@ -104,6 +109,7 @@ def _rows(account: DatasetRefresh, now: Mapping[str, Materialization | None]) ->
 def _row(account: DatasetRefresh, asset: str, last: Materialization | None) -> dict[str, Any]:
     outcome, reasons = _outcome(account, asset, last)
     saved = last.seconds if last and outcome in ("cut off", "fresh", "left out") else None
+    computed = last if outcome in ("changed", "unchanged") else None
     return {
         "at": account.at,
         "asset": asset,
@@ -111,6 +117,7 @@ def _row(account: DatasetRefresh, asset: str, last: Materialization | None) -> d
         "reasons": "; ".join(reasons),
         "seconds": account.seconds.get(asset, 0.0),
         "rows": last.rows if last else None,
+        "peak_memory_gb": computed.peak_memory_gb if computed else None,
         "seconds_saved": saved or 0.0,
         "run_id": account.runs.get(asset, ""),
     }

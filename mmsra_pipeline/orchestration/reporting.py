@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.orchestration.materializations import ROWS, SECONDS, SETTINGS, SLICE
+from mmsra_pipeline.orchestration.materializations import MEMORY, ROWS, SECONDS, SETTINGS, SLICE
 from mmsra_pipeline.orchestration.settings_read import settings_of
 from mmsra_pipeline.orchestration.stage import Stage, full_settings
 from mmsra_pipeline.storage.artifacts import fingerprint
@@ -42,7 +42,7 @@ def report(
     rows, seconds = stage.slices[0][0].rows, time.monotonic() - stage.started
     logger.info("%s: %s is done in %.1f s, %d rows", stage.dataset, stage.asset, seconds, rows)
     return dg.MaterializeResult(
-        metadata=shown | {SECONDS: round(seconds, 3)} | dict(metadata or {}),
+        metadata=shown | {SECONDS: round(seconds, 3), MEMORY: round(stage.memory.gb(), 3)} | dict(metadata or {}),
         data_version=dg.DataVersion(fingerprint(stage.outputs)),
         check_results=list(checks),
     )

@@ -16,6 +16,7 @@ from mmsra_pipeline.storage.disk import check_free
 from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.run_locks import device_lock
+from mmsra_pipeline.telemetry.memory import PeakMemory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,8 @@ class Stage:
     published: Path | None = None
     mlflow_run_id: str | None = None
     started: float = field(default_factory=time.monotonic)
+    memory: PeakMemory = field(default_factory=PeakMemory)
+    """Of this process since the stage began."""
     tag_run: Callable[[dict[str, str]], None] = lambda _tags: None
     """Adds tags to the run of Dagster."""
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)

@@ -69,6 +69,13 @@ def test_the_same_rows_have_the_same_version_and_others_another(stage):
     assert version(stage) == version(same) != version(other)
 
 
+def test_a_report_says_how_long_it_took_and_how_much_memory(stage):
+    stage.write(Tables.METRICS, ROWS)
+    told = report(stage).metadata
+    assert 0 < told["seconds"] < 60
+    assert 0.05 < told["peak_memory_gb"] < 60
+
+
 def test_a_table_that_nothing_reads_on_does_not_count(stage):
     stage.write(Tables.METRICS, ROWS)
     more = again(stage)
