@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import dagster as dg
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.orchestration.materializations import ROWS, Materialization, latest
+from mmsra_pipeline.orchestration.materializations import Materialization, latest
 from mmsra_pipeline.orchestration.reporting import sample_table
 from mmsra_pipeline.orchestration.staleness import Stale
+from mmsra_pipeline.orchestration.table_metadata import table_metadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,7 @@ def report_refresh(
         "seconds saved": sum(row["seconds_saved"] for row in rows),
         "sample": sample_table(frame, len(frame)),
         "slice": dg.MetadataValue.path(written.path),
-        ROWS: written.rows,
+        **table_metadata(written.table, written.path, written.rows),
     }
     note = dg.AssetMaterialization(Tables.REFRESH_REPORT, partition=account.dataset, metadata=metadata)
     instance.report_runless_asset_event(note)
