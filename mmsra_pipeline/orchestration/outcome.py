@@ -117,7 +117,8 @@ def asset_outcomes(dataset: str, rows: Iterable[Mapping[str, Any]]) -> list[Asse
     for row in rows:
         if row["outcome"] not in RESULTS:
             continue
-        reason = "; ".join(part for part in (WHY_SKIPPED.get(row["outcome"], ""), row["reasons"]) if part)
+        told = "" if row["outcome"] == "cut off" else row["reasons"]  # that it might have changed: now it is known
+        reason = "; ".join(part for part in (WHY_SKIPPED.get(row["outcome"], ""), told) if part)
         result = RESULTS[row["outcome"]]
         found.append(AssetOutcome(row["asset"], dataset, result, row["seconds"], row["peak_memory_gb"], reason))
     return found
