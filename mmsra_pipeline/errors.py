@@ -25,6 +25,10 @@ class ServerError(PassingError):
     """A server that generates."""
 
 
+class TrackingError(PassingError):
+    """The tracking server of MLflow."""
+
+
 class NoSpaceError(MmsraError):
     """There is too little free space to begin."""
 

@@ -1,9 +1,13 @@
 """The graph that Dagster shows: names, dependencies and descriptions are an interface."""
 
+from datetime import timedelta
+from pathlib import Path
+
 import dagster as dg
 import pytest
 
 from mmsra_pipeline.definitions import defs
+from mmsra_pipeline.orchestration.freshness import freshness
 from mmsra_pipeline.orchestration.job_names import COSTLY
 from mmsra_pipeline.orchestration.labels import STAGES, UPKEEP
 from mmsra_pipeline.orchestration.settings_read import READS
@@ -106,6 +110,21 @@ def test_the_jobs_are_the_things_that_a_person_starts(definitions, graph):
     }  # fmt: skip
     assert renewed == set(UPSTREAM) - untouched
     assert set(COSTLY) <= renewed
+
+
+def test_every_asset_links_to_its_function(graph):
+    for name, node in made(graph).items():
+        [link] = node.metadata["dagster/code_references"].code_references
+        source = Path(link.file_path).read_text().splitlines()[link.line_number - 1 :]
+        assert Path(link.file_path).parent.name == "defs", name
+        assert any(line.startswith(f"def {name}(") for line in source[:30]), name
+
+
+def test_what_the_pipeline_is_for_must_be_fresh(graph):
+    policies = {name: node.freshness_policy for name, node in made(graph).items() if node.freshness_policy}
+    assert set(policies) == {"metrics", "recommendations"}
+    assert {policy.fail_window.to_timedelta() for policy in policies.values()} == {timedelta(days=7)}
+    assert freshness(3).warn_window.to_timedelta() == timedelta(days=1.5)
 
 
 def test_schedule_and_sensor_are_stopped_until_somebody_starts_them(definitions):

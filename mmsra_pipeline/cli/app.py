@@ -1,6 +1,7 @@
 """The command line `mmsra`: what Dagster does not do well. It asks Dagster and reads tables; it runs no stage."""
 
 import contextlib
+import functools
 import os
 import sys
 from pathlib import Path
@@ -12,8 +13,9 @@ from mmsra_pipeline import __version__
 from mmsra_pipeline.cli.backbone import backbone_commands
 from mmsra_pipeline.cli.keywords import keywords
 from mmsra_pipeline.cli.reference import settings_command, tables_command
-from mmsra_pipeline.cli.refreshing import ask, say_refreshed
-from mmsra_pipeline.errors import ConfigError, MmsraError
+from mmsra_pipeline.cli.refreshing import ask, exit_code, say_plan, say_refreshed
+from mmsra_pipeline.cli.results import AsJson, Dataset, metrics, recommend, summary
+from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.storage.paths import find_paths
 from mmsra_pipeline.telemetry.terminal import log_to_stderr, print_json, print_rows
 
@@ -22,11 +24,11 @@ dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
 app.command()(keywords)
+app.command()(metrics)
+app.command()(recommend)
+app.command()(summary)
 app.command("settings")(settings_command)
 app.command("tables")(tables_command)
-
-Dataset = Annotated[str, typer.Option("--dataset", "-d", help="Name of the data set.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 
 
 def main() -> None:
@@ -61,12 +63,17 @@ def refresh(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Train anew where settings changed, unasked.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Materialize what is stale, through Dagster, and say why."""
+    """Materialize what is stale, through Dagster, and say why.
+
+    Exit codes: 0 all is up to date; 1 something failed; 2 the command was not understood; 3 all was computed, but a
+    check found an error (one that only warns does not count).
+    """
     from mmsra_pipeline.orchestration.instance import open_instance
     from mmsra_pipeline.orchestration.job_names import COSTLY
     from mmsra_pipeline.orchestration.refresh import refresh as refresh_stale
 
     paths = find_paths()
+    tell = None if as_json else functools.partial(say_plan, file=sys.stdout)
     with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
         outcome = refresh_stale(
             instance,
@@ -75,6 +82,7 @@ def refresh(
             dry_run=dry_run,
             leave_out=COSTLY if nightly else (),
             approve=None if yes else ask,
+            tell=tell,
         )
     if as_json:
         print_json({"dataset": dataset, **outcome.as_json()})
@@ -82,8 +90,7 @@ def refresh(
         say_refreshed(outcome, dry_run)
     for failure in outcome.failures:
         typer.echo(f"Error: dataset {failure.partition}: {failure.text}", err=True)
-    if outcome.failures:
-        raise typer.Exit(1)
+    raise typer.Exit(exit_code(outcome))
 
 
 @app.command()
@@ -96,47 +103,6 @@ def ui(
 
     command = serving_command(find_paths(), host, port)
     os.execv(command[0], command)
-
-
-@app.command()
-def metrics(dataset: Dataset, as_json: AsJson = False) -> None:
-    """Print metrics, differences, results by training count and recall, in percent, with 95 % intervals."""
-    from mmsra_pipeline.cli.reading import stored, stored_or_none
-    from mmsra_pipeline.columns import Tables
-    from mmsra_pipeline.evaluation.report import format_all, metrics_json
-
-    paths = find_paths()
-    table = stored(paths, Tables.METRICS, dataset)
-    beside = (Tables.DIFFERENCES, Tables.METRICS_BY_COUNT, Tables.FIRST_STAGE_RECALL)
-    differences, by_count, recall = (stored_or_none(paths, name, dataset) for name in beside)
-    if as_json:
-        print_json(metrics_json(dataset, table, differences, by_count, recall))
-    else:
-        typer.echo(format_all(dataset, table, differences, by_count, recall))
-
-
-@app.command()
-def recommend(
-    dataset: Dataset,
-    user: Annotated[str | None, typer.Option("--user", "-u", help="Id of the user.")] = None,
-    number: Annotated[int | None, typer.Option("-n", min=1, help="Items at most; else all that are stored.")] = None,
-    first: Annotated[int, typer.Option(min=1, help="Without --user: this many users.")] = 3,
-    as_json: AsJson = False,
-) -> None:
-    """Print a user's stored recommendations, best first."""
-    from mmsra_pipeline.cli.reading import first_users, recommended
-
-    paths = find_paths()
-    if as_json:
-        if user is None:
-            raise ConfigError("--json prints one user's recommendations. Add --user.")
-        print_json({"user": user, "items": recommended(paths, dataset, user)[:number]})
-        return
-    names = ["rank", "item", "title", "p", "shared keywords"]
-    for each in [user] if user is not None else first_users(paths, dataset, first):
-        rows = [[entry["rank"], entry["item"], entry["title"], f"{entry['p']:.3f}", ", ".join(entry["shared_keywords"])]
-                for entry in recommended(paths, dataset, each)[:number]]  # fmt: skip
-        print_rows(f"Recommendations for {each}", names, rows)
 
 
 @app.command()

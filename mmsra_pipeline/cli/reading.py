@@ -39,7 +39,7 @@ def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
     return [
         {
             "item": str(row[ITEM]),
-            "title": row[TITLE] or "",
+            "title": row[TITLE] if isinstance(row[TITLE], str) else "",  # pandas has nan where there is none
             "p": float(row["p"]),
             "rank": int(row[RANK]),
             "shared_keywords": [str(word) for word in row["shared_keywords"]],

@@ -38,6 +38,9 @@ class AutomationConfig(Section):
     """A retraining is due when this share of the interactions came after the recommender was trained."""
     keyword_drift: Annotated[float, Field(gt=0, le=1)] = 0.2
     """A retraining is due when this share of the items have other keywords than when the recommender was trained."""
+    late_days: PositiveInt = 7
+    """The UI calls `metrics` and `recommendations` late where no data set had them computed for so many days, and warns
+    at half of that. A refresh that finds nothing changed computes nothing, so data that change less often need more."""
     alert: AlertConfig = AlertConfig()
     owner: Annotated[str, Field(pattern=r"^(team:[\w.-]+|[^\s@:]+@[^\s@]+)$")] = "team:recommendations"
     """Of the assets, as the UI and alerts name it: a team (team:NAME) or an e-mail address."""

@@ -6,6 +6,7 @@ import dagster as dg
 
 from mmsra_pipeline.columns import TARGET, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.recommender_inputs import cooccurrence_index, first_stage
@@ -52,8 +53,9 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
     partitions_def=datasets,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
-    kinds={"pandas"},
+    kinds={"pandas", "mlflow"},
     code_version=code_version("metrics", 2, __name__),
+    freshness_policy=FRESH,
     check_specs=[
         dg.AssetCheckSpec("metrics_are_numbers", asset=Tables.METRICS, blocking=True),
         dg.AssetCheckSpec("adds_to_evidence", asset=Tables.METRICS, blocking=False),
@@ -68,7 +70,7 @@ def metrics(
     came next.
     """
     from mmsra_pipeline.evaluation.by_count import by_count_table
-    from mmsra_pipeline.evaluation.differences import beyond_evidence, differences_table
+    from mmsra_pipeline.evaluation.differences import beyond_evidence, differences_table, followed_differences
     from mmsra_pipeline.evaluation.measuring import headline, measure, metrics_table
     from mmsra_pipeline.evaluation.metric_plots import metrics_png
 
@@ -79,16 +81,17 @@ def metrics(
     table, differences = metrics_table(measured), differences_table(measured)
     by_count = by_count_table(measured, stage.training_interactions(), config.evaluation.bootstrap, config.seed)
 
-    stage.write(Tables.METRICS, table)
-    stage.write(Tables.DIFFERENCES, differences)
-    stage.write(Tables.METRICS_BY_COUNT, by_count)
+    with stage.tracked():  # an MLflow run of its own, which report() gives the numbers to follow
+        stage.write(Tables.METRICS, table)
+        stage.write(Tables.DIFFERENCES, differences)
+        stage.write(Tables.METRICS_BY_COUNT, by_count)
     better, said = beyond_evidence(differences, f"hr@{config.evaluation.cutoff}")
     yield check("adds_to_evidence", better, said, warn=True)
     bad = int(table[["value", "low", "high"]].isna().any(axis=1).sum())
     found = f"{bad} of {len(table)} metrics are not numbers"
     yield from report_or_stop(
         stage,
-        {"all_metrics": sample_table(table, count=len(table)), **headline(table)},
+        {"all_metrics": sample_table(table, count=len(table)), **headline(table), **followed_differences(differences)},
         checks=[check("metrics_are_numbers", bad == 0, found)],
         plot=metrics_png(table),
     )

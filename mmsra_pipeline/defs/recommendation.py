@@ -7,6 +7,7 @@ import dagster as dg
 
 from mmsra_pipeline.columns import POSITION, SERVE, SPLIT, TEST, TRAIN, USER, VALIDATION, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.recommender_inputs import (
@@ -122,6 +123,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("recommendations", 8, __name__),
+    freshness_policy=FRESH,
 )
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.

@@ -5,12 +5,13 @@ import pandas as pd
 
 from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, OURS, ROW
 from mmsra_pipeline.evaluation.lists import PROTOCOL
-from mmsra_pipeline.evaluation.measuring import Measured
+from mmsra_pipeline.evaluation.measuring import FOLLOWED_METRICS, Measured
 from mmsra_pipeline.recommendation.fusion import FUSED, WITHOUT_MODEL
 from mmsra_pipeline.resampling import QUANTILES
 
 AGAINST = "against"
 COLLABORATIVE_ROWS = ("popularity", "popularity_as_of", "cooccurrence", "cooccurrence_as_of", "sasrec", "first_stage")
+FOLLOWED_PAIRS = ((FUSED, "sasrec"), (FUSED, WITHOUT_MODEL), (FUSED, EVIDENCE_ROW), (OURS, EVIDENCE_ROW))
 COLUMNS = [PROTOCOL, ROW, AGAINST, "users", "metric", "value", "low", "high"]
 
 
@@ -43,6 +44,14 @@ def differences_table(measured: list[Measured]) -> pd.DataFrame:
                 numbers = (value[column], low[column], high[column])
                 entries.append((one.protocol, row, other, len(one.per_list), metric, *numbers))
     return pd.DataFrame(entries, columns=COLUMNS)
+
+
+def followed_differences(differences: pd.DataFrame) -> dict[str, float]:
+    """Return the differences to follow, such as 'hr@5/uniform/mmsrarec+cf - sasrec'."""
+    wanted = np.array([pair in FOLLOWED_PAIRS for pair in zip(differences[ROW], differences[AGAINST])], dtype=bool)
+    followed = differences[wanted & differences["metric"].str.startswith(FOLLOWED_METRICS)]
+    names = followed["metric"] + "/" + followed[PROTOCOL] + "/" + followed[ROW] + " - " + followed[AGAINST]
+    return dict(zip(names, followed["value"].to_numpy(dtype=np.float64).tolist(), strict=True))
 
 
 def beyond_evidence(differences: pd.DataFrame, metric: str) -> tuple[bool, str]:

@@ -18,6 +18,7 @@ from mmsra_pipeline.resampling import BLOCK_CELLS, QUANTILES, resampled_weights
 
 AUC_POOLED = "auc_pooled"
 FOLLOWED = ("sasrec", EVIDENCE_ROW, WITHOUT_MODEL, OURS, FUSED)
+FOLLOWED_METRICS = ("hr@", "ndcg@", "auc_user")
 NEGATIVES = 32  # of a list, about: bounds the memory of a block of resamples
 
 
@@ -88,8 +89,8 @@ def metrics_table(measured: list[Measured]) -> pd.DataFrame:
 
 
 def headline(table: pd.DataFrame) -> dict[str, float]:
-    """Return the numbers to follow over time: HR and NDCG of the rows that matter, such as 'hr@5/uniform/mmsrarec'."""
-    followed = table[table[ROW].isin(FOLLOWED) & table["metric"].str.startswith(("hr@", "ndcg@"))]
+    """Return the numbers to follow: HR, NDCG and AUC of the rows that matter, such as 'hr@5/uniform/mmsrarec'."""
+    followed = table[table[ROW].isin(FOLLOWED) & table["metric"].str.startswith(FOLLOWED_METRICS)]
     names = followed["metric"] + "/" + followed[PROTOCOL] + "/" + followed[ROW]
     return dict(zip(names, followed["value"].to_numpy(dtype=np.float64).tolist(), strict=True))
 

@@ -186,6 +186,7 @@ TABLES: Final[Mapping[str, Described]] = {
     Tables.REFRESH_REPORT: Described("an asset of a refresh", "refresh_report", {
         "at": "when it ended, UTC", "asset": "its name", "outcome": "materialized, unchanged, skipped, failed, …",
         "reasons": "why it was stale", "seconds": "it took", "rows": "it wrote",
+        "peak_memory_gb": "most memory of its process meanwhile, GB; null: not computed",
         "seconds_saved": "that it took last time, where it was left out", "run_id": "of Dagster",
     }),
 }  # fmt: skip

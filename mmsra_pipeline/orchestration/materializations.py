@@ -11,6 +11,7 @@ from mmsra_pipeline.orchestration.settings_read import settings_of
 
 ROWS: Final = "dagster/row_count"
 SECONDS: Final = "seconds"
+MEMORY: Final = "peak_memory_gb"
 SLICE: Final = "slice"
 SETTINGS: Final = "settings"
 DATA_VERSION: Final = "dagster/data_version"
@@ -41,6 +42,11 @@ class Materialization:
     def seconds(self) -> float | None:
         """How long it took to compute."""
         return None if self.metadata.get(SECONDS) is None else float(self.metadata[SECONDS])
+
+    @property
+    def peak_memory_gb(self) -> float | None:
+        """The most memory that its process took meanwhile."""
+        return None if self.metadata.get(MEMORY) is None else float(self.metadata[MEMORY])
 
     @property
     def slice(self) -> str | None:

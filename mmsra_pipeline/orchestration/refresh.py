@@ -5,8 +5,7 @@ of a data set is one wave, as everything is missing.
 """
 
 import logging
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -19,6 +18,7 @@ from mmsra_pipeline.orchestration.instance import only_refresh
 from mmsra_pipeline.orchestration.job_names import EVERYTHING, MODELS
 from mmsra_pipeline.orchestration.loading import load_definitions
 from mmsra_pipeline.orchestration.materializations import changed_settings, latest
+from mmsra_pipeline.orchestration.outcome import MaterializedAsset, Outcome, Planned, asset_outcomes, failed_checks
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.refresh_report import DatasetRefresh, report_refresh
 from mmsra_pipeline.orchestration.renewals import Approve, check_approved, renewals
@@ -37,32 +37,6 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # the s
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class MaterializedAsset:
-    """An asset of a data set that was computed."""
-
-    asset: str
-    partition: str
-
-    def __str__(self) -> str:
-        return f"{self.asset}[{self.partition}]"
-
-
-@dataclass
-class Outcome:
-    """What a refresh found and did."""
-
-    stale: list[Stale] = field(default_factory=list)
-    materialized: list[MaterializedAsset] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, object]:
-        """What was stale and what was materialized."""
-        stale = [{"asset": s.asset, "partition": s.partition, "reasons": list(s.reasons)} for s in self.stale]
-        made = [{"asset": m.asset, "partition": m.partition} for m in self.materialized]
-        return {"stale": stale, "materialized": made}
-
-
 def refresh(
     instance: dg.DagsterInstance,
     paths: Paths,
@@ -72,6 +46,7 @@ def refresh(
     leave_out: Collection[str] = (),
     definitions: dg.Definitions | None = None,
     approve: Approve | None = None,
+    tell: Callable[[list[Planned]], None] | None = None,
 ) -> Outcome:
     """Observe the sources, and materialize what is stale of one data set or of all.
 
@@ -85,6 +60,7 @@ def refresh(
         leave_out: assets that are not computed; what they made last is used.
         definitions: other assets than those of this package, with a job 'everything'.
         approve: is asked before trainings are repeated because settings changed. None: they are.
+        tell: is told what is to be computed of a data set, before it is.
 
     Raises:
         ConfigError: if ``dataset`` is not described, or ``approve`` says no.
@@ -107,7 +83,10 @@ def refresh(
             # First what no run of the UI is at: waiting for a training there must not hold up the others.
             for name in sorted(names, key=lambda name: is_locked(dataset_lock(paths, name))):
                 with turn_of(paths, name, loaded_config().limits.run_memory_gb):
+                    known = len(outcome.plan)
                     account = worker.examine(name, outcome)
+                    if tell and outcome.plan[known:]:
+                        tell(outcome.plan[known:])
                     if approve:
                         check_approved(renewals(instance, account.stale.values()), approve)
                     worker.bring_up_to_date(account, outcome)
@@ -143,6 +122,7 @@ class _Refresh:
         else:
             account.note(self._stale(name, self._leave_out))
             outcome.stale += account.stale.values()
+            outcome.plan += [self._planned(entry) for entry in account.stale.values()]
         return account
 
     def bring_up_to_date(self, account: DatasetRefresh, outcome: Outcome) -> None:
@@ -158,7 +138,12 @@ class _Refresh:
         if not account.failed:
             account.left_out = {entry.asset: entry for entry in self._left_out(name)}
         most = loaded_config().retention.report_rows
-        report_refresh(self._instance, store, account, asset_names(self._graph), most_rows=most)
+        rows = report_refresh(self._instance, store, account, asset_names(self._graph), most_rows=most)
+        outcome.assets += asset_outcomes(name, rows)
+
+    def _planned(self, entry: Stale) -> Planned:
+        made = latest(self._instance, entry.asset, entry.partition)
+        return Planned(entry.asset, entry.partition, entry.reasons, made.seconds if made else None)
 
     def _observe(self, name: str) -> None:
         """Tell Dagster the content hash of a data set's source files."""
@@ -210,6 +195,7 @@ class _Refresh:
             event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key
         ]
         outcome.materialized += [MaterializedAsset(asset, name) for asset in made]
+        outcome.failed_checks += failed_checks(result, name)
         failures = failures_of(result, name)
         outcome.failures += failures
         account.failed |= {failure.asset: failure.text for failure in failures}

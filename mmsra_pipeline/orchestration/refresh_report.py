@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import dagster as dg
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.orchestration.materializations import ROWS, Materialization, latest
+from mmsra_pipeline.orchestration.materializations import Materialization, latest
 from mmsra_pipeline.orchestration.reporting import sample_table
 from mmsra_pipeline.orchestration.staleness import Stale
+from mmsra_pipeline.orchestration.table_metadata import table_metadata
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,7 @@ TYPES: Final = {
     "reasons": "str",
     "seconds": "float64",
     "rows": "Int64",
+    "peak_memory_gb": "float64",
     "seconds_saved": "float64",
     "run_id": "str",
 }
@@ -65,7 +67,7 @@ class DatasetRefresh:
 
 def report_refresh(
     instance: dg.DagsterInstance, store: "Store", account: DatasetRefresh, assets: Iterable[str], *, most_rows: int
-) -> None:
+) -> list[dict[str, Any]]:
     """Put the rows of a refresh before those of earlier ones, and tell Dagster.
 
     The table is replaced as a whole, so a kill leaves it as it was before or as it is afterwards.
@@ -76,6 +78,9 @@ def report_refresh(
         account: what was done.
         assets: all that could have been computed, in order.
         most_rows: of the table; the oldest go first.
+
+    Returns:
+        The rows of this refresh.
     """
     rows = _rows(account, {asset: latest(instance, asset, account.dataset) for asset in assets})
     frame = _frame(rows)
@@ -87,10 +92,11 @@ def report_refresh(
         "seconds saved": sum(row["seconds_saved"] for row in rows),
         "sample": sample_table(frame, len(frame)),
         "slice": dg.MetadataValue.path(written.path),
-        ROWS: written.rows,
+        **table_metadata(written.table, written.path, written.rows),
     }
     note = dg.AssetMaterialization(Tables.REFRESH_REPORT, partition=account.dataset, metadata=metadata)
     instance.report_runless_asset_event(note)
+    return rows
 
 
 def _rows(account: DatasetRefresh, now: Mapping[str, Materialization | None]) -> list[dict[str, Any]]:
@@ -104,6 +110,7 @@ def _rows(account: DatasetRefresh, now: Mapping[str, Materialization | None]) ->
 def _row(account: DatasetRefresh, asset: str, last: Materialization | None) -> dict[str, Any]:
     outcome, reasons = _outcome(account, asset, last)
     saved = last.seconds if last and outcome in ("cut off", "fresh", "left out") else None
+    computed = last if outcome in ("changed", "unchanged") else None
     return {
         "at": account.at,
         "asset": asset,
@@ -111,6 +118,7 @@ def _row(account: DatasetRefresh, asset: str, last: Materialization | None) -> d
         "reasons": "; ".join(reasons),
         "seconds": account.seconds.get(asset, 0.0),
         "rows": last.rows if last else None,
+        "peak_memory_gb": computed.peak_memory_gb if computed else None,
         "seconds_saved": saved or 0.0,
         "run_id": account.runs.get(asset, ""),
     }

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.orchestration.materializations import ROWS, SECONDS, SETTINGS, SLICE
+from mmsra_pipeline.orchestration.materializations import MEMORY, ROWS, SECONDS, SETTINGS, SLICE
 from mmsra_pipeline.orchestration.settings_read import settings_of
 from mmsra_pipeline.orchestration.stage import Stage, full_settings
+from mmsra_pipeline.orchestration.table_metadata import table_metadata
 from mmsra_pipeline.storage.hashing import fingerprint
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def report(
     rows, seconds = stage.slices[0][0].rows, time.monotonic() - stage.started
     logger.info("%s: %s is done in %.1f s, %d rows", stage.dataset, stage.asset, seconds, rows)
     return dg.MaterializeResult(
-        metadata=shown | {SECONDS: round(seconds, 3)} | dict(metadata or {}),
+        metadata=shown | {SECONDS: round(seconds, 3), MEMORY: round(stage.memory.gb(), 3)} | dict(metadata or {}),
         data_version=dg.DataVersion(fingerprint(stage.outputs)),
         check_results=list(checks),
     )
@@ -94,6 +95,7 @@ def _tables(stage: Stage) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for number, (written, rows) in enumerate(stage.slices):
         own = number == 0
+        shown |= table_metadata(written.table, written.path, written.rows) if own else {}
         shown[ROWS if own else f"{written.table} rows"] = written.rows
         shown["sample" if own else f"{written.table} sample"] = sample_table(rows)
         where = stage.paths.remote.address(written.path)
@@ -106,7 +108,9 @@ def _artifacts(stage: Stage) -> dict[str, Any]:
     if stage.published:
         shown["artifact"] = dg.MetadataValue.path(stage.paths.remote.address(stage.published))
     if stage.mlflow_run_id:
-        shown["mlflow_run"] = _mlflow_link(stage.paths.mlflow_uri, stage.mlflow_run_id)
+        from mmsra_pipeline.telemetry.tracking import run_link
+
+        shown["mlflow_run"] = dg.MetadataValue.md(run_link(stage.paths.mlflow_uri, stage.mlflow_run_id))
     return shown
 
 
@@ -122,15 +126,6 @@ def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, 
             tags={"artifact": stage.paths.remote.address(stage.published)} if stage.published else {},
             files=[_plot_file(stage)] if "plot_file" in shown else [],
         )
-
-
-def _mlflow_link(uri: str, run_id: str) -> dg.MetadataValue:
-    import mlflow
-
-    experiment = mlflow.MlflowClient(tracking_uri=uri).get_run(run_id).info.experiment_id
-    served = uri if uri.startswith("http") else "http://127.0.0.1:5000"
-    link = f"{served}/#/experiments/{experiment}/runs/{run_id}"
-    return dg.MetadataValue.md(f"[{run_id}]({link})\n\nServe it with `mlflow ui --backend-store-uri {uri}`.")
 
 
 def _stored_config(stage: Stage) -> dg.MetadataValue:

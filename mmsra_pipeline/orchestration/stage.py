@@ -16,6 +16,7 @@ from mmsra_pipeline.storage.disk import check_free
 from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.run_locks import device_lock
+from mmsra_pipeline.telemetry.memory import PeakMemory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +51,8 @@ class Stage:
     published: Path | None = None
     mlflow_run_id: str | None = None
     started: float = field(default_factory=time.monotonic)
+    memory: PeakMemory = field(default_factory=PeakMemory)
+    """Of this process since the stage began."""
     tag_run: Callable[[dict[str, str]], None] = lambda _tags: None
     """Adds tags to the run of Dagster."""
     held: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
@@ -217,18 +220,24 @@ class Stage:
 
         ``device`` is a value of ``backbone.device``. The MLflow run has all settings.
         """
+        check_free(self.paths.root, loaded_config().retention.min_free_gb, f"training {self.asset}")
+        self.take_device(device)
+        with self.tracked() as tracker:
+            yield self.workdir(), tracker
+
+    @contextlib.contextmanager
+    def tracked(self) -> "Iterator[Tracker]":
+        """Give an MLflow run of this stage with all settings; what the stage reports goes there too."""
         from mmsra_pipeline.telemetry.tracking import DAGSTER_RUN, mlflow_run
 
         tags = {"dataset": self.dataset, "asset": self.asset, DAGSTER_RUN: self.run_id}
-        check_free(self.paths.root, loaded_config().retention.min_free_gb, f"training {self.asset}")
-        self.take_device(device)
         name = f"{self.asset} {self.dataset}"
         with mlflow_run(self.paths.mlflow_uri, name, tags, self.paths.artifacts) as tracker:
             self.mlflow_run_id = tracker.run_id
             if tracker.parent_id:
                 self.tag_run({MLFLOW_TAG: tracker.parent_id})
             tracker.log_params(full_settings())
-            yield self.workdir(), tracker
+            yield tracker
 
 
 def full_settings() -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote, urlparse
 
 from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.telemetry.credentials import Guarded, cleaned, hiding, redacted, without_user
 from mmsra_pipeline.telemetry.mlflow_database import make_database
 
 EXPERIMENT = "mmsra"
@@ -18,6 +20,8 @@ DAGSTER_RUN = "dagster_run_id"
 LEVEL, RUN = "mmsra_level", "dagster run"
 PARENT = "mlflow.parentRunId"
 DELETED_AT_ONCE = 100
+UI = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves a store that is no server."""
 
 
 class Tracker(Protocol):
@@ -63,8 +67,7 @@ class MlflowTracker:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        # MLflow refuses the @ of names such as ndcg@10.
-        entries = [Metric(key.replace("@", "_at_"), float(value), now, step) for key, value in metrics.items()]
+        entries = [Metric(metric_name(key), float(value), now, step) for key, value in metrics.items()]
         self._client.log_batch(self.run_id, metrics=entries)
 
 
@@ -106,6 +109,24 @@ def annotate(
         client.log_artifact(run_id, str(file))
 
 
+def run_link(uri: str, run_id: str) -> str:
+    """Return, as Markdown, a link to an MLflow run, and how to serve its store where that is no server itself."""
+    experiment = _client(uri).get_run(run_id).info.experiment_id
+    served = uri.startswith("http")
+    link = f"{without_user(uri).rstrip('/') if served else UI}/#/experiments/{experiment}/runs/{run_id}"
+    how = "" if served else f"\n\nServe it with `mlflow ui --backend-store-uri {redacted(uri)}`."
+    return f"[{run_id}]({link}){how}"
+
+
+def metric_name(name: str) -> str:
+    """Return a name that MLflow takes; it refuses signs such as those of ndcg@10 and mmsrarec+cf.
+
+    >>> metric_name("ndcg@10/uniform/mmsrarec+cf - sasrec")
+    'ndcg_at_10/uniform/mmsrarec_plus_cf - sasrec'
+    """
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_").replace("+", "_plus_"))
+
+
 @dataclass(frozen=True)
 class OldRun:
     """An MLflow run, in progress or not."""
@@ -145,14 +166,16 @@ def delete_runs(uri: str, run_ids: Sequence[str]) -> None:
         command = [sys.executable, "-m", "mlflow", "gc", "--backend-store-uri", uri, "--run-ids", names]
         done = subprocess.run(command, env=os.environ | {"MLFLOW_TRACKING_URI": uri}, capture_output=True, check=False)
         if done.returncode:
-            raise MmsraError(f"`mlflow gc` failed: {done.stderr.decode(errors='replace').strip()[-500:]}")
+            said = cleaned(done.stderr.decode(errors="replace").strip()[-500:], uri)
+            raise MmsraError(f"`mlflow gc` failed: {said}")
 
 
 def _client(uri: str) -> Any:
     import mlflow  # 4 s: only when it is really asked
 
-    make_database(uri)
-    return mlflow.MlflowClient(tracking_uri=uri)
+    with hiding(uri):
+        make_database(uri)
+        return Guarded(mlflow.MlflowClient(tracking_uri=uri), uri)
 
 
 def _local(uri: str) -> Path | None:

@@ -262,7 +262,7 @@ def test_refresh_as_json_prints_the_json_and_nothing_else_on_stdout(mmsra, shop)
     code, out, _ = mmsra("refresh", "--dataset", "shop", "--dry-run", "--json")
     found = json.loads(out)
     assert code == 0
-    assert list(found) == ["dataset", "stale", "materialized"]
+    assert list(found) == ["dataset", "stale", "materialized", "plan", "assets", "failed_checks"]
     assert found["dataset"] == "shop"
     assert found["materialized"] == []
     assert found["stale"][0] == {
@@ -271,6 +271,46 @@ def test_refresh_as_json_prints_the_json_and_nothing_else_on_stdout(mmsra, shop)
         "reasons": ["was never materialized"],
     }
     assert len(found["stale"]) == 21
+    assert found["plan"][0] == {**found["stale"][0], "seconds": None}
+    assert (found["assets"], found["failed_checks"]) == ([], [])
+
+
+@pytest.fixture
+def refreshed(monkeypatch):
+    """In place of a refresh: it tells its plan, a library prints, and a check of severity ERROR fails."""
+    from mmsra_pipeline.orchestration import refresh as refreshing
+    from mmsra_pipeline.orchestration.outcome import AssetOutcome, FailedCheck, Outcome, Planned
+
+    plan = [Planned("raw_reviews", "shop", ("was never materialized",), None)]
+    made = [AssetOutcome("raw_reviews", "shop", "computed", 1.0, 0.5, "was never materialized")]
+    failed = [FailedCheck("raw_reviews", "shop", "few_rejects", "ERROR", "3 of 10 refused", {"share": 0.3}, "1234")]
+
+    def refresh(*_, tell, **__):
+        if tell:
+            tell(plan)
+        sys.stdout.write("Downloading...")
+        return Outcome(plan=plan, assets=made, failed_checks=failed, stale=[])
+
+    monkeypatch.setattr(refreshing, "refresh", refresh)
+
+
+def test_a_refresh_whose_checks_found_an_error_prints_plan_and_end_on_stdout_and_exits_with_3(mmsra, shop, refreshed):
+    code, out, err = mmsra("refresh", "--dataset", "shop")
+    assert code == 3
+    assert out.index("To compute of shop") < out.index("Refreshed of shop") < out.index("check failed (error)")
+    assert "Downloading..." in err
+    code, out, _ = mmsra("refresh", "--dataset", "shop", "--json")
+    assert code == 3
+    found = json.loads(out)
+    assert found["assets"] == [
+        {"asset": "raw_reviews", "partition": "shop", "outcome": "computed", "seconds": 1.0, "peak_memory_gb": 0.5,
+         "reason": "was never materialized"}
+    ]  # fmt: skip
+    assert found["failed_checks"][0]["severity"] == "ERROR"
+
+
+def test_the_help_of_refresh_says_what_its_exit_codes_mean(mmsra):
+    assert "3 all was computed, but a check found an error" in " ".join(mmsra("refresh", "--help")[1].split())
 
 
 def test_what_libraries_print_does_not_get_into_the_json(mmsra, shop, monkeypatch):

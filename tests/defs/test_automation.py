@@ -17,7 +17,7 @@ from mmsra_pipeline.errors import NoSpaceError, StorageError
 from mmsra_pipeline.orchestration.failures import Failure
 from mmsra_pipeline.orchestration.instance import RefreshBusyError
 from mmsra_pipeline.orchestration.job_names import COSTLY
-from mmsra_pipeline.orchestration.refresh import MaterializedAsset, Outcome
+from mmsra_pipeline.orchestration.outcome import MaterializedAsset, Outcome
 from mmsra_pipeline.orchestration.staleness import Stale
 
 

@@ -120,7 +120,8 @@ def test_the_ui_is_given_samples_plots_settings_and_checks(shell):
 
 def test_a_second_refresh_materializes_nothing(shell):
     done = shell.refresh("--dataset", "shop")
-    assert done == {"dataset": "shop", "stale": [], "materialized": []}
+    assert done.pop("dataset") == "shop"
+    assert not any(done.values())
 
 
 FUSED = {"fusion", "rankings", "metrics", "recommendations"}

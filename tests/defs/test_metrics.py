@@ -1,6 +1,7 @@
 """The asset of metrics on made-up rankings: tables, checks and what the UI is told."""
 
 import dagster as dg
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,7 +53,23 @@ def test_rows_are_measured_and_compared_over_all_users_and_by_training_count(mad
     assert set(zip(differences["row"], differences["against"])) == {("mmsrarec", "evidence")}
     assert set(store.read(Tables.METRICS_BY_COUNT, "shop")["count_bin"]) == {"1-2"}
     [event] = result.asset_materializations_for_node("metrics")
-    assert isinstance(event.metadata["hr@5/uniform/mmsrarec"].value, float)
+    for name in ("hr@5/uniform/mmsrarec", "auc_user/uniform/mmsrarec", "ndcg@5/popularity/mmsrarec - evidence"):
+        assert isinstance(event.metadata[name].value, float)
+
+
+def test_what_was_measured_is_an_mlflow_run_beside_those_of_trainings(made):
+    store, result = made
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{store.root.parent / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("mmsra").experiment_id])
+    [measured] = [run for run in runs if run.data.tags.get("asset") == "metrics"]
+    [event] = result.asset_materializations_for_node("metrics")
+    assert measured.data.metrics["hr_at_5/uniform/mmsrarec"] == event.metadata["hr@5/uniform/mmsrarec"].value
+    difference = event.metadata["hr@5/uniform/mmsrarec - evidence"].value
+    assert measured.data.metrics["hr_at_5/uniform/mmsrarec - evidence"] == difference
+    assert measured.info.status == "FINISHED"
+    parent = client.get_run(measured.data.tags["mlflow.parentRunId"])
+    assert parent.data.tags["dagster_run_id"] == result.run_id
+    assert measured.info.run_id in event.metadata["mlflow_run"].value
 
 
 def test_a_model_that_adds_nothing_to_the_evidence_is_warned_of_and_the_run_goes_on(made):

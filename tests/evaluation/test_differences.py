@@ -4,7 +4,7 @@ import pytest
 from evaluation.made_rankings import CONFIG, METRICS, better, noise, rankings_of, table_of
 
 from mmsra_pipeline.evaluation.baselines import ORDER
-from mmsra_pipeline.evaluation.differences import beyond_evidence, differences_table, pairs
+from mmsra_pipeline.evaluation.differences import beyond_evidence, differences_table, followed_differences, pairs
 from mmsra_pipeline.evaluation.measuring import measure
 
 
@@ -52,6 +52,16 @@ def test_who_is_compared_with_whom():
     assert len(found) == 12 + 12 + 6
     assert pairs(["random", "sasrec"]) == []
     assert differences_of(rankings_of({"random": noise, "sasrec": noise})).empty
+
+
+def test_the_differences_to_follow_are_named_by_metric_protocol_and_both_rows():
+    table = differences_of(rankings_of({"random": noise, "sasrec": noise, "cf+content": noise, "mmsrarec+cf": better}))
+    found = followed_differences(table)
+    assert len(found) == 3 * 2 * 2  # HR, NDCG and AUC under both protocols, against sasrec and cf+content
+    wanted = table.query("row == 'mmsrarec+cf' and against == 'sasrec' and protocol == 'uniform' and metric == 'hr@5'")
+    assert found["hr@5/uniform/mmsrarec+cf - sasrec"] == wanted["value"].iloc[0]
+    assert all(type(value) is float for value in found.values())
+    assert followed_differences(table.head(0)) == {}
 
 
 def test_a_model_above_the_evidence_passes_and_is_said_to_be_sure():

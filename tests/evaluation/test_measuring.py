@@ -97,7 +97,8 @@ def test_the_target_of_each_list_is_known_by_its_item():
 def test_the_numbers_to_follow_are_named_by_metric_protocol_and_row():
     table = table_of(rankings_of({"random": noise, "mmsrarec": better, "mmsrarec+cf": better}))
     found = headline(table)
-    assert len(found) == 2 * 2 * 2
+    assert len(found) == 2 * 3 * 2
+    assert "auc_user/uniform/mmsrarec" in found
     wanted = table.query("row == 'mmsrarec+cf' and protocol == 'popularity' and metric == 'ndcg@5'")["value"].iloc[0]
     assert found["ndcg@5/popularity/mmsrarec+cf"] == wanted
     assert all(type(value) is float for value in found.values())

@@ -7,14 +7,15 @@ import pandas as pd
 
 from mmsra_pipeline.config.datasets import DatasetSpec, write_dataset
 from mmsra_pipeline.errors import DataError, StorageError
+from mmsra_pipeline.orchestration.outcome import MaterializedAsset
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.refresh import MaterializedAsset
 from mmsra_pipeline.storage.paths import Paths, find_paths
 from mmsra_pipeline.storage.tables import Store
 
 BOTH = [MaterializedAsset("raw_reviews", "shop"), MaterializedAsset("interactions", "shop")]
 SECONDS = 100.0
 """What each asset says that it took."""
+MEMORY = 1.5
 
 
 def add_shop(paths: Paths, name: str, content: str = "user_id,item_id\nu1,i1\n") -> Path:
@@ -37,7 +38,8 @@ def small_graph(*more: dg.AssetsDefinition) -> dg.Definitions:
 def written(table: str, name: str, rows: pd.DataFrame) -> dg.MaterializeResult:
     """Write a table and report it."""
     made = Store(find_paths().data).replace(table, name, rows)
-    metadata = {"dagster/row_count": made.rows, "seconds": SECONDS, "slice": dg.MetadataValue.path(made.path)}
+    where = dg.MetadataValue.path(made.path)
+    metadata = {"dagster/row_count": made.rows, "seconds": SECONDS, "peak_memory_gb": MEMORY, "slice": where}
     return dg.MaterializeResult(data_version=dg.DataVersion(made.version), metadata=metadata)
 
 

@@ -18,8 +18,9 @@ from mmsra_pipeline.orchestration import refresh as refreshing
 from mmsra_pipeline.orchestration.abandoned_runs import REFRESH_TAG
 from mmsra_pipeline.orchestration.instance import INSTANCE_YAML, RefreshBusyError, only_refresh, open_instance
 from mmsra_pipeline.orchestration.job_names import MODELS
+from mmsra_pipeline.orchestration.outcome import MaterializedAsset
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.refresh import MaterializedAsset, refresh
+from mmsra_pipeline.orchestration.refresh import refresh
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.run_locks import dataset_lock

@@ -1,7 +1,7 @@
 import dagster as dg
 import pandas as pd
 import pytest
-from orchestration.small_graph import SECONDS, add_shop, small_graph, written
+from orchestration.small_graph import MEMORY, SECONDS, add_shop, small_graph, written
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.tree import Config
@@ -40,6 +40,7 @@ def test_the_report_says_what_was_computed_cut_off_or_kept_and_what_that_saved(i
     assert (first["seconds"] > 0).all()
     assert (first["seconds_saved"] == 0).all()
     assert first["rows"].tolist() == [1, 1, 0]
+    assert first["peak_memory_gb"].tolist() == [MEMORY] * 3
     assert [instance.get_run_by_id(run).is_success for run in first["run_id"]] == [True] * 3
 
     shop.write_text(f"{LINE}u2,i2\n")  # as many lines as before
@@ -48,6 +49,7 @@ def test_the_report_says_what_was_computed_cut_off_or_kept_and_what_that_saved(i
     assert outcomes(second) == {"raw_reviews": "unchanged", "interactions": "cut off", "recommender": "cut off"}
     assert second["reasons"].tolist()[:2] == ["source_files has changed", "may change with raw_reviews"]
     assert second["seconds_saved"].tolist() == [0, SECONDS, SECONDS]
+    assert second["peak_memory_gb"].isna().tolist() == [False, True, True]
     assert second["at"].iloc[0] > first["at"].iloc[0]
 
     refresh(instance, paths, definitions=definitions)

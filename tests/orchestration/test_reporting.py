@@ -5,6 +5,7 @@ import pytest
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.orchestration.failures import failures_of
 from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop, sample_table
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.storage.paths import Paths
@@ -67,6 +68,41 @@ def test_the_same_rows_have_the_same_version_and_others_another(stage):
     same.write(Tables.METRICS, ROWS)
     other.write(Tables.METRICS, ROWS.assign(value=51.0))
     assert version(stage) == version(same) != version(other)
+
+
+def test_a_report_says_how_long_it_took_and_how_much_memory(stage):
+    stage.write(Tables.METRICS, ROWS)
+    told = report(stage).metadata
+    assert 0 < told["seconds"] < 60
+    assert 0.05 < told["peak_memory_gb"] < 60
+
+
+def test_the_first_table_has_its_columns_and_counts_under_the_names_of_dagster(stage):
+    stage.write(Tables.METRICS, ROWS)
+    stage.write(Tables.DIFFERENCES, ROWS.head(0))
+    told = report(stage).metadata
+    assert (told["dagster/row_count"], told["dagster/partition_row_count"]) == (1, 1)
+    assert [column.name for column in told["dagster/column_schema"].columns] == ["row", "value"]
+    assert told["differences rows"] == 0
+
+
+def test_a_tracking_server_that_is_gone_fails_the_asset_and_dagster_keeps_no_password(stage, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:s3cretword@127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    @dg.asset
+    def tracked():
+        with stage.tracked():
+            pass
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = dg.materialize([tracked], instance=instance, raise_on_error=False)
+        kept = "".join(entry.to_json() for entry in instance.all_logs(run.run_id))
+        [failure] = failures_of(run, "shop")
+    assert not run.success
+    assert failure.text.startswith("tracked: the MLflow tracking server http://***@127.0.0.1:1")
+    assert failure.may_pass
+    assert "s3cretword" not in kept + failure.text
 
 
 def test_a_table_that_nothing_reads_on_does_not_count(stage):
