@@ -1,16 +1,15 @@
 """Stage 6, evaluation: the recall of the first stage, and the metrics of all rows that rank the same lists."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
 from mmsra_pipeline.columns import TARGET, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.recommender_inputs import cooccurrence_index, first_stage
-from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop, sample_table
+from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 
 
@@ -28,8 +27,9 @@ from mmsra_pipeline.orchestration.settings_read import code_version
     owners=OWNERS,
     kinds={"pandas"},
     code_version=code_version("first_stage_recall", 1, __name__),
+    check_specs=specs(Tables.FIRST_STAGE_RECALL),
 )
-def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per view and k: how often the first k candidates hold what came next, in percent, 95 % intervals.
 
     Of all users of the test split, over the whole catalogue, against popularity and each view alone.
@@ -45,7 +45,7 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 
     stage.write(Tables.FIRST_STAGE_RECALL, table)
     cold = float(queries[TARGET].isin(ranking.cold).mean())
-    return report(stage, {"all_recall": sample_table(table, count=len(table)), "cold_targets": cold})
+    yield from report(stage, {"all_recall": sample_table(table, count=len(table)), "cold_targets": cold})
 
 
 @dg.asset(
@@ -56,14 +56,9 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
     kinds={"pandas", "mlflow"},
     code_version=code_version("metrics", 2, __name__),
     freshness_policy=FRESH,
-    check_specs=[
-        dg.AssetCheckSpec("metrics_are_numbers", asset=Tables.METRICS, blocking=True),
-        dg.AssetCheckSpec("adds_to_evidence", asset=Tables.METRICS, blocking=False),
-    ],
+    check_specs=specs(Tables.METRICS, blocking=("metrics_are_numbers",), warning=("adds_to_evidence",)),
 )
-def metrics(
-    context: dg.AssetExecutionContext, mmsra: Installation
-) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+def metrics(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per ranking row, protocol and metric, in percent, with a 95 % interval over users.
 
     The table differences compares rows, paired by user; metrics_by_count parts users by how often training saw what
@@ -86,12 +81,14 @@ def metrics(
         stage.write(Tables.DIFFERENCES, differences)
         stage.write(Tables.METRICS_BY_COUNT, by_count)
     better, said = beyond_evidence(differences, f"hr@{config.evaluation.cutoff}")
-    yield check("adds_to_evidence", better, said, warn=True)
     bad = int(table[["value", "low", "high"]].isna().any(axis=1).sum())
     found = f"{bad} of {len(table)} metrics are not numbers"
-    yield from report_or_stop(
+    yield from report(
         stage,
         {"all_metrics": sample_table(table, count=len(table)), **headline(table), **followed_differences(differences)},
-        checks=[check("metrics_are_numbers", bad == 0, found)],
+        checks=[
+            check("metrics_are_numbers", bad == 0, found),
+            check("adds_to_evidence", better, said, warn=True),
+        ],
         plot=metrics_png(table),
     )

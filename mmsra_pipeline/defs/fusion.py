@@ -6,10 +6,12 @@ import dagster as dg
 
 from mmsra_pipeline.columns import VALIDATION, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.checks import names
+from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.recommender_inputs import PROMPT_TABLES, answered, cooccurrence_index, first_stage
-from mmsra_pipeline.orchestration.reporting import check, report, sample_table
+from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 
 if TYPE_CHECKING:
@@ -27,9 +29,9 @@ CHECKS = ("calibrated", "answers_are_words", "few_ties", "not_inverted")
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("fusion", 2, __name__),
-    check_specs=[dg.AssetCheckSpec(name, asset=Tables.FUSION) for name in CHECKS],
+    check_specs=specs(Tables.FUSION, blocking=(names.VARIES,), warning=CHECKS),
 )
-def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per kind of fusion and feature: its coefficient with a 95 % interval over validation users.
 
     The artifact holds both fusions, with and without the language model. Fitted and calibrated on lists of validation
@@ -73,7 +75,7 @@ def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Materia
     found = Answers.of(candidates)
     shown = table[table["feature"].str.endswith(AT_PIVOT)]
     bins = reliability(served[FUSED]["p"].to_numpy(), served[FUSED]["is_target"].to_numpy())
-    return report(
+    yield from report(
         stage,
         {
             "calibration": models[FUSED].calibration,

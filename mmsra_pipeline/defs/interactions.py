@@ -9,10 +9,12 @@ from mmsra_pipeline.columns import SPLIT, Tables
 from mmsra_pipeline.config.datasets import list_datasets, load_dataset
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.orchestration.checks import names
+from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.interaction_checks import SPECS, interaction_checks
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.reporting import check, report, sample_table
+from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 from mmsra_pipeline.storage.paths import find_paths
 
@@ -46,12 +48,9 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("raw_reviews", 3, __name__),
-    check_specs=[
-        dg.AssetCheckSpec("few_rejects", asset=Tables.RAW_REVIEWS),
-        dg.AssetCheckSpec("whole_sources", asset=Tables.RAW_REVIEWS),
-    ],
+    check_specs=specs(Tables.RAW_REVIEWS, warning=("few_rejects", "whole_sources")),
 )
-def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per review of the source, as it stands there; one per item in raw_items, one per refused line in rejects.
 
     Every format ends in the same columns here. A bad line is kept out, counted and shown, and the rest goes on.
@@ -70,14 +69,14 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     ):
         loaded = load(stage.spec, stage.source_folder, connection, reviews.write, items.write, rejects.write)
 
-    reasons = reject_counts(stage.paths, stage.dataset)
+    reasons = reject_counts(stage.paths, stage.dataset, stage.path(Tables.REJECTS))
     most = stage.config.interactions.max_reject_share
     found = (
         f"{loaded.rejects - loaded.repeated} of {loaded.rows} rows ({loaded.bad_share:.1%}) were refused; table "
         f"rejects says file, line and reason. Fix them, or raise interactions.max_reject_share ({most:.0%})"
     )
     damaged = "; ".join(loaded.damaged) or "all files were read to their end"
-    return report(
+    yield from report(
         stage,
         {
             "source rows": loaded.rows,
@@ -100,7 +99,7 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     code_version=code_version("interactions", 2, __name__),
     check_specs=SPECS,
 )
-def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user and item taken, in order of time (position 0, 1, …), after filtering.
 
     The table funnel says how many users, items and interactions each filter left.
@@ -123,7 +122,7 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
         "earliest": measured.earliest or "no times",
         "latest": measured.latest or "no times",
     }
-    return report(stage, shown, checks=interaction_checks(measured), plot=funnel_png(funnel))
+    yield from report(stage, shown, checks=interaction_checks(measured), plot=funnel_png(funnel))
 
 
 @dg.asset(
@@ -133,8 +132,9 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("sequences", 2, __name__),
+    check_specs=specs(Tables.SEQUENCES),
 )
-def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per query: a user at a moment, with the history before it and the item that came next (the target).
 
     Split 'serve' has one row per user, the whole history and no target: the query of a recommendation. The table
@@ -151,7 +151,7 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
         stage.write(Tables.TRAINING_BOUNDS, bounds)
         counts = query_counts(connection, stage.slices[0][0].path)
 
-    return report(stage, {"queries": counts})
+    yield from report(stage, {"queries": counts})
 
 
 @dg.asset(
@@ -161,8 +161,9 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("training_queries", 1, __name__),
+    check_specs=specs(Tables.TRAINING_QUERIES, blocking=(names.NO_TEST,)),
 )
-def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per query drawn for the recommender: those that it learns from, and those that choose its best step.
 
     As many as `recommendation.examples` needs and `recommendation.validation_lists` asks for.
@@ -174,4 +175,5 @@ def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> 
     drawn = draw_queries(stage.read(Tables.SEQUENCES), stage.config.recommendation, stage.config.seed)
 
     stage.write(Tables.TRAINING_QUERIES, drawn)
-    return report(stage, {"drawn": {str(split): int(count) for split, count in drawn[SPLIT].value_counts().items()}})
+    counts = {str(split): int(count) for split, count in drawn[SPLIT].value_counts().items()}
+    yield from report(stage, {"drawn": counts})

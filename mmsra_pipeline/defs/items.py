@@ -6,9 +6,10 @@ import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, TEXT, TITLE, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.reporting import check, report, sample_table
+from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 
 if TYPE_CHECKING:
@@ -25,12 +26,9 @@ FEW = 0.1
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("item_text", 2, __name__),
-    check_specs=[
-        dg.AssetCheckSpec("most_items_have_text", asset=Tables.ITEM_TEXT),
-        dg.AssetCheckSpec("near_duplicate_titles", asset=Tables.ITEM_TEXT),
-    ],
+    check_specs=specs(Tables.ITEM_TEXT, warning=("most_items_have_text", "near_duplicate_titles")),
 )
-def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of the catalogue, with its cleaned text; an item that nothing is said of has an empty one."""
     from mmsra_pipeline.items.duplicates import near_duplicate_titles
     from mmsra_pipeline.items.text import SOURCE_KEY, build_item_text
@@ -47,7 +45,7 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     found = f"{share:.1%} of {len(texts)} items have text"
     most = check("most_items_have_text", share >= MOST, found, warn=True, share=share)
     alike = _few_alike("near_duplicate_titles", near_duplicate_titles(texts), int((texts[TITLE] != "").sum()), "title")
-    return report(stage, checks=[most, alike])
+    yield from report(stage, checks=[most, alike])
 
 
 @dg.asset(
@@ -57,16 +55,14 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     owners=OWNERS,
     kinds={"parquet", "jpeg"},
     code_version=code_version("item_images", 3, __name__),
-    check_specs=[
-        dg.AssetCheckSpec("most_items_have_a_picture", asset=Tables.ITEM_IMAGES),
-        dg.AssetCheckSpec("near_duplicate_pictures", asset=Tables.ITEM_IMAGES),
-    ],
+    check_specs=specs(Tables.ITEM_IMAGES, warning=("most_items_have_a_picture", "near_duplicate_pictures")),
 )
-def item_images(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def item_images(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of the catalogue, with the hash of its stored picture, or why it has none.
 
     An unreadable picture is noted and the rest goes on. The table image_status has the items without a picture.
     """
+    from mmsra_pipeline.ingest.reading import image_root
     from mmsra_pipeline.items.duplicates import near_duplicate_pictures
     from mmsra_pipeline.items.images import build_item_images, image_status
 
@@ -76,7 +72,7 @@ def item_images(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     images = build_item_images(
         items,
         list(texts[ITEM]),
-        stage.image_root(),
+        image_root(stage.spec, stage.source_folder),
         stage.artifacts,
         stage.config.items,
         previous=stage.previous(),
@@ -89,7 +85,7 @@ def item_images(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     found = f"{share:.1%} of {len(images)} items have a picture ({counts}); image_status says why others have none"
     most = check("most_items_have_a_picture", share >= MOST, found, warn=True, share=share)
     alike = _few_alike("near_duplicate_pictures", near_duplicate_pictures(images), counts.get("ok", 0), "picture")
-    return report(stage, {"pictures": counts}, checks=[most, alike])
+    yield from report(stage, {"pictures": counts}, checks=[most, alike])
 
 
 def _few_alike(name: str, alike: "pd.DataFrame", count: int, what: str) -> dg.AssetCheckResult:

@@ -7,10 +7,12 @@ import dagster as dg
 
 from mmsra_pipeline.columns import CATEGORY, DESCRIPTION, ITEM, KEYWORDS, TAGS, TEXT, TITLE, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.reporting import check, report
+from mmsra_pipeline.orchestration.reporting import report
 from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.shop_truth import known_looks
 from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
@@ -40,9 +42,9 @@ FORM, PICTURES, FINDING = "every_answer_has_the_form", "pictures_have_keywords",
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("keyword_quality", 1, __name__),
-    check_specs=[dg.AssetCheckSpec(name, asset=Tables.KEYWORD_QUALITY) for name in (FORM, PICTURES, FINDING)],
+    check_specs=specs(Tables.KEYWORD_QUALITY, warning=(FORM, PICTURES, FINDING)),
 )  # fmt: skip
-def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item: who wrote its keywords, how sure the model is of them, whether they find their item.
 
     The table keyword_panel has the means with intervals, against drafts, extractive keywords and those of other items.
@@ -69,7 +71,7 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> d
         **judged,
         **p.retrieval_measures(ours, extractive),
         **p.draft_measures(tuned, drafts, of_tuned, of_drafts),
-        **p.look_measures(table, pictured, stage.known_looks()),
+        **p.look_measures(table, pictured, known_looks(stage)),
     }
     panel = panel_table(
         measures, p.vocabulary(table), bootstrap=stage.config.evaluation.bootstrap, seed=stage.config.seed
@@ -79,7 +81,7 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> d
     stage.write(Tables.KEYWORD_PANEL, panel, read_on=False)
     followed = {name: value_of(panel, name) for name in FOLLOWED}
     shown = {"panel": dg.MetadataValue.md(panel_markdown(panel)), "suspicious": int((table["suspicious"] != "").sum())}
-    return report(
+    yield from report(
         stage,
         shown | {name: value for name, value in followed.items() if value == value},  # nan is no metadata
         checks=_checks(panel, by_model=writer == p.MODEL),

@@ -6,6 +6,8 @@ import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, SCORE, TARGET, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.checks import names
+from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.recommender_inputs import (
@@ -32,8 +34,9 @@ OURS = "mmsrarec"
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("rankings", 6, __name__),
+    check_specs=specs(Tables.RANKINGS, blocking=(names.VARIES, names.AS_OF)),
 )
-def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per protocol, ranking row, query and candidate of the test split: its score, and p where it is one.
 
     All rows rank the same lists, the true next item among drawn negatives. The table candidates has the lists, with
@@ -72,7 +75,7 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mater
     stage.write(Tables.RANKINGS, pd.concat(rows, ignore_index=True))
     stage.write(Tables.CANDIDATES, candidates, read_on=False)
     unseen = set(taken[ITEM]) - set(training[ITEM])
-    return report(stage, {"queries": len(queries), "cold_targets": float(queries[TARGET].isin(unseen).mean())})
+    yield from report(stage, {"queries": len(queries), "cold_targets": float(queries[TARGET].isin(unseen).mean())})
 
 
 def _ceiling(stage: Stage, queries: "pd.DataFrame", candidates: "pd.DataFrame") -> "pd.Series":

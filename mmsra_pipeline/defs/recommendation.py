@@ -1,12 +1,13 @@
 """Stage 5, recommendation: examples, the recommender, and what it recommends."""
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mmsra_pipeline.columns import POSITION, SERVE, SPLIT, TEST, TRAIN, USER, VALIDATION, Tables
+from mmsra_pipeline.columns import SERVE, SPLIT, TRAIN, VALIDATION, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.checks import names
+from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
@@ -19,7 +20,7 @@ from mmsra_pipeline.orchestration.recommender_inputs import (
     tuned_backbone,
     untuned_backbone,
 )
-from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop, switched_off
+from mmsra_pipeline.orchestration.reporting import report, switched_off
 from mmsra_pipeline.orchestration.settings_read import code_version
 from mmsra_pipeline.orchestration.stage import Stage
 
@@ -34,11 +35,9 @@ if TYPE_CHECKING:
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("sft_dataset", 7, __name__),
-    check_specs=[dg.AssetCheckSpec("no_held_out_query", asset=Tables.SFT_DATASET, blocking=True)],
+    check_specs=specs(Tables.SFT_DATASET, blocking=(names.NO_HELD_OUT, names.AS_OF)),
 )
-def sft_dataset(
-    context: dg.AssetExecutionContext, mmsra: Installation
-) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per example of one of four tasks: prompts (text and pictures in order) with their answers.
 
     A query is one example with all its candidates. Rows of the split validation choose the best step of the training.
@@ -69,16 +68,12 @@ def sft_dataset(
     with stage.publish() as folder:
         (signals.evidence or EvidenceModel((), ())).save(folder)
     stage.write(Tables.SFT_DATASET, examples)
-    asked = examples.loc[examples[USER].notna(), [SPLIT, USER, POSITION]]
-    known = asked.merge(sequences[[SPLIT, USER, POSITION]], on=[SPLIT, USER, POSITION], how="inner")
-    wrong = len(asked) - len(known) + int((asked[SPLIT] == TEST).sum())
-    found = f"{wrong} of {len(asked)} examples ask for a query that is not of their own split, training or validation"
     of_training = examples[examples[SPLIT] == TRAIN]
     shown = {
         "tasks": {str(task): int(count) for task, count in of_training["task"].value_counts().items()},
         "validation_lists": int((examples[SPLIT] == VALIDATION).sum()),
     }
-    yield from report_or_stop(stage, shown, checks=[check("no_held_out_query", wrong == 0, found)])
+    yield from report(stage, shown)
 
 
 @dg.asset(
@@ -88,8 +83,9 @@ def sft_dataset(
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("recommender", 3, __name__),
+    check_specs=specs(Tables.RECOMMENDER, blocking=(names.FINITE,), warning=(names.FALLS,)),
 )
-def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The recommender, an adapter tuned on the examples of all tasks; rows are its loss by step.
 
     With `recommendation.epochs: 0` there is no adapter and the table is empty: scores without SFT (table 6).
@@ -101,7 +97,8 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     stage = mmsra.stage(context)
     config = stage.config
     if config.recommendation.epochs == 0:
-        return switched_off(stage, "loss")
+        yield from switched_off(stage, "loss")
+        return
     examples, images = stage.read(Tables.SFT_DATASET), stage.images()
     backbone = untuned_backbone(stage)
 
@@ -113,7 +110,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     with stage.publish() as folder:
         save_adapter(model, folder)
     stage.write(Tables.RECOMMENDER, curve, read_on=False)
-    return report(stage, plot=curve_png(curve, "step", ["loss", "validation_loss"], "recommender"))
+    yield from report(stage, plot=curve_png(curve, "step", ["loss", "validation_loss"], "recommender"))
 
 
 @dg.asset(
@@ -124,8 +121,9 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Ma
     kinds={"pytorch"},
     code_version=code_version("recommendations", 8, __name__),
     freshness_policy=FRESH,
+    check_specs=specs(Tables.RECOMMENDATIONS),
 )
-def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
 
     The first stage takes candidates out of the whole catalogue; the fusion of the recommender's answer with
@@ -154,7 +152,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> d
     )
 
     stage.write(Tables.RECOMMENDATIONS, lists)
-    return report(stage, {"users": len(queries)})
+    yield from report(stage, {"users": len(queries)})
 
 
 def _served(stage: Stage) -> "pd.DataFrame":

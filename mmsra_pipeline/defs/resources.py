@@ -7,6 +7,8 @@ import logging
 import dagster as dg
 from pydantic import PrivateAttr
 
+from mmsra_pipeline.orchestration.checks.names import COMPARED
+from mmsra_pipeline.orchestration.materializations import last
 from mmsra_pipeline.orchestration.settings_read import loaded_config, readable
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.storage.paths import find_paths
@@ -38,6 +40,8 @@ class Installation(dg.ConfigurableResource):
             code_version=version or "",
             config=readable(asset),
             paths=paths,
+            blocking=frozenset(spec.name for spec in context.assets_def.check_specs if spec.blocking),
+            before=functools.partial(last, context.instance, asset, dataset, 2 * COMPARED),
             tag_run=functools.partial(context.instance.add_run_tags, context.run_id),
         )
         self._held.push(stage.held)

@@ -1,15 +1,16 @@
 """Stage 4, retrieval: collaborative signals."""
 
 import math
-from collections.abc import Iterator
 
 import dagster as dg
 
 from mmsra_pipeline.columns import RANK, SPLIT, TEST, TRAIN, Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.checks import names
+from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop
+from mmsra_pipeline.orchestration.reporting import report
 from mmsra_pipeline.orchestration.settings_read import code_version
 
 
@@ -20,8 +21,9 @@ from mmsra_pipeline.orchestration.settings_read import code_version
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("user_encoder", 2, __name__),
+    check_specs=specs(Tables.USER_ENCODER, blocking=(names.FINITE, names.DIFFER), warning=(names.FALLS,)),
 )
-def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The sequential model on item ids whose history embedding finds similar users; rows are its epochs.
 
     Beside it, for each fold of the users, one that has not seen them: it answers their training queries.
@@ -38,7 +40,7 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     with stage.publish() as folder:
         encoder.save(folder)
     stage.write(Tables.USER_ENCODER, curve, read_on=False)
-    return report(stage, plot=curve_png(curve, "epoch", ["loss", "ndcg@10"], "user_encoder"))
+    yield from report(stage, plot=curve_png(curve, "epoch", ["loss", "ndcg@10"], "user_encoder"))
 
 
 @dg.asset(
@@ -48,11 +50,9 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.M
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("similar_users", 2, __name__),
-    check_specs=[dg.AssetCheckSpec("nothing_from_the_future", asset=Tables.SIMILAR_USERS, blocking=True)],
+    check_specs=specs(Tables.SIMILAR_USERS, blocking=(names.NO_FUTURE, names.NO_TEST), warning=(names.ALIKE,)),
 )
-def similar_users(
-    context: dg.AssetExecutionContext, mmsra: Installation
-) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
+def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per query and similar training user: who it is, at which moment, and the item that came next there.
 
     With the rule as_of an item counts only if it was taken before the query's moment; the check measures that. The hit
@@ -83,7 +83,7 @@ def similar_users(
         "test_queries": len(tested),
         "training_queries": len(asked),
     }
-    yield from report_or_stop(stage, shown, checks=[_leak_check(leaks, config.rule)])
+    yield from report(stage, shown)
 
 
 @dg.asset(
@@ -93,8 +93,9 @@ def similar_users(
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("cooccurrence_neighbors", 3, __name__),
+    check_specs=specs(Tables.COOCCURRENCE_NEIGHBORS),
 )
-def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item and neighbor: the items that users take soon after each other, best first.
 
     Counts training interactions only, so no held-out interaction reaches a neighbor list. The artifact holds each event
@@ -112,16 +113,9 @@ def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installatio
     stage.write(Tables.COOCCURRENCE_NEIGHBORS, neighbors(index.within(config.window), config.neighbors_per_item))
     with stage.publish() as folder:
         index.save(folder)
-    return report(stage, {"training_interactions": len(training), "events": len(index.events.first)})
+    yield from report(stage, {"training_interactions": len(training), "events": len(index.events.first)})
 
 
 def _or_none(share: float) -> float | None:
     """JSON has no nan: what cannot be measured is null."""
     return None if math.isnan(share) else share
-
-
-def _leak_check(leaks: float, rule: str) -> dg.AssetCheckResult:
-    if math.isnan(leaks):
-        return check("nothing_from_the_future", True, "the data have no times, so it cannot be measured")
-    found = f"{leaks:.2%} of the similar users' next items lie after the query (rule {rule})"
-    return check("nothing_from_the_future", leaks == 0 or rule != "as_of", found, leak_rate=leaks)

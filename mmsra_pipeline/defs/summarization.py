@@ -6,10 +6,13 @@ import dagster as dg
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.orchestration.checks import names
+from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.reporting import check, report, sample_table, switched_off
+from mmsra_pipeline.orchestration.reporting import report, sample_table, switched_off
 from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.shop_truth import known_looks
 from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
     from mmsra_pipeline.config.server import GenerationServer
     from mmsra_pipeline.summarization.warm_start.picture_labels import Classes
 
-FORMAT_RATE = 0.95
 TUNING = "tuning_is_sound"
 FOLLOWED = ("reward", "information", "reconstruction", "length", "grounding", "kl", "entropy")
 
@@ -30,15 +32,17 @@ FOLLOWED = ("reward", "information", "reconstruction", "length", "grounding", "k
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("alignment", 2, __name__),
+    check_specs=specs(Tables.ALIGNMENT, blocking=(names.FINITE,), warning=(names.FALLS,)),
 )
-def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The warm start of the backbone, an adapter; rows are its loss by step and what it then sees in pictures.
 
     With `alignment.steps: 0` (a model that is aligned already) there is no adapter and the table is empty.
     """
     stage = mmsra.stage(context)
     if stage.config.alignment.steps == 0:
-        return switched_off(stage, "loss")
+        yield from switched_off(stage, "loss")
+        return
     import pandas as pd
 
     from mmsra_pipeline.backbone.lora import save_adapter
@@ -58,7 +62,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
             stage.config.seed,
             workdir,
             tracker,
-            looks=stage.known_looks(),
+            looks=known_looks(stage),
             classes=_tower_classes(stage),
         )
 
@@ -66,7 +70,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
         save_adapter(result.model, folder)
     rows = pd.concat([result.curve, result.measured], ignore_index=True)
     stage.write(Tables.ALIGNMENT, rows, read_on=False)
-    return report(
+    yield from report(
         stage,
         {"format_rate": result.format_rate, "measured": sample_table(result.measured, count=len(result.measured))},
         plot=curve_png(result.curve, "step", ["loss"], "alignment"),
@@ -80,8 +84,9 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mate
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("draft_keywords", 3, __name__),
+    check_specs=specs(Tables.DRAFT_KEYWORDS),
 )
-def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of a sample: its keywords as the aligned backbone writes them, before GRPO. For comparison."""
     from mmsra_pipeline.summarization.writing import draft_sample
 
@@ -91,7 +96,7 @@ def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg
     keywords, computed = _keywords(stage, sample, Tables.ALIGNMENT)
 
     stage.write(Tables.DRAFT_KEYWORDS, keywords)
-    return report(stage, {"computed": computed, **_quality(keywords)})
+    yield from report(stage, {"computed": computed, **_quality(keywords)})
 
 
 @dg.asset(
@@ -101,9 +106,9 @@ def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("summarizer", 2, __name__),
-    check_specs=[dg.AssetCheckSpec(TUNING, asset=Tables.SUMMARIZER)],
+    check_specs=specs(Tables.SUMMARIZER, blocking=(names.FINITE,), warning=(names.RISES, TUNING)),
 )
-def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The summarizer, an adapter tuned by GRPO on the rewards (1) to (4); rows are its rewards by step.
 
     The table tuning_measures says what tuning did to items that it never saw, term by term with 95 % intervals.
@@ -111,7 +116,8 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
     """
     stage = mmsra.stage(context)
     if stage.config.grpo.steps == 0:
-        return switched_off(stage, "reward", checks=[check(TUNING, True, "nothing is tuned (grpo.steps: 0)")])
+        yield from switched_off(stage, "reward", checks=[check(TUNING, True, "nothing is tuned (grpo.steps: 0)")])
+        return
     from mmsra_pipeline.backbone.lora import save_adapter
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
     from mmsra_pipeline.summarization.tuning.grpo import tune_summarizer
@@ -139,7 +145,7 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
     stage.write(Tables.TUNING_MEASURES, result.measures.table, read_on=False)
     gain = result.measures.table.set_index("measure")["difference"]
     found = "; ".join(result.alarms) or "groups differ, answers end, the policy is no single answer"
-    return report(
+    yield from report(
         stage,
         {
             "held_out": sample_table(result.measures.table, count=len(result.measures.table)),
@@ -158,9 +164,9 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.Mat
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("item_keywords", 2, __name__),
-    check_specs=[dg.AssetCheckSpec("keywords_have_their_form", asset=Tables.ITEM_KEYWORDS)],
+    check_specs=specs(Tables.ITEM_KEYWORDS, blocking=(names.FORM,)),
 )
-def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.MaterializeResult:
+def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item: its keywords, of picture and of text, as the tuned summarizer writes them.
 
     Keywords are kept by picture, text, prompt and summarizer: a new item costs one generation.
@@ -173,7 +179,7 @@ def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> dg.
 
     stage.write(Tables.ITEM_KEYWORDS, keywords)
     before = {f"draft_{name}": value for name, value in _quality(drafts).items()}
-    return report(stage, {"computed": computed, **_quality(keywords), **before}, checks=[_form_check(keywords)])
+    yield from report(stage, {"computed": computed, **_quality(keywords), **before})
 
 
 def _keywords(
@@ -214,9 +220,3 @@ def _quality(keywords: "pd.DataFrame") -> dict[str, float]:
     if keywords.empty:
         return {}
     return {name: float(keywords[name].mean()) for name in ("well_formed", "copied", "information")}
-
-
-def _form_check(keywords: "pd.DataFrame") -> dg.AssetCheckResult:
-    rate = float(keywords["well_formed"].mean()) if len(keywords) else 0.0
-    found = f"{rate:.1%} of {len(keywords)} completions have the form of keywords"
-    return check("keywords_have_their_form", rate >= FORMAT_RATE, found, warn=True, rate=rate)

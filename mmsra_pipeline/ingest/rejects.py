@@ -1,6 +1,7 @@
 """Rows that are kept out of the pipeline, each with its place and the reason."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -88,14 +89,16 @@ def _escaped(text: str) -> bool:
     return all("\udc80" <= char <= "\udcff" for char in text[:TEXT_CHARS] if "\ud800" <= char <= "\udfff")
 
 
-def reject_counts(paths: Paths, dataset: str) -> Any:
+def reject_counts(paths: Paths, dataset: str, rejects: Path | None = None) -> Any:
     """Return how many rows of a data set were refused for each reason: file, reason, rows, first_line; most first.
+
+    ``rejects``: the Parquet file that says so; None: the current one.
 
     Raises:
         MissingInputError: if the data set was not read yet.
     """
     store = Store.of(paths)
-    rejects = store.current(Tables.REJECTS, dataset).path
+    rejects = rejects or store.current(Tables.REJECTS, dataset).path
     with store.duckdb() as connection:
         return connection.execute(
             """

@@ -5,18 +5,18 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.orchestration.reporting import check
+from mmsra_pipeline.orchestration.checks.results import check, specs
 
 if TYPE_CHECKING:
     from mmsra_pipeline.interactions.measures import InteractionMeasures
 
 FEW_KNOWN = 0.5
 NAMES = ("unique_pairs", "known_items", "sane_times")
-SPECS = [dg.AssetCheckSpec(name, asset=Tables.INTERACTIONS) for name in NAMES]
+SPECS = specs(Tables.INTERACTIONS, blocking=NAMES[:1], warning=NAMES[1:])
 
 
 def interaction_checks(measured: "InteractionMeasures") -> list[dg.AssetCheckResult]:
-    """Return the results of ``SPECS``. Only repeated pairs are an error; the others may be as the data are."""
+    """Return results for ``SPECS``. Only repeated pairs are an error; the others may be as the data are."""
     return [_unique_pairs(measured), _known_items(measured), _sane_times(measured)]
 
 

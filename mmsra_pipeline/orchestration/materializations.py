@@ -13,6 +13,7 @@ ROWS: Final = "dagster/row_count"
 SECONDS: Final = "seconds"
 MEMORY: Final = "peak_memory_gb"
 SLICE: Final = "slice"
+NULLS: Final = "null_shares"
 SETTINGS: Final = "settings"
 DATA_VERSION: Final = "dagster/data_version"
 CODE_VERSION: Final = "dagster/code_version"
@@ -49,6 +50,11 @@ class Materialization:
         return None if self.metadata.get(MEMORY) is None else float(self.metadata[MEMORY])
 
     @property
+    def null_shares(self) -> Mapping[str, float] | None:
+        """Share of nulls of each column of the asset's own table that is no list."""
+        return self.metadata.get(NULLS)
+
+    @property
     def slice(self) -> str | None:
         """The version of the asset's own table."""
         return None if self.metadata.get(SLICE) is None else PurePath(str(self.metadata[SLICE])).stem
@@ -58,19 +64,28 @@ def latest(
     instance: dg.DagsterInstance, asset: str, partition: str, *, before: Materialization | None = None
 ) -> Materialization | None:
     """Return the last materialization, or the last one before another event; None if there is none."""
+    found = last(instance, asset, partition, 1, before=before)
+    return found[0] if found else None
+
+
+def last(
+    instance: dg.DagsterInstance, asset: str, partition: str, count: int, *, before: Materialization | None = None
+) -> list[Materialization]:
+    """Return the last materializations, the newest first."""
     wanted = dg.AssetRecordsFilter(
         asset_key=dg.AssetKey(asset), asset_partitions=[partition], before_storage_id=before.number if before else None
     )
-    records = instance.fetch_materializations(wanted, limit=1).records
-    if not records:
-        return None
-    event = records[0].asset_materialization
+    return [_of(record) for record in instance.fetch_materializations(wanted, limit=count).records]
+
+
+def _of(record: dg.EventLogRecord) -> Materialization:
+    event = record.asset_materialization
     if event is None:
-        raise ValueError(f"event {records[0].storage_id} of asset {asset!r} holds no materialization")
+        raise ValueError(f"event {record.storage_id} holds no materialization")
     return Materialization(
-        number=records[0].storage_id,
-        run_id=records[0].run_id,
-        at=records[0].timestamp,
+        number=record.storage_id,
+        run_id=record.run_id,
+        at=record.timestamp,
         version=(event.tags or {}).get(DATA_VERSION),
         code=(event.tags or {}).get(CODE_VERSION),
         metadata={name: _plain(value) for name, value in event.metadata.items()},

@@ -4,16 +4,18 @@ import base64
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.orchestration.materializations import MEMORY, ROWS, SECONDS, SETTINGS, SLICE
-from mmsra_pipeline.orchestration.settings_read import settings_of
-from mmsra_pipeline.orchestration.stage import Stage, full_settings
+from mmsra_pipeline.orchestration.checks.again import stored_checks
+from mmsra_pipeline.orchestration.checks.results import Results
+from mmsra_pipeline.orchestration.materializations import MEMORY, NULLS, ROWS, SECONDS, SETTINGS, SLICE
+from mmsra_pipeline.orchestration.settings_read import full_settings, settings_of
+from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.orchestration.table_metadata import table_metadata
 from mmsra_pipeline.storage.hashing import fingerprint
 
@@ -32,52 +34,57 @@ def report(
     *,
     checks: Sequence[dg.AssetCheckResult] = (),
     plot: bytes | None = None,
-) -> dg.MaterializeResult:
-    """Return the result of an asset from what ``stage`` wrote.
+) -> Results:
+    """Check what ``stage`` has staged, make it current, and give the results of an asset.
 
     The data version is a hash of the content that was written, so that an unchanged output stops the chain.
+
+    Args:
+        stage: where the asset has written.
+        metadata: what the asset says of what it made.
+        checks: those that need more than what is stored; the others are made here.
+        plot: a picture, PNG.
+
+    Raises:
+        DataError: naming the blocking checks that did not pass. Nothing becomes current then, so that what readers
+            see stays what it is, and the asset stays stale: no later run builds on it either.
     """
+    from mmsra_pipeline.orchestration.checks.like_before import null_shares
+
+    results = [*checks, *stored_checks(stage)]
+    failed = [
+        one
+        for one in results
+        if not one.passed and one.severity == dg.AssetCheckSeverity.ERROR and one.check_name in stage.blocking
+    ]
+    if failed:
+        yield from results
+        raise DataError(_refusal(stage, failed))
+    stage.make_current()
     shown = _tables(stage) | _artifacts(stage) | _plot(stage, plot) | {"config": _stored_config(stage)}
     _tell_mlflow(stage, metadata or {}, shown)
     shown[SETTINGS] = dg.MetadataValue.json(_json_ready(settings_of(stage.asset)))
+    shown[NULLS] = dg.MetadataValue.json(null_shares(stage.slices[0][0].path))
     rows, seconds = stage.slices[0][0].rows, time.monotonic() - stage.started
     logger.info("%s: %s is done in %.1f s, %d rows", stage.dataset, stage.asset, seconds, rows)
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata=shown | {SECONDS: round(seconds, 3), MEMORY: round(stage.memory.gb(), 3)} | dict(metadata or {}),
         data_version=dg.DataVersion(fingerprint(stage.outputs)),
-        check_results=list(checks),
+        check_results=results,
     )
 
 
-def report_or_stop(
-    stage: Stage,
-    metadata: Mapping[str, Any] | None = None,
-    *,
-    checks: Sequence[dg.AssetCheckResult],
-    plot: bytes | None = None,
-) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult]:
-    """Report like :func:`report`, but fail if a check does not pass.
-
-    A blocking check alone holds up later assets only within its own run; an asset that failed stays stale, so that no
-    later run builds on it either.
-
-    Raises:
-        DataError: naming the checks that did not pass.
-    """
-    failed = [check for check in checks if not check.passed]
-    if not failed:
-        yield report(stage, metadata, checks=checks, plot=plot)
-        return
-    yield from checks
-    found = "; ".join(f"{check.check_name}: {check.description}" for check in failed)
-    raise DataError(f"asset {stage.asset!r} of dataset {stage.dataset!r} did not pass its checks. {found}")
-
-
-def check(name: str, passed: bool, description: str, *, warn: bool = False, **metadata: Any) -> dg.AssetCheckResult:
-    """Return the result of a check; ``description`` says what was found and how to fix it."""
-    severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
-    return dg.AssetCheckResult(
-        check_name=name, passed=bool(passed), severity=severity, description=description, metadata=metadata
+def _refusal(stage: Stage, failed: Sequence[dg.AssetCheckResult]) -> str:
+    """Say which checks failed, and where what they refused can be looked at."""
+    found = "; ".join(f"{one.check_name}: {one.description}" for one in failed)
+    kept = "; ".join(
+        f"table {written.table}: mmsra sql \"from read_parquet('{written.path}')\"" for written, _ in stage.slices
+    )
+    artifact = f"; artifact: {stage.staged}" if stage.staged else ""
+    return (
+        f"asset {stage.asset!r} of dataset {stage.dataset!r} did not pass its checks. {found}. Nothing was published: "
+        f"readers see what they saw before. What was made can be looked at until it is swept as old versions are: "
+        f"{kept}{artifact}"
     )
 
 
@@ -105,8 +112,8 @@ def _tables(stage: Stage) -> dict[str, Any]:
 
 def _artifacts(stage: Stage) -> dict[str, Any]:
     shown: dict[str, Any] = {}
-    if stage.published:
-        shown["artifact"] = dg.MetadataValue.path(stage.paths.remote.address(stage.published))
+    if stage.staged:
+        shown["artifact"] = dg.MetadataValue.path(stage.paths.remote.address(stage.staged))
     if stage.mlflow_run_id:
         from mmsra_pipeline.telemetry.tracking import run_link
 
@@ -123,7 +130,7 @@ def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, 
             stage.paths.mlflow_uri,
             stage.mlflow_run_id,
             metrics={name: float(value) for name, value in metadata.items() if isinstance(value, float)},
-            tags={"artifact": stage.paths.remote.address(stage.published)} if stage.published else {},
+            tags={"artifact": stage.paths.remote.address(stage.staged)} if stage.staged else {},
             files=[_plot_file(stage)] if "plot_file" in shown else [],
         )
 
@@ -171,9 +178,9 @@ def _cell(value: Any) -> str | int | float | bool | None:
     return found[:CELL_CHARS] if isinstance(found, str) else found
 
 
-def switched_off(stage: Stage, value: str, *, checks: Sequence[dg.AssetCheckResult] = ()) -> dg.MaterializeResult:
+def switched_off(stage: Stage, value: str, *, checks: Sequence[dg.AssetCheckResult] = ()) -> Results:
     """Write the empty table of a training that the settings leave out, and report it so."""
     import pandas as pd
 
     stage.write(stage.asset, pd.DataFrame({"step": pd.Series(dtype="int64"), value: pd.Series(dtype="float64")}))
-    return report(stage, {"switched_off": True}, checks=checks)
+    yield from report(stage, {"switched_off": True}, checks=checks)

@@ -4,7 +4,6 @@ Never found: what is current, pinned, younger than the grace, or the work of a t
 """
 
 import contextlib
-import json
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from mmsra_pipeline.config.operation import RetentionConfig
+from mmsra_pipeline.orchestration.job_names import MODELS
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.cache_file import DAMAGED, FORMER
 from mmsra_pipeline.storage.files import TEMPORARY, is_abandoned
@@ -107,17 +107,20 @@ def _temporary(paths: Paths) -> Iterator[tuple[Path, str]]:
 
 
 def _old_slices(store: Store, kept: int) -> Iterator[Path]:
-    for pointer in sorted(store.root.glob("*/*/current")):
-        table, dataset = pointer.parent.parent.name, pointer.parent.name
+    # What was staged and never published has no pointer beside it, or the pointer to another version.
+    for folder in sorted({path.parent for path in store.root.glob("*/*/*.parquet")}):
+        table, dataset = folder.parent.name, folder.name
         needed = store.needed(table, dataset)
         old = [entry.path for entry in store.versions(table, dataset) if entry.path.stem not in needed]
         yield from old[kept:]
 
 
 def _old_artifacts(artifacts: Artifacts, kept: int) -> Iterator[Path]:
-    for pointer in sorted(artifacts.root.glob("*/*/current")):
-        current = json.loads(pointer.read_text())["version"]
-        old = [path for path in pointer.parent.iterdir() if path.is_dir() and path.name[0] != "."]
+    homes = {pointer.parent for pointer in artifacts.root.glob("*/*/current")}
+    homes |= {path for kind in MODELS for path in artifacts.root.glob(f"{kind}/*") if path.is_dir()}
+    for home in sorted(homes):
+        current = artifacts.version(home.parent.name, home.name)
+        old = [path for path in home.iterdir() if path.is_dir() and path.name[0] != "."]
         old.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         yield from [path for path in old if path.name != current][kept:]
 

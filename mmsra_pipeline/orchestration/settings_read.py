@@ -187,6 +187,11 @@ def settings_of(asset: str, config: Config | None = None) -> dict[str, Any]:
     return {path: value for path, value in sorted(values.items()) if path not in WITHOUT_EFFECT}
 
 
+def full_settings() -> Mapping[str, Any]:
+    """Return the resolved configuration of all that makes results, to be stored with a run."""
+    return loaded_config().model_dump(mode="json", exclude=set(OPERATION))
+
+
 def readable(asset: str, config: Config | None = None) -> Config:
     """Return the settings with only those readable that ``asset`` declares in ``READS``."""
     return cast(Config, SectionReader(config or loaded_config(), asset, READS[asset]))

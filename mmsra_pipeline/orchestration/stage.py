@@ -3,15 +3,15 @@
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mmsra_pipeline.columns import ITEM, Tables
+from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.datasets import DatasetSpec, load_dataset
 from mmsra_pipeline.config.tree import Config
-from mmsra_pipeline.orchestration.settings_read import OPERATION, loaded_config, settings_of
+from mmsra_pipeline.orchestration.settings_read import full_settings, loaded_config, settings_of
 from mmsra_pipeline.storage.disk import check_free
 from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.paths import Paths
@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from mmsra_pipeline.backbone.embedded.drawing import Look
     from mmsra_pipeline.backbone.model import Backbone
     from mmsra_pipeline.items.images import ItemImages
+    from mmsra_pipeline.orchestration.materializations import Materialization
     from mmsra_pipeline.storage.artifacts import Artifacts
-    from mmsra_pipeline.storage.tables import Slice, SliceWriter, Store
+    from mmsra_pipeline.storage.slices import Slice, SliceWriter
+    from mmsra_pipeline.storage.tables import Store
     from mmsra_pipeline.telemetry.tracking import Tracker
 
 MLFLOW_TAG: Final = "mmsra/mlflow_run"
@@ -45,10 +46,15 @@ class Stage:
     inputs: dict[str, str] = field(default_factory=dict)
     """Versions of what was read, by name."""
     slices: "list[tuple[Slice, pd.DataFrame]]" = field(default_factory=list)
-    """What was written, with its first rows."""
+    """What was written, with its first rows: staged until ``make_current``."""
     outputs: dict[str, str] = field(default_factory=dict)
     """Versions of what was written and is read by later assets, by name."""
-    published: Path | None = None
+    staged: Path | None = None
+    """The version of the asset's artifact that was made: staged until ``make_current``."""
+    blocking: frozenset[str] = frozenset()
+    """Checks without which nothing becomes current."""
+    before: "Callable[[], list[Materialization]]" = list
+    """Gives the last materializations of the asset, the newest first."""
     mlflow_run_id: str | None = None
     started: float = field(default_factory=time.monotonic)
     memory: PeakMemory = field(default_factory=PeakMemory)
@@ -83,39 +89,28 @@ class Stage:
         """Where a data set that is made by code puts its source files."""
         return self.paths.artifacts / "sources" / self.dataset
 
-    def read(self, table: str) -> "pd.DataFrame":
-        """Return the current rows of a table."""
-        self.inputs[table] = self.store.current(table, self.dataset).version
-        return self.store.read(table, self.dataset)
-
-    def path(self, table: str) -> Path:
-        """Return the Parquet file with the current rows of a table, for work that does not load them all."""
+    def slice_of(self, table: str) -> "Slice":
+        """Return the slice that this asset has staged, else the one that readers see."""
+        for written, _ in self.slices:
+            if written.table == table:
+                return written
         current = self.store.current(table, self.dataset)
         self.inputs[table] = current.version
-        return current.path
+        return current
 
-    def image_root(self) -> Path | None:
-        """Return the folder of the source pictures."""
-        from mmsra_pipeline.ingest.reading import image_root
+    def read(self, table: str) -> "pd.DataFrame":
+        """Return the current rows of a table; of one that this asset has written, the new ones."""
+        return self.slice_of(table).read()
 
-        return image_root(self.spec, self.source_folder)
+    def path(self, table: str) -> Path:
+        """Return the Parquet file with these rows, for work that does not load them all."""
+        return self.slice_of(table).path
 
     def images(self) -> "ItemImages":
         """Return the stored pictures of the catalogue."""
         from mmsra_pipeline.items.images import ItemImages
 
         return ItemImages(self.artifacts, self.read(Tables.ITEM_IMAGES))
-
-    def known_looks(self) -> "dict[str, Look]":
-        """Return what the pictures of the built-in shop show, by item; of other data sets nobody knows."""
-        from mmsra_pipeline.ingest.readers.sample import sample_options
-        from mmsra_pipeline.sample_store.shop import make_shop
-
-        if self.spec.format != "sample":
-            return {}
-        options = sample_options(self.spec)
-        shop = make_shop(options.size, options.seed)
-        return {item: shop.look(item) for item in shop.products[ITEM]}
 
     def training_interactions(self) -> "pd.DataFrame":
         """Return the interactions that training may see."""
@@ -129,7 +124,10 @@ class Stage:
         return self.store.read(table, self.dataset) if self.store.has(table, self.dataset) else None
 
     def write(self, table: str, rows: "pd.DataFrame | pa.RecordBatchReader", *, read_on: bool = True) -> None:
-        """Make ``rows`` the current rows of a table. ``read_on``: later assets read it, so it counts as output."""
+        """Stage ``rows`` of a table: they are current once the checks have passed.
+
+        ``read_on``: later assets read it, so it counts as output.
+        """
         import pyarrow as pa
 
         from mmsra_pipeline.storage.table_writer import as_table
@@ -142,14 +140,16 @@ class Stage:
     @contextlib.contextmanager
     def writer(self, table: str, schema: "pa.Schema", *, read_on: bool = True) -> "Iterator[SliceWriter]":
         """Take the rows of a table in batches; as ``write`` otherwise."""
-        with self.store.writer(table, self.dataset, schema) as writing:
+        with self.store.staging(table, self.dataset, schema) as writing:
             yield writing
         self.slices.append((writing.slice, writing.head.to_pandas()))
         if read_on:
             self.outputs[table] = writing.slice.version
 
     def artifact(self, kind: str) -> Path:
-        """Return the current folder of an artifact of this data set."""
+        """Return the current folder of an artifact of this data set; of this asset's own, the one that it made."""
+        if kind == self.asset and self.staged:
+            return self.staged
         folder = self.artifacts.current(kind, self.dataset)
         self.inputs[f"artifact {kind}"] = folder.name
         return folder
@@ -160,15 +160,25 @@ class Stage:
 
     @contextlib.contextmanager
     def publish(self, *, read_on: bool = True) -> Iterator[Path]:
-        """Return an empty folder to fill; it becomes the current artifact of this asset and data set.
+        """Return an empty folder to fill: the artifact of this asset and data set, once the checks have passed.
 
         ``read_on``: later assets read it, so it counts as the output.
         """
-        with self.artifacts.publish(self.asset, self.dataset) as folder:
-            yield folder
-        self.published = self.artifacts.current(self.asset, self.dataset)
+        with self.artifacts.staging(self.asset, self.dataset) as staged:
+            yield staged.building
+        self.staged = staged.place
         if read_on:
-            self.outputs = {f"artifact {self.asset}": self.published.name}
+            self.outputs = {f"artifact {self.asset}": self.staged.name}
+
+    def make_current(self) -> None:
+        """Move the pointers to what was staged, one directly after the other.
+
+        That of the asset's own table moves last: it is there only where all the others are. A kill between two leaves
+        the asset without a materialization of what it made, so that it is made again.
+        """
+        if self.staged:
+            self.artifacts.point(self.staged)
+        self.store.publish([written for written, _ in reversed(self.slices)])
 
     def fingerprint(self) -> str:
         """Name the work by code, settings and what was read so far: other work never resumes it."""
@@ -238,8 +248,3 @@ class Stage:
                 self.tag_run({MLFLOW_TAG: tracker.parent_id})
             tracker.log_params(full_settings())
             yield tracker
-
-
-def full_settings() -> Mapping[str, Any]:
-    """Return the resolved configuration of all that makes results, to be stored with a run."""
-    return loaded_config().model_dump(mode="json", exclude=set(OPERATION))

@@ -74,7 +74,7 @@ class SignalSource:
         self._known = np.array([item in vectors for item in self._items], dtype=bool)
         dim = len(next(iter(vectors.values()))) if vectors else 1
         self._matrix = np.stack([vectors.get(item, np.zeros(dim)) for item in self._items]).astype(np.float32)
-        self._votes = _votes(similar_users)
+        self._votes = votes_of(similar_users)
 
     @property
     def vectors(self) -> Mapping[str, Float[np.ndarray, " dim"]]:
@@ -104,10 +104,7 @@ class SignalSource:
         told = np.where(others & (self._of_encoder >= 0), sequence[self._of_encoder], np.nan)
         ranked = {
             "sequence": told if sequence.any() else None,  # all 0: the encoder knows no item of the history
-            "cooccurrence": _positive(self._soon.score_all(list(query.history), query.before, query.user)),
-            "next": _positive(self._next.score_all(list(query.history[-1:]), query.before, query.user)),
-            "votes": self._voted(query),
-            "popularity": _positive(self._soon.counts(before=query.before, exclude_user=query.user)),
+            **interaction_signals(self._soon, self._next, self._votes, query, self._place),
         }
         found = {
             slot: (np.where(places >= 0, every[places], np.nan), every)
@@ -132,13 +129,6 @@ class SignalSource:
         own = evidence.of_classes({slot: classes[:, SLOTS.index(slot)] for slot in STATED})
         return own, classes_of(own, evidence.of_classes(catalogue))
 
-    def _voted(self, query: Query) -> np.ndarray:
-        votes = np.full(len(self._items), np.nan)
-        for item, weight in self._votes.get((query.user, query.position), {}).items():
-            if item in self._place:
-                votes[self._place[item]] = weight
-        return votes
-
     def _content(
         self, query: Query, items: Sequence[str], places: np.ndarray
     ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -161,6 +151,34 @@ class SignalSource:
         if any(self._keywords.get(item) for item in query.history):
             found["keywords"] = self._affinity.of(query.history, items)
         return found
+
+
+def interaction_signals(
+    soon: CooccurrenceIndex,
+    following: CooccurrenceIndex,
+    votes: Mapping[tuple[str, int], Mapping[str, float]],
+    query: Query,
+    place: Mapping[str, int],
+) -> dict[str, Float[np.ndarray, " catalogue"]]:
+    """Return the signals that interactions of others give each item of the catalogue; nan: nothing is known.
+
+    Args:
+        soon: co-occurrence within ``WINDOW``; its items are the catalogue.
+        following: the same within one interaction.
+        votes: of ``votes_of``.
+        query: the moment.
+        place: of each item in the catalogue.
+    """
+    voted = np.full(len(soon.items), np.nan)
+    for item, weight in votes.get((query.user, query.position), {}).items():
+        if item in place:
+            voted[place[item]] = weight
+    return {
+        "cooccurrence": _positive(soon.score_all(list(query.history), query.before, query.user)),
+        "next": _positive(following.score_all(list(query.history[-1:]), query.before, query.user)),
+        "votes": voted,
+        "popularity": _positive(soon.counts(before=query.before, exclude_user=query.user)),
+    }
 
 
 def classes_of(
@@ -187,7 +205,7 @@ def _positive(values: np.ndarray) -> Float[np.ndarray, " items"]:
     return np.where(values > 0, values, np.nan)
 
 
-def _votes(similar_users: pd.DataFrame) -> dict[tuple[str, int], dict[str, float]]:
+def votes_of(similar_users: pd.DataFrame) -> dict[tuple[str, int], dict[str, float]]:
     """Give, by query, the summed cosines of the voters of each item."""
     votes: dict[tuple[str, int], dict[str, float]] = {}
     ordered = similar_users.sort_values([USER, POSITION, RANK], kind="stable")

@@ -1,7 +1,8 @@
 """Folders and blobs that are no tables: adapters, checkpoints, pictures, the backbone.
 
 A published folder is ``<kind>/<dataset>/<version>/`` with a pointer file ``current`` beside it. It is filled under
-another name and renamed, so it is there as a whole or not at all. Work in progress (resumable training) lies in
+another name and renamed, so it is there as a whole or not at all; a version that is only staged lies there too, and no
+pointer names it. Work in progress (resumable training) lies in
 ``work/<kind>/<dataset>/<fingerprint>/``, where the fingerprint names the inputs: other inputs never resume it.
 
 Where the root mirrors an object store, files go there first and the pointer last; work in progress stays here.
@@ -27,6 +28,15 @@ YOUNG_SECONDS = 3600  # of an object: another machine may have put it and be abo
 TRIES = 3  # to read a pointer and bring its files, which may have been replaced and dropped meanwhile
 
 
+class Staged:
+    """A version of an artifact that is being filled; ``place`` is there once the block has ended."""
+
+    place: Path
+
+    def __init__(self, building: Path) -> None:
+        self.building = building
+
+
 class Artifacts:
     """Reads and publishes what lies below ``root``."""
 
@@ -45,18 +55,32 @@ class Artifacts:
     @contextlib.contextmanager
     def publish(self, kind: str, dataset: str) -> Iterator[Path]:
         """Return an empty folder to fill; when the block ends without an error it becomes the current version."""
+        with self.staging(kind, dataset) as staged:
+            yield staged.building
+        self.point(staged.place)
+
+    @contextlib.contextmanager
+    def staging(self, kind: str, dataset: str) -> Iterator["Staged"]:
+        """Return an empty folder to fill, as ``publish`` does, but leave the current version what it is.
+
+        ``point`` makes ``Staged.place`` current; a version that never becomes so goes as old versions go.
+        """
         home = self.root / clean_name(kind) / clean_name(dataset)
         with temporary_folder(home) as building:
-            yield building
+            staged = Staged(building)
+            yield staged
             version = folder_hash(building)[:16]
-            place = home / version
+            staged.place = place = home / version
             if not place.exists():
                 building.rename(place)
                 sync_folder(home)
             os.utime(place)
             self.remote.push(place)
-            self.remote.write(home / "current", json.dumps({"version": version}).encode())
         self._drop_old_versions(home, version)
+
+    def point(self, place: Path) -> None:
+        """Make a staged version the current one."""
+        self.remote.write(place.parent / "current", json.dumps({"version": place.name}).encode())
 
     def current(self, kind: str, dataset: str) -> Path:
         """Return the folder of the current version; its name is the version.
@@ -134,19 +158,21 @@ class Artifacts:
                 self._stored[kind] = {entry.path for entry in self.blobs(kind)}
             return self._stored[kind]
 
-    def _drop_old_versions(self, home: Path, current: str) -> None:
+    def _drop_old_versions(self, home: Path, staged: str) -> None:
+        """Keep the newest versions, what was just staged, and what readers see."""
         if self.remote.is_store:
-            self._drop_old_objects(home, current)
+            self._drop_old_objects(home, staged)
             return
         versions = [path for path in home.iterdir() if path.is_dir() and path.name[0] != "."]
         versions.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in versions[KEPT_VERSIONS:]:
-            if path.name != current:
+        old, current = versions[KEPT_VERSIONS:], self._pointed(home)
+        for path in old:
+            if path.name != staged and path != current:
                 shutil.rmtree(path)
 
-    def _drop_old_objects(self, home: Path, current: str) -> None:
+    def _drop_old_objects(self, home: Path, staged: str) -> None:
         old = by_version(self.remote.listing(home), home)[KEPT_VERSIONS:]
-        old = [entry for entry in old if entry.path.name != current and entry.changed < time.time() - YOUNG_SECONDS]
+        old = [entry for entry in old if entry.path.name != staged and entry.changed < time.time() - YOUNG_SECONDS]
         pointed = self._pointed(home) if old else None  # another machine may have published meanwhile
         for entry in old:
             if entry.path != pointed:

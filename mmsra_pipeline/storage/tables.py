@@ -3,7 +3,7 @@
 DuckDB lets one process write a database file and shuts all others out meanwhile, so no table lives in one. A slice is
 ``<table>/<dataset>/<version>.parquet``; its pointer file ``current`` names the version that readers see. Everything is
 written beside its place, synced and renamed, so that a reader sees the old slice or the new one, and so does whoever
-starts again after a kill.
+starts again after a kill. A slice that is only staged lies there too, and no pointer names it: it waits for its checks.
 
 Where the root mirrors an object store, rows go there first and the pointer last, and readers ask there for the pointer.
 """
@@ -12,44 +12,25 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mmsra_pipeline.errors import MissingInputError
 from mmsra_pipeline.storage.catalog import replace_catalog
 from mmsra_pipeline.storage.files import clean_name, sweep, sync_folder, temporary, temporary_folder
 from mmsra_pipeline.storage.mirror import NOTHING, Entry, Remote
 from mmsra_pipeline.storage.paths import Paths
-from mmsra_pipeline.storage.table_writer import TableWriter, as_table
+from mmsra_pipeline.storage.slices import POINTER, Slice, SliceWriter, slice_of
+from mmsra_pipeline.storage.table_writer import as_table
 
 PINNED = "pinned"
 KEPT_VERSIONS = 3  # a reader that holds an old catalog can still finish its query
 YOUNG_SECONDS = 3600  # of an object: another machine may have put it and be about to point to it
 TRIES = 3  # to read a pointer and bring its rows, which may have been replaced and dropped meanwhile
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One version of the rows of one table and dataset."""
-
-    table: str
-    dataset: str
-    version: str
-    rows: int
-    path: Path
-
-
-class SliceWriter(TableWriter):
-    """Takes the rows of a slice; ``slice`` is there once the block of ``Store.writer`` has ended."""
-
-    slice: Slice
 
 
 class Store:
@@ -77,10 +58,20 @@ class Store:
         return writing.slice
 
     @contextlib.contextmanager
-    def writer(self, table: str, dataset: str, schema: pa.Schema) -> Iterator["SliceWriter"]:
+    def writer(self, table: str, dataset: str, schema: pa.Schema) -> Iterator[SliceWriter]:
         """Take rows in batches; when the block ends without an error they are the slice that readers see.
 
         The version is a hash of schema and content, so the same rows in the same order give the same version.
+        """
+        with self.staging(table, dataset, schema) as writing:
+            yield writing
+        self.publish([writing.slice])
+
+    @contextlib.contextmanager
+    def staging(self, table: str, dataset: str, schema: pa.Schema) -> Iterator[SliceWriter]:
+        """Take rows as ``writer`` does, but leave readers the slice that they see: ``publish`` gives them the new one.
+
+        A slice that is never published goes as old versions go.
         """
         folder = self._folder(table, dataset)
         folder.mkdir(parents=True, exist_ok=True)
@@ -94,20 +85,30 @@ class Store:
             beside.replace(path)
             sync_folder(folder)
             self._remote.push(path)
-            pointer = {"version": version, "rows": writing.rows}
-            self._remote.write(folder / "current", json.dumps(pointer).encode())
             writing.slice = Slice(table, dataset, version, writing.rows, path)
         finally:
             writing.abandon()
             beside.unlink(missing_ok=True)
         self._drop_old_versions(folder, version)
+
+    def publish(self, staged: Sequence[Slice]) -> None:
+        """Make staged slices those that readers see, one directly after the other, in this order.
+
+        Raises:
+            MissingInputError: if one is gone; then none is published.
+        """
+        for one in staged:
+            if not (self._remote.fetch(one.path) and one.path.is_file()):
+                raise MissingInputError(f"{one.path} is gone before its rows were published. Materialize it again.")
+        for one in staged:
+            self._remote.write(one.pointer, one.pointed())
         self.refresh_catalog()
 
     def current(self, table: str, dataset: str) -> Slice:
         """Return the slice that readers see.
 
         Raises:
-            MissingInputError: if the table was never written for this dataset.
+            MissingInputError: if the table was never published for this dataset.
         """
         for _ in range(TRIES):
             found = self._pointer(table, dataset)
@@ -117,11 +118,12 @@ class Store:
                 return found
         raise MissingInputError(
             f"table {table!r} has no rows of dataset {dataset!r} in {self._remote.address(self.root)}. "
+            f"{self._refused(table, dataset)}"
             f"Run `mmsra refresh --dataset {dataset}`, or materialize the asset that writes it in the Dagster UI."
         )
 
     def has(self, table: str, dataset: str) -> bool:
-        """Whether the table was ever written for this dataset."""
+        """Whether the table was ever published for this dataset."""
         return self._pointer(table, dataset) is not None
 
     def versions(self, table: str, dataset: str) -> list[Entry]:
@@ -150,29 +152,29 @@ class Store:
 
     def read(self, table: str, dataset: str) -> pd.DataFrame:
         """Return all rows of a slice. List columns come as numpy arrays."""
-        frame: pd.DataFrame = self.read_arrow(table, dataset).to_pandas()
-        return frame
+        return self.current(table, dataset).read()
 
     def read_arrow(self, table: str, dataset: str) -> pa.Table:
         """Return all rows of a slice as an Arrow table."""
-        return pq.read_table(self.current(table, dataset).path, partitioning=None)
+        return self.current(table, dataset).read_arrow()
 
     def datasets(self, table: str) -> list[str]:
         """The datasets that have a slice of this table, in order of name."""
-        return [entry.path.parent.name for entry in self._remote.find(self.root / table, "*/current")]
+        return [entry.path.parent.name for entry in self._remote.find(self.root / table, f"*/{POINTER}")]
 
     def tables(self, dataset: str) -> list[str]:
         """The tables that have a slice of this dataset, in order of name."""
-        return [entry.path.parent.parent.name for entry in self._remote.find(self.root, f"*/{dataset}/current")]
+        return [entry.path.parent.parent.name for entry in self._remote.find(self.root, f"*/{dataset}/{POINTER}")]
 
     def remove(self, dataset: str) -> list[str]:
-        """Drop all slices of a dataset and give the tables that lost one."""
-        lost = self.tables(clean_name(dataset))
+        """Drop all slices of a dataset, staged ones too, and give the tables that lost one."""
+        files = self._remote.find(self.root, f"*/{clean_name(dataset)}/*")
+        lost = sorted({entry.path.parent.parent.name for entry in files if entry.path.parent.parent.name[0] != "."})
         for table in lost:
             folder = self._folder(table, dataset)
-            for path in (folder / "current", folder):  # no reader shall find a pointer to a file that is gone
+            for path in (folder / POINTER, folder):  # no reader shall find a pointer to a file that is gone
                 self._remote.delete(path)
-            (folder / "current").unlink(missing_ok=True)
+            (folder / POINTER).unlink(missing_ok=True)
             if folder.is_dir():  # what was never wanted does not lie here
                 shutil.rmtree(folder)
         self.refresh_catalog()
@@ -201,14 +203,20 @@ class Store:
 
     def _pointer(self, table: str, dataset: str) -> Slice | None:
         """Return the current slice; with an object store its rows need not lie here yet."""
-        path = self._folder(table, dataset) / "current"
+        path = self._folder(table, dataset) / POINTER
         content = self._remote.read(path)
-        return None if content is None else _slice(path, content)
+        return None if content is None else slice_of(path, content)
+
+    def _refused(self, table: str, dataset: str) -> str:
+        """Tell a table whose rows were never published from one that was never made."""
+        if self.has(table, dataset) or not (made := self.versions(table, dataset)):
+            return ""
+        return f"Rows were made, but not published: see the failed checks of the asset; they lie in {made[0].path}. "
 
     def _here(self, table: str) -> dict[str, Path]:
         """Return the files of the current slices, by dataset, as far as this machine knows and has them."""
-        pointers = sorted((self.root / table).glob("*/current"))
-        slices = [_slice(pointer, content) for pointer in pointers if (content := NOTHING.read(pointer)) is not None]
+        pointers = sorted((self.root / table).glob(f"*/{POINTER}"))
+        slices = [slice_of(pointer, content) for pointer in pointers if (content := NOTHING.read(pointer)) is not None]
         return {part.dataset: part.path for part in slices if part.path.is_file() or not self._remote.is_store}
 
     def _bring(self, path: Path) -> bool:
@@ -227,9 +235,3 @@ class Store:
             if entry.path.stem not in kept:
                 self._remote.delete(entry.path)
                 entry.path.unlink(missing_ok=True)
-
-
-def _slice(pointer: Path, content: bytes) -> Slice:
-    found: dict[str, Any] = json.loads(content)
-    path = pointer.parent / f"{found['version']}.parquet"
-    return Slice(pointer.parent.parent.name, pointer.parent.name, found["version"], found["rows"], path)

@@ -11,7 +11,8 @@ from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.errors import NoSpaceError
 from mmsra_pipeline.orchestration import stage as stages
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.stage import MLFLOW_TAG, Stage, full_settings
+from mmsra_pipeline.orchestration.settings_read import full_settings
+from mmsra_pipeline.orchestration.stage import MLFLOW_TAG, Stage
 from mmsra_pipeline.storage.locks import is_locked, locked
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.run_locks import dataset_lock, device_lock

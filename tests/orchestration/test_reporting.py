@@ -5,8 +5,9 @@ import pytest
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.orchestration.checks.results import check, specs
 from mmsra_pipeline.orchestration.failures import failures_of
-from mmsra_pipeline.orchestration.reporting import check, report, report_or_stop, sample_table
+from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.storage.paths import Paths
 
@@ -15,11 +16,12 @@ ROWS = pd.DataFrame({"row": ["random"], "value": [50.0]})
 
 @pytest.fixture
 def stage(tmp_path):
-    return Stage(Tables.METRICS, "shop", "run", "1-abc", Config(), Paths(tmp_path))
+    return Stage(Tables.METRICS, "shop", "run", "1-abc", Config(), Paths(tmp_path), blocking=frozenset({"sound"}))
 
 
 def version(stage: Stage) -> str:
-    return report(stage).data_version.value
+    [result] = report(stage)
+    return result.data_version.value
 
 
 def again(stage: Stage) -> Stage:
@@ -29,10 +31,10 @@ def again(stage: Stage) -> Stage:
 def run(stage: Stage, passed: bool, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """Materialize an asset that writes a row and then checks it."""
 
-    @dg.asset(check_specs=[dg.AssetCheckSpec("sound", asset="guarded", blocking=True)])
+    @dg.asset(check_specs=specs("guarded", blocking=["sound"]))
     def guarded():
         stage.write(Tables.METRICS, ROWS)
-        yield from report_or_stop(stage, checks=[check("sound", passed, "what was found")])
+        yield from report(stage, checks=[check("sound", passed, "what was found")])
 
     @dg.asset(deps=[guarded])
     def later():
@@ -44,7 +46,7 @@ def run(stage: Stage, passed: bool, instance: dg.DagsterInstance) -> dg.ExecuteI
 def test_a_blocking_check_that_fails_leaves_the_asset_unmade_and_says_what_was_found(stage):
     with dg.DagsterInstance.ephemeral() as instance:
         result = run(stage, passed=False, instance=instance)
-        [evaluation] = result.get_asset_check_evaluations()
+        evaluation = next(one for one in result.get_asset_check_evaluations() if one.check_name == "sound")
         assert not result.success
         assert not evaluation.passed
         assert instance.get_latest_materialization_event(dg.AssetKey("guarded")) is None
@@ -58,7 +60,7 @@ def test_a_check_that_passes_is_kept_with_what_was_made(stage):
     with dg.DagsterInstance.ephemeral() as instance:
         result = run(stage, passed=True, instance=instance)
         assert result.success
-        assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True]
+        assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True, True]
         assert instance.get_latest_materialization_event(dg.AssetKey("later")) is not None
 
 
@@ -72,7 +74,8 @@ def test_the_same_rows_have_the_same_version_and_others_another(stage):
 
 def test_a_report_says_how_long_it_took_and_how_much_memory(stage):
     stage.write(Tables.METRICS, ROWS)
-    told = report(stage).metadata
+    [reported] = report(stage)
+    told = reported.metadata
     assert 0 < told["seconds"] < 60
     assert 0.05 < told["peak_memory_gb"] < 60
 
@@ -80,7 +83,8 @@ def test_a_report_says_how_long_it_took_and_how_much_memory(stage):
 def test_the_first_table_has_its_columns_and_counts_under_the_names_of_dagster(stage):
     stage.write(Tables.METRICS, ROWS)
     stage.write(Tables.DIFFERENCES, ROWS.head(0))
-    told = report(stage).metadata
+    [reported] = report(stage)
+    told = reported.metadata
     assert (told["dagster/row_count"], told["dagster/partition_row_count"]) == (1, 1)
     assert [column.name for column in told["dagster/column_schema"].columns] == ["row", "value"]
     assert told["differences rows"] == 0
@@ -125,7 +129,7 @@ def test_an_adapter_stands_for_a_training_and_its_curve_does_not_count(stage):
 
 
 def test_adapters_of_a_training_that_was_switched_off_are_none(stage):
-    with Stage("summarizer", "shop", "", "", Config(), stage.paths).publish() as folder:
+    with stage.artifacts.publish("summarizer", "shop") as folder:
         (folder / "adapter").write_bytes(b"of earlier settings")
     stage.store.replace("summarizer", "shop", pd.DataFrame({"step": [1], "reward": [0.5]}))
     assert [folder.parent.parent.name for folder in stage.adapters("summarizer")] == ["summarizer"]

@@ -3,6 +3,7 @@ import subprocess
 import time
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from mmsra_pipeline.config.operation import RetentionConfig
@@ -142,3 +143,16 @@ def test_plots_without_a_table_and_configurations_that_nothing_names_go(paths):
 
 def test_an_empty_installation_has_nothing_to_remove(paths):
     assert found(paths) == {}
+
+
+def test_rows_and_artifacts_that_were_never_published_go_as_old_versions(paths):
+    store, artifacts = Store(paths.data), Artifacts(paths.artifacts)
+    made = []
+    for number in (1, 2):
+        with store.staging("t", "shop", pa.schema({"a": "int64"})) as writing:
+            writing.write(pd.DataFrame({"a": [number]}))
+        with artifacts.staging("recommender", "shop") as staged:
+            file(staged.building / "adapter", str(number))
+        aged(staged.place / "adapter", LONG_AGO + number * DAY)
+        made += [aged(writing.slice.path, LONG_AGO + number * DAY), aged(staged.place, LONG_AGO + number * DAY)]
+    assert found(paths) == {made[0]: "old version of a table", made[1]: "old version of an artifact"}

@@ -187,3 +187,50 @@ def test_the_catalog_is_rebuilt_by_one_writer_at_a_time(store):
     writer.join(timeout=10)
     assert not writer.is_alive()
     assert catalog(store).execute("select count(*) from t").fetchone() == (2,)
+
+
+def staged(store, *values):
+    with store.staging("t", "shop", pa.schema({"a": "int64"})) as writing:
+        writing.write(rows(*values))
+    return writing.slice
+
+
+def test_staged_rows_are_seen_once_they_are_published(store):
+    store.replace("t", "shop", rows(1))
+    new = staged(store, 2)
+    assert store.read("t", "shop")["a"].tolist() == [1]
+    assert new.read()["a"].tolist() == [2]
+    assert catalog(store).execute("select a from t").fetchall() == [(1,)]
+    store.publish([new])
+    assert store.read("t", "shop")["a"].tolist() == [2]
+    assert catalog(store).execute("select a from t").fetchall() == [(2,)]
+
+
+def test_nothing_is_published_where_one_slice_is_gone(store):
+    store.replace("t", "shop", rows(1))
+    new, other = staged(store, 2), staged(store, 3)
+    other.path.unlink()
+    with pytest.raises(MissingInputError, match="gone before its rows were published"):
+        store.publish([new, other])
+    assert store.read("t", "shop")["a"].tolist() == [1]
+
+
+def test_a_writer_killed_after_staging_leaves_the_old_rows(store):
+    store.replace("t", "shop", rows(1))
+    code = (
+        "import os, signal, sys, pandas as pd, pyarrow as pa\n"
+        "from pathlib import Path\n"
+        "from mmsra_pipeline.storage.tables import Store\n"
+        "Store.publish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Store(Path(sys.argv[1])).replace('t', 'shop', pd.DataFrame({'a': [2]}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(store.root)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert len(list((store.root / "t" / "shop").glob("*.parquet"))) == 2
+    assert store.read("t", "shop")["a"].tolist() == [1]
+
+
+def test_a_dataset_is_removed_with_what_was_only_staged(store):
+    staged(store, 1)
+    assert store.remove("shop") == ["t"]
+    assert not (store.root / "t" / "shop").exists()

@@ -69,6 +69,14 @@ class CooccurrenceIndex:
         near = self.events.gap <= window
         return type(self)(self.known, Events(*(column[near] for column in self.events)), window)
 
+    def in_catalogue(self, items: list[str]) -> Self:
+        """Return the same index in a catalogue that holds more items, which nobody took; both are in order."""
+        place = {item: code for code, item in enumerate(items)}
+        codes = np.array([place[item] for item in self.items], dtype=np.int32)
+        known = self.known._replace(items=items, item=codes[self.known.item])
+        events = self.events._replace(first=codes[self.events.first], second=codes[self.events.second])
+        return type(self)(known, events, self.window)
+
     def save(self, folder: Path) -> None:
         """Write the index; ``load`` reads it back. The same index gives the same bytes."""
         arrays = {f"known_{name}": getattr(self.known, name) for name in ("user", "item", "time")}
