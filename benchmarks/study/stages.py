@@ -16,8 +16,8 @@ from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
 from mmsra_pipeline.config.tree import Config, GrpoConfig
 from mmsra_pipeline.evaluation.keyword_report import panel_table
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.storage.paths import find_paths
-from mmsra_pipeline.summarization.keyword_cache import KeywordCache
 from mmsra_pipeline.summarization.quality import panel
 from mmsra_pipeline.summarization.quality.keyword_retrieval import Places, as_many_extractive, places
 from mmsra_pipeline.summarization.tuning.grpo import GrpoResult, tune_summarizer
@@ -146,7 +146,7 @@ class Keywords:
 
     def __init__(self, study: Study, budget: Budget, place: Path) -> None:
         self._study, self._budget = study, budget
-        self._cache = KeywordCache(place)
+        self._cache = KeyedCache[str](place)
         self._items = study.catalogue.texts
         self._ways: dict[str, pd.DataFrame] = {}
         self.seconds = 0.0
