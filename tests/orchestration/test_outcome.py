@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 from orchestration.small_graph import MEMORY, SECONDS, small_graph, written
 
+from mmsra_pipeline.orchestration.checks.results import check
 from mmsra_pipeline.orchestration.outcome import Planned
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.refresh import refresh
-from mmsra_pipeline.orchestration.reporting import check
 
 LINE = "user_id,item_id\n"
 FEW = dg.AssetCheckSpec("few", asset="judged")
