@@ -31,7 +31,7 @@ def setup(tmp_path):
     python.chmod(0o755)
 
     def run(fails: str) -> tuple[int, str]:
-        command = ["make", "setup", f"PYTHON={python}"]
+        command = ["make", "--no-print-directory", "setup", f"PYTHON={python}"]
         environment = os.environ | {"FAILS": fails}
         done = subprocess.run(
             command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
