@@ -63,13 +63,13 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> R
     spoken = [bool(said.get(item)) for item in items]
     tuned = keywords.set_index(ITEM, drop=False).loc[drafts[ITEM]]
 
-    ours, extractive, of_tuned, of_drafts = _places(stage, texts, keywords, tuned, drafts)
+    ours, by_text, extractive, of_tuned, of_drafts = _places(stage, texts, keywords, tuned, drafts)
     confidences, judged = _judged(stage, said, keywords, drafts, images) if writer == p.MODEL else ({}, {})
     table = p.quality_table(keywords, confidences, ours, _suspicions(stage, items))
     measures = {
         **p.form_measures(table, pictured, spoken),
         **judged,
-        **p.retrieval_measures(ours, extractive),
+        **p.retrieval_measures(ours, by_text, extractive),
         **p.draft_measures(tuned, drafts, of_tuned, of_drafts),
         **p.look_measures(table, pictured, known_looks(stage)),
     }
@@ -92,7 +92,7 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> R
 def _places(
     stage: Stage, texts: "pd.DataFrame", keywords: "pd.DataFrame", tuned: "pd.DataFrame", drafts: "pd.DataFrame"
 ) -> "tuple[Places, ...]":
-    """Return where the own texts stand, by all keywords, by extractive ones, and of drafted items by both."""
+    """Return where the own texts stand, by all keywords, by those of the text, by extractive ones, and of drafts."""
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
     from mmsra_pipeline.summarization.quality.keyword_retrieval import as_many_extractive, places
     from mmsra_pipeline.summarization.quality.panel import TEXT_WORDS
@@ -109,7 +109,8 @@ def _places(
         vectors = sentences.encode([", ".join(words) for words in rows[KEYWORDS]])
         return places(vectors, embedded, [row_of.get(item) for item in rows[ITEM]])
 
-    return tuple(placed(rows) for rows in (keywords, extractive, tuned, drafts))
+    by_text = keywords.assign(**{KEYWORDS: keywords[TEXT_WORDS]})
+    return tuple(placed(rows) for rows in (keywords, by_text, extractive, tuned, drafts))
 
 
 def _judged(
@@ -167,7 +168,7 @@ def _suspicions(stage: Stage, items: list[str]) -> dict[str, str]:
 def _checks(panel: "pd.DataFrame", *, by_model: bool) -> list[dg.AssetCheckResult]:
     from mmsra_pipeline.evaluation.keyword_report import said_of, value_of
 
-    difference = "retrieval@1 - extractive"
+    difference = "retrieval@1 text - extractive"
     rules = {FORM: ("format_rate", 1.0), PICTURES: ("picture_coverage", COVERAGE), FINDING: (difference, 0.0)}
     results = []
     for name, (measure, least) in rules.items():

@@ -113,7 +113,7 @@ def test_planted_keywords_are_found_true_and_better_than_poor_drafts(shop):
     assert panel.loc[[*judged, "stability"], "n"].gt(0).all()
     assert panel.loc[judged, "value"].between(0, 1).all()
     assert all(each.passed for each in checks.values())
-    assert "| retrieval@1 - extractive |" in event.metadata["panel"].value
+    assert "| retrieval@1 text - extractive |" in event.metadata["panel"].value
     assert {"plot", "plot_file", "format_rate", "retrieval@1"} <= set(event.metadata)
 
 
