@@ -16,6 +16,7 @@ from mmsra_pipeline.orchestration.recommender_inputs import (
     cooccurrence_index,
     first_stage,
     prompt_context,
+    scoring_workers,
     signal_source,
     tuned_backbone,
     untuned_backbone,
@@ -149,6 +150,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
         stage.config.recommendations.top_n,
         stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,
+        spread=scoring_workers(stage, backbone, context_of_prompts),
     )
 
     stage.write(Tables.RECOMMENDATIONS, lists)
