@@ -99,10 +99,11 @@ def prompt_context(stage: Stage, *, pictures: bool) -> "PromptContext":
     )
 
 
-def untuned_backbone(stage: Stage) -> "Backbone":
-    """Return what the recommender's tuning starts from, cut to its layers, with its weights read."""
+def untuned_backbone(stage: Stage, *, read: bool = True) -> "Backbone":
+    """Return what the recommender's tuning starts from, cut to its layers; ``read``: with its weights read."""
     adapters, warm_start = _start(stage)
-    return stage.loaded_backbone(*adapters, layers=stage.config.recommendation.layers, warm_start=warm_start)
+    opened = stage.loaded_backbone if read else stage.backbone
+    return opened(*adapters, layers=stage.config.recommendation.layers, warm_start=warm_start)
 
 
 def tuned_backbone(stage: Stage) -> "Backbone":
