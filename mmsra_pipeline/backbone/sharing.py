@@ -33,7 +33,7 @@ def add_up(values: Iterable[Tensor]) -> None:
     flat = torch.cat([value.detach().reshape(-1) for value in several])
     distributed.all_reduce(flat)
     with torch.no_grad():
-        for value, summed in zip(several, flat.split([value.numel() for value in several]), strict=True):
+        for value, summed in zip(several, torch.split(flat, [value.numel() for value in several]), strict=True):
             value.copy_(summed.view_as(value))
 
 

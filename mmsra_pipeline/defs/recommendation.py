@@ -1,6 +1,8 @@
 """Stage 5, recommendation: examples, the recommender, and what it recommends."""
 
 import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -111,7 +113,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
             model, curve = train_recommender(
                 backbone, examples, stage.images(), config.recommendation, config.seed, workdir, tracker
             )
-            save = functools.partial(save_adapter, model)
+            save: Callable[[Path], None] = functools.partial(save_adapter, model)
         else:
             origin, pictures = origin_of(backbone, stage.artifacts, threads_of(ranks)), stage.read(Tables.ITEM_IMAGES)
             save, curve = train_in_ranks(

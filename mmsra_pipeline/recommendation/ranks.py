@@ -74,13 +74,13 @@ def train_in_ranks(
     sft_dataset.to_parquet(folder / EXAMPLES)
     item_images[[ITEM, IMAGE_HASH]].to_parquet(folder / IMAGES)
     settings = {name: getattr(config, name) for name in SETTINGS}
+    recipe = origin.recipe._asdict() | {"config": origin.recipe.config.model_dump(mode="json")}
     job = {
-        "origin": {**origin._asdict(), "recipe": origin.recipe._asdict()},
+        "origin": origin._asdict() | {"recipe": recipe},
         "config": RecommendationConfig(**settings).model_dump(mode="json"),
         "seed": seed,
         "workdir": str(workdir),
     }
-    job["origin"]["recipe"]["config"] = origin.recipe.config.model_dump(mode="json")
     write_atomically(folder / JOB, json.dumps(job).encode())
     run_ranks(MODULE, folder, ranks, _Heard(tracker, ranks), "training of the recommender")
     return lambda place: _copy(folder / ADAPTER, place), pd.read_parquet(folder / CURVE)
