@@ -1,5 +1,8 @@
 """Stage 5, recommendation: examples, the recommender, and what it recommends."""
 
+import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -16,12 +19,13 @@ from mmsra_pipeline.orchestration.recommender_inputs import (
     cooccurrence_index,
     first_stage,
     prompt_context,
+    scoring_workers,
     signal_source,
     tuned_backbone,
     untuned_backbone,
 )
 from mmsra_pipeline.orchestration.reporting import report, switched_off
-from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.settings_read import code_version, loaded_config
 from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
@@ -90,25 +94,34 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 
     With `recommendation.epochs: 0` there is no adapter and the table is empty: scores without SFT (table 6).
     """
+    from mmsra_pipeline.backbone.elsewhere import origin_of
     from mmsra_pipeline.backbone.lora import save_adapter
+    from mmsra_pipeline.recommendation.ranks import threads_of, train_in_ranks
     from mmsra_pipeline.recommendation.training import train_recommender
     from mmsra_pipeline.telemetry.plots import curve_png
 
     stage = mmsra.stage(context)
-    config = stage.config
+    config, ranks = stage.config, loaded_config().compute.training_ranks
     if config.recommendation.epochs == 0:
         yield from switched_off(stage, "loss")
         return
-    examples, images = stage.read(Tables.SFT_DATASET), stage.images()
-    backbone = untuned_backbone(stage)
+    examples = stage.read(Tables.SFT_DATASET)
+    backbone = untuned_backbone(stage, read=ranks == 1)
 
     with stage.training(config.backbone.device) as (workdir, tracker):
-        model, curve = train_recommender(
-            backbone, examples, images, config.recommendation, config.seed, workdir, tracker
-        )
+        if ranks == 1:
+            model, curve = train_recommender(
+                backbone, examples, stage.images(), config.recommendation, config.seed, workdir, tracker
+            )
+            save: Callable[[Path], None] = functools.partial(save_adapter, model)
+        else:
+            origin, pictures = origin_of(backbone, stage.artifacts, threads_of(ranks)), stage.read(Tables.ITEM_IMAGES)
+            save, curve = train_in_ranks(
+                origin, examples, pictures, config.recommendation, config.seed, workdir, tracker, ranks
+            )
 
     with stage.publish() as folder:
-        save_adapter(model, folder)
+        save(folder)
     stage.write(Tables.RECOMMENDER, curve, read_on=False)
     yield from report(stage, plot=curve_png(curve, "step", ["loss", "validation_loss"], "recommender"))
 
@@ -149,6 +162,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
         stage.config.recommendations.top_n,
         stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,
+        spread=scoring_workers(stage, backbone, context_of_prompts),
     )
 
     stage.write(Tables.RECOMMENDATIONS, lists)

@@ -11,7 +11,7 @@ from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.reporting import report, sample_table, switched_off
-from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.settings_read import code_version, loaded_config
 from mmsra_pipeline.orchestration.shop_truth import known_looks
 from mmsra_pipeline.orchestration.stage import Stage
 
@@ -189,6 +189,7 @@ def _keywords(
     from mmsra_pipeline.backbone.served import ServedModel
     from mmsra_pipeline.storage.hashing import fingerprint
     from mmsra_pipeline.storage.keyed_cache import KeyedCache
+    from mmsra_pipeline.summarization.answering import by_workers
     from mmsra_pipeline.summarization.writing import extractive_keywords, write_keywords
 
     if stage.config.summarization.writer == "extractive":
@@ -201,9 +202,9 @@ def _keywords(
         if server
         else (backbone, backbone.fingerprint)
     )
-    return write_keywords(
-        writer, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, summarizer
-    )
+    config = stage.config.summarization
+    workers = None if server else by_workers(backbone, stage.artifacts, config, loaded_config().compute)
+    return write_keywords(writer, items, stage.images(), config, SentenceEncoder(), cache, summarizer, spread=workers)
 
 
 def _tower_classes(stage: Stage) -> "Classes | None":

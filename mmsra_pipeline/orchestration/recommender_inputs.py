@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, Tables
+from mmsra_pipeline.orchestration.settings_read import loaded_config
 from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     from mmsra_pipeline.backbone.model import Backbone
     from mmsra_pipeline.recommendation.context import PromptContext
+    from mmsra_pipeline.recommendation.list_scorer import Spread
     from mmsra_pipeline.recommendation.signals import SignalSource
     from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
     from mmsra_pipeline.retrieval.first_stage import FirstStage
@@ -97,10 +99,11 @@ def prompt_context(stage: Stage, *, pictures: bool) -> "PromptContext":
     )
 
 
-def untuned_backbone(stage: Stage) -> "Backbone":
-    """Return what the recommender's tuning starts from, cut to its layers, with its weights read."""
+def untuned_backbone(stage: Stage, *, read: bool = True) -> "Backbone":
+    """Return what the recommender's tuning starts from, cut to its layers; ``read``: with its weights read."""
     adapters, warm_start = _start(stage)
-    return stage.loaded_backbone(*adapters, layers=stage.config.recommendation.layers, warm_start=warm_start)
+    opened = stage.loaded_backbone if read else stage.backbone
+    return opened(*adapters, layers=stage.config.recommendation.layers, warm_start=warm_start)
 
 
 def tuned_backbone(stage: Stage) -> "Backbone":
@@ -118,17 +121,27 @@ def _start(stage: Stage) -> tuple[list[str], bool]:
     return ([Tables.ALIGNMENT] if aligned else []), aligned
 
 
+def scoring_workers(stage: Stage, backbone: "Backbone", shown: "PromptContext") -> "Spread | None":
+    """Return what has candidates scored by other processes, where the settings say so."""
+    from mmsra_pipeline.recommendation.list_scorer import by_workers
+
+    autocast = stage.config.recommendation.scoring_autocast
+    return by_workers(backbone, stage.artifacts, shown.images, loaded_config().compute, autocast=autocast)
+
+
 def answered(stage: Stage, lists: "pd.DataFrame", queries: "pd.DataFrame") -> "pd.DataFrame":
     """Return lists with the signals of their candidates and the answers of the tuned model (logit, mass, p)."""
     from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 
     told = with_signals(lists, queries, signal_source(stage))
+    backbone, shown = tuned_backbone(stage), prompt_context(stage, pictures=True)
     answers = score_candidates(
-        tuned_backbone(stage),
+        backbone,
         queries,
         told,
-        prompt_context(stage, pictures=True),
+        shown,
         stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,
+        spread=scoring_workers(stage, backbone, shown),
     )
     return told.join(answers)

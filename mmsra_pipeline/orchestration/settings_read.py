@@ -159,7 +159,7 @@ WITHOUT_EFFECT: Final = frozenset(
 )
 """Settings that change speed, not results: a change of them makes nothing stale."""
 
-OPERATION: Final = ("automation", "retention", "limits")
+OPERATION: Final = ("automation", "retention", "limits", "compute")
 """Sections of how the installation runs: no asset reads them, and what is stored with a run leaves them out."""
 
 

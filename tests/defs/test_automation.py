@@ -156,7 +156,14 @@ def test_one_switch_turns_all_on(tmp_path):
     )
     environment = os.environ | {"MMSRA_CONFIG": str(settings)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    names = ("abandoned_runs", "alert_on_failure", "catalog_refresh", "new_datasets", "retrain_when_due")
+    names = (
+        "abandoned_runs",
+        "alert_on_failure",
+        "catalog_refresh",
+        "dead_workers",
+        "new_datasets",
+        "retrain_when_due",
+    )
     assert json.loads(done.stdout.splitlines()[-1]) == dict.fromkeys(names, "RUNNING")
 
 
