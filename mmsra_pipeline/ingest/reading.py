@@ -17,7 +17,7 @@ from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.picture_paths import ItemPictures, hash_image
 from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
-from mmsra_pipeline.ingest.rejects import REJECTS, REPEATED, TEXT_CHARS, RejectSink
+from mmsra_pipeline.ingest.rejects import NOTHING_NEW, REJECTS, REPEATED, TEXT_CHARS, RejectSink
 
 Sink = Callable[[pa.Table], None]
 ROWS_AT_ONCE = 50_000
@@ -46,9 +46,11 @@ class Loaded:
     items: int
     rejects: int
     repeated: int
-    """Those of ``rejects`` that only repeat an item."""
+    """Those of ``rejects`` that only repeat an item, or a header."""
     damaged: tuple[str, ...]
     """Source files that could not be read to their end, each with the place and the reason."""
+    notes: tuple[str, ...] = ()
+    """What was not as usual and was told from the files themselves."""
 
     @property
     def bad_share(self) -> float:
@@ -111,11 +113,12 @@ def load(
     for batch in ordered.to_arrow_reader(ROWS_AT_ONCE):
         rejects(pa.Table.from_batches([batch]).cast(REJECTS))
     refused, repeated = connection.execute(
-        "select count(*), count(*) filter (reason = $reason) from refused", {"reason": REPEATED}
+        "select count(*), count(*) filter (list_contains($nothing_new, reason)) from refused",
+        {"nothing_new": list(NOTHING_NEW)},
     ).fetchone() or (0, 0)
     connection.execute("drop table refused; drop table found")
     logger.info("%s: %d rows: %d reviews, %d items, %d rejected", spec.name, sink.rows, kept, found, refused)
-    return Loaded(sink.rows, kept, found, refused, repeated, tuple(sink.damaged))
+    return Loaded(sink.rows, kept, found, refused, repeated, tuple(sink.damaged), tuple(sink.notes))
 
 
 def read_dataset(spec: DatasetSpec, workdir: Path) -> RawData:
@@ -191,8 +194,13 @@ def _insert(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -
 
 def _nothing_usable(spec: DatasetSpec, connection: duckdb.DuckDBPyConnection) -> str:
     count = (connection.execute("select count(*) from refused").fetchone() or (0,))[0]
-    first = connection.execute("select file, line, reason from refused order by file, line limit 1").fetchone()
-    why = f" {count} rows were refused, the first in {first[0]}, line {first[1]}: {first[2]}." if first else ""
+    first = connection.execute("select file, line, reason, text from refused order by file, line limit 1").fetchone()
+    why = (
+        f" {count} rows were refused, the first in {first[0]}, line {first[1]}: {first[2]}. "
+        f"That row: {first[3][:120]!r}."
+        if first
+        else ""
+    )
     return f"dataset {spec.name!r} in {spec.path}: no usable review.{why} Fix the files, or correct the YAML."
 
 

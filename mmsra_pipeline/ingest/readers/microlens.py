@@ -14,12 +14,13 @@ from mmsra_pipeline.config.formats import SourceFormat
 from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.cells import TimeReader
+from mmsra_pipeline.ingest.column_matching import column_names
 from mmsra_pipeline.ingest.delimited import read_text_rows
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.raw_tables import FILE, LINE, READ_ITEMS, READ_REVIEWS
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder, tracked_blocks
-from mmsra_pipeline.ingest.text_reviews import column_names, typed_reviews
+from mmsra_pipeline.ingest.text_reviews import ReviewCells
 from mmsra_pipeline.ingest.text_rows import is_utf8
 
 PAIRS = ("*_pairs.csv*", "*_pairs.tsv*")  # those with times first
@@ -66,10 +67,10 @@ class MicrolensReader:
         if ".csv" not in self._pairs.name:
             yield from read_pairs(tracked_blocks(self._pairs), label, sink)
             return
-        times = TimeReader(label)
+        cells = ReviewCells(TimeReader(label), label, sink)
         for rows in read_text_rows(self._pairs, label, "|", sink):
-            names = column_names(rows.cells.column_names, tuple(COLUMNS), (), COLUMNS, self._pairs, self._where)
-            yield typed_reviews(rows, names, times, label, sink)[0]
+            names = column_names(rows.header, tuple(COLUMNS), (), COLUMNS, self._pairs, self._where)
+            yield cells.read(rows, names)[0]
 
     def items(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_ITEMS``: ids and titles."""

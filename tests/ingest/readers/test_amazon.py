@@ -329,9 +329,9 @@ def test_a_ratings_file_counts_seconds_even_where_its_first_rows_do_not(tmp_path
     )
     found = read(tmp_path, "amazon-2014")[0]
     assert found.column("user_id") == ["A2"]
-    assert [found.reasons()[line][:28] for line in (1, 2, 4, 5)] == [
-        "timestamp is of another size", "timestamp is of another size", "rating is not a number",
-        "has 3 fields, the header has",
+    assert [found.reasons()[line][:22] for line in (1, 2, 4, 5)] == [
+        "timestamp is of anothe", "timestamp is of anothe", "rating is not a number",
+        "has 3 fields, the head",
     ]  # fmt: skip
 
 
