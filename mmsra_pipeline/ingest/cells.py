@@ -49,8 +49,8 @@ class TimeReader:
 
     What numbers count, seconds to nanoseconds since 1970 or days of a spreadsheet, is told by the size of most in the
     first chunk and holds for the column: a number of another size is refused, since reading it either way would
-    misplace the interaction. So does whether dates have the day or the month first. A column whose first chunk has no time has
-    none: such data have order but no times.
+    misplace the interaction. So does whether dates have the day or the month first. A column whose first chunk has no
+    time has none: such data have order but no times.
     """
 
     source: str

@@ -154,8 +154,8 @@ def _missing(name: str, theirs: str, header: Header, wanted: Sequence[str], path
         places = ", ".join(f"{field}: {place}" for place, field in zip(range(1, len(header.names) + 1), order))
         return (
             f"{path}: has no header, its first row is data: {_shown([*header.first_row] or header.names)}. Say in "
-            f"{where} which column holds what, by its place: `header: false` and for example `{option}: {{{places}}}`; if the "
-            "first row is a header, `header: true`."
+            f"{where} which column holds what, by its place: `header: false` and for example "
+            f"`{option}: {{{places}}}`; if the first row is a header, `header: true`."
         )
     sought = repr(name) if theirs == name else f"{name!r} (called {theirs!r} under `columns:`)"
     close = difflib.get_close_matches(theirs, [other for other in header.names if len(other) <= NAME_CHARS], n=1)

@@ -17,17 +17,32 @@ URL = re.compile(r"https?://\S+", re.IGNORECASE)
 
 
 def literal(text: str) -> object:
-    """Return what a Python literal holds, or the reason, a text, why it cannot be read. Nothing in it is run."""
+    """Return what a Python literal holds. Nothing in it is run; what is too long or too deep costs no memory.
+
+    Raises:
+        ValueError: with the reason why it cannot be read.
+    """
     if len(text) > LITERAL_CHARS:
-        return f"is longer than {LITERAL_CHARS} characters"
+        raise ValueError(f"is longer than {LITERAL_CHARS} characters")
     if not LITERAL.fullmatch(text):
-        return "is neither JSON nor a Python literal"
+        raise ValueError("is neither JSON nor a Python literal")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes such as '\\d' in what shops typed
             return ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
-        return f"is neither JSON nor a Python literal: {type(error).__name__}"
+        raise ValueError(f"is neither JSON nor a Python literal: {type(error).__name__}") from None
+
+
+def structure(cell: str) -> object:
+    """Return the list or dict that a cell is written as, in JSON or Python; the cell itself if it is none."""
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        try:
+            return literal(cell)
+        except ValueError:
+            return cell
 
 
 def is_listed(cell: str) -> bool:
@@ -41,13 +56,9 @@ def listed(cell: str, separator: str) -> list[str]:
     >>> listed('["Home", "Lamps"]', "|"), listed("['Home', None]", "|"), listed("Home| |Lamps", "|")
     (['Home', 'Lamps'], ['Home'], ['Home', 'Lamps'])
     """
-    if is_listed(cell):
-        try:
-            found: object = orjson.loads(cell)
-        except orjson.JSONDecodeError:
-            found = literal(cell)
-        if isinstance(found, list):
-            return [text for entry in found if isinstance(entry, str | int | float) and (text := str(entry).strip())]
+    found = structure(cell) if is_listed(cell) else None
+    if isinstance(found, list):
+        return [text for entry in found if isinstance(entry, str | int | float) and (text := str(entry).strip())]
     parts = cell.split(separator) if separator else [cell]
     return [part.strip() for part in parts if part.strip()]
 

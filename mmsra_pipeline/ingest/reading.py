@@ -16,7 +16,7 @@ from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.picture_paths import ItemPictures, hash_image
 from mmsra_pipeline.ingest.prefetching import prefetched
-from mmsra_pipeline.ingest.raw_tables import ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
+from mmsra_pipeline.ingest.raw_tables import ITEM_FIELDS, ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
 from mmsra_pipeline.ingest.rejects import NOTHING_NEW, REJECTS, REPEATED, TEXT_CHARS, RejectSink
 
 Sink = Callable[[pa.Table], None]
@@ -24,9 +24,11 @@ ROWS_AT_ONCE = 50_000
 AHEAD = 16  # tables of some MB: a group of rows is written in one go, and reading goes on meanwhile
 logger = logging.getLogger(__name__)
 
-KEPT_ITEMS = """
-    select * from found
-    qualify row_number() over (partition by item_id order by place) = 1
+TEXTS = ", ".join(f"arg_min({name}, place) as {name}" for name in ITEM_FIELDS[1:])  # it passes over nulls
+KEPT_ITEMS = f"""
+    select item_id, {TEXTS}, arg_min(file, place) as file, arg_min(line, place) as line, min(place) as place
+    from found
+    group by item_id
     order by place
 """
 REPEATED_ITEMS = f"""
@@ -81,7 +83,7 @@ def load(
     Args:
         spec: what to read. What is made by code is first made below ``workdir``.
         workdir: for what is made by code.
-        connection: finds items that come several times; the first counts.
+        connection: finds items that come several times; the first value counts, field by field.
         reviews: is given tables of ``raw.REVIEWS`` in the order of the source.
         items: is given tables of ``raw.ITEMS``, no id twice.
         rejects: is given tables of ``rejects.REJECTS`` in order of file and line.
@@ -155,7 +157,10 @@ def files_reader(spec: DatasetSpec) -> Reader:
 def _load_items(
     reader: Reader, sink: RejectSink, connection: duckdb.DuckDBPyConnection, items: Sink, pictures: ItemPictures
 ) -> int:
-    """Hand on the first row of each item, with its picture, and give their number. Leaves the table ``found``."""
+    """Hand on each item, with its picture, and give their number. Leaves the table ``found``.
+
+    Of several rows of an item the first that says something counts, field by field.
+    """
     columns = ", ".join(f"{field.name} {'bigint' if field.type == pa.int64() else 'text'}" for field in READ_ITEMS)
     connection.execute(f"create or replace table found ({columns}, place bigint)")
     place = 0

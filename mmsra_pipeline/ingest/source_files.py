@@ -1,5 +1,6 @@
 """Which files of a data set's folder are read, and how far reading has come."""
 
+import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -104,6 +105,24 @@ def folder_values(label: str) -> dict[str, str | None]:
     """
     pairs = (part.partition("=") for part in label.split("/")[:-1])
     return {key: None if value == NO_VALUE else unquote(value) for key, equals, value in pairs if key and equals}
+
+
+def picture_folder(home: Path, name: str, *, stated: bool, spec: DatasetSpec) -> Path | None:
+    """Return the folder of the pictures; None if it is not there and nobody stated it.
+
+    Raises:
+        MissingInputError: if it was stated, with the folders that are there.
+    """
+    folder = home / name
+    if folder.is_dir() or not stated:
+        return optional_folder(folder)
+    there = sorted(path.name for path in home.iterdir() if path.is_dir())
+    close = difflib.get_close_matches(name, there, n=1)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    raise MissingInputError(
+        f"{home}: there is no folder {name!r}, which {spec.file or 'the YAML'} states as that of the pictures. "
+        f"Folders there: {', '.join(there) or 'none'}.{guess} Correct it, or take the line out."
+    )
 
 
 def optional_folder(folder: Path) -> Path | None:

@@ -15,8 +15,8 @@ from ingest.taking import blocks, taken
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest import delimited, parquet
 from mmsra_pipeline.ingest.delimited import read_text_rows
-from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.records import RECORD_LINES, Records
+from mmsra_pipeline.ingest.rejects import RejectSink
 
 
 def read(tmp_path, content: str | bytes, name: str = "t.csv", **settings):

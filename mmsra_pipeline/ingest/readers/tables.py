@@ -18,7 +18,7 @@ from mmsra_pipeline.ingest.dialect import DialectOptions
 from mmsra_pipeline.ingest.ids import NULL_WORDS
 from mmsra_pipeline.ingest.raw_tables import ITEM_FIELDS
 from mmsra_pipeline.ingest.rejects import RejectSink
-from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder
+from mmsra_pipeline.ingest.source_files import fitting, picture_folder, source_folder
 from mmsra_pipeline.ingest.text_reviews import REVIEW_FIELDS, ReviewCells, id_column, typed_items
 from mmsra_pipeline.ingest.text_rows import TextRows
 
@@ -77,7 +77,7 @@ class TablesReader:
         self._where = str(spec.file or f"the YAML of {spec.name!r}")
         self._interactions = fitting(self._home, self._options.interactions, "interactions", spec)
         self._items = fitting(self._home, self._options.items, "items", spec)
-        self.image_root = optional_folder(self._home / self._options.images)
+        self.image_root = picture_folder(self._home, self._options.images, stated="images" in spec.options, spec=spec)
 
     def files(self) -> list[Path]:
         """Both tables."""

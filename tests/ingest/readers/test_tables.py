@@ -174,7 +174,7 @@ def test_a_picture_called_as_the_item_goes_before_a_url_and_a_named_one_before_b
 
 def test_a_name_that_no_file_can_have_is_a_missing_picture(source):
     (source / "items.csv").write_text(f"item_id,image\na,{'x' * 300}.jpg\nb,{'x/' * 3000}\n")
-    assert read(source).items["image_sha256"].isna().all()
+    assert read(source).items["image_sha256"].isna().tolist() == [False, True]  # a has one called as it
 
 
 def test_parquet_gives_the_same_as_csv(source):
@@ -233,6 +233,6 @@ def test_a_picture_outside_the_folder_has_no_hash(source):
     (source / "secret.jpg").write_bytes(b"secret")
     (source / "images" / "link.jpg").symlink_to(source / "secret.jpg")
     (source / "items.csv").write_text(
-        f"item_id,image\na,../secret.jpg\nb,{source}/secret.jpg\nc,link.jpg\nd,images/../../secret.jpg\n"
+        f"item_id,image\nw,../secret.jpg\nx,{source}/secret.jpg\ny,link.jpg\nz,images/../../secret.jpg\n"
     )
-    assert read(source).items["image_sha256"].isna().all()
+    assert read(source).items.set_index("item_id").loc[list("wxyz"), "image_sha256"].isna().all()
