@@ -38,12 +38,11 @@ class Queue:
         """Return a shard to compute; None if none is left."""
         return self._again.popleft() if self._again else next(self._source, None)
 
-    def waits(self) -> bool:
-        """Whether a shard is left to compute."""
-        shard = self.next()
-        if shard is not None:
-            self._again.appendleft(shard)
-        return shard is not None
+    def waiting(self, most: int = 1) -> int:
+        """Return how many shards are left to compute, as far as ``most``."""
+        while len(self._again) < most and (shard := next(self._source, None)) is not None:
+            self._again.append(shard)
+        return min(len(self._again), most)
 
     def done(self, shard: Shard) -> None:
         """Forget how often a shard failed."""

@@ -8,6 +8,8 @@ but its shard, which another does again.
 
 import contextlib
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Final
@@ -47,10 +49,11 @@ def spread(
         ConfigError: if Ray is not installed or there is no cluster.
     """
     queue = Queue(shards, config.tries)
-    if not queue.waits():
+    workers = queue.waiting(config.workers)
+    if not workers:
         return
     with _connected(config):
-        pool = _Pool(make, config, what)
+        pool = _Pool(make, config, what, workers)
         try:
             yield from pool.run(queue)
         finally:
@@ -75,7 +78,7 @@ class _Worker:
 class _Pool:
     """Actors, and what each is at."""
 
-    def __init__(self, make: Maker, config: ComputeConfig, what: str) -> None:
+    def __init__(self, make: Maker, config: ComputeConfig, what: str, workers: int) -> None:
         import ray
 
         self._ray: Any = ray
@@ -84,13 +87,13 @@ class _Pool:
         self._idle: list[Any] = []
         self._at: dict[Any, tuple[Any, Shard | None]] = {}  # by reference of the answer; None: it begins
         self._seen = time.monotonic()
-        for _ in range(config.workers):
+        for _ in range(workers):
             self._start()
 
     def run(self, queue: Queue) -> Iterator[tuple[Shard, Sequence[Any]]]:
         """Hand out shards, and give results as they come."""
         self._hand_out(queue)
-        while any(shard is not None for _, shard in self._at.values()) or queue.waits():
+        while any(shard is not None for _, shard in self._at.values()) or queue.waiting():
             ready, _ = self._ray.wait(list(self._at), num_returns=1, timeout=POLL_SECONDS)
             if not ready:
                 self._check_waiting()
@@ -185,7 +188,8 @@ class _Pool:
 def _connected(config: ComputeConfig) -> Iterator[None]:
     """Be in the cluster; one that this process has joined before is left as it is."""
     try:
-        import ray
+        with _own_handlers():
+            import ray
     except ImportError:
         raise ConfigError(
             "compute.engine is ray, and Ray is not installed. Install the extra, `pip install 'mmsra-pipeline[ray]'`, "
@@ -204,7 +208,8 @@ def _connected(config: ComputeConfig) -> Iterator[None]:
         else {}
     )
     try:
-        ray.init(config.address, configure_logging=False, log_to_driver=False, **here)
+        with _own_handlers():
+            ray.init(config.address, configure_logging=False, log_to_driver=False, **here)
     except ConnectionError as error:
         raise ConfigError(
             f"compute.address={config.address}: there is no Ray cluster that this machine belongs to ({error}). "
@@ -214,6 +219,21 @@ def _connected(config: ComputeConfig) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Keep this process's handlers of signals, where Ray sets its own: Dagster hears a cancel by them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None: one that Python did not set
+                signal.signal(number, handler)
 
 
 def _of_begin(error: Any, what: str) -> Exception:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import logging
+import signal
 import time
 from pathlib import Path
 
@@ -61,11 +62,16 @@ def test_rows_of_dead_workers_and_errors_are_done_again_and_what_fails_each_time
 def test_who_ends_early_ends_the_workers(cluster, tmp_path):
     import ray
 
+    def cancelled(*_): ...
+
+    before = signal.signal(signal.SIGTERM, cancelled)
     config = ComputeConfig(engine="ray", address=cluster[1], workers=2)
     make = functools.partial(ray_workers.doubling, tmp_path)
     with contextlib.closing(spread(make, shards(("1",), ("2 sleeps",), ("3",), ("4",)), config, "doubling")) as answers:
         shard, values = next(answers)
         assert (shard.rows, values) == (("1",), [2])
+        assert signal.getsignal(signal.SIGTERM) is cancelled  # Ray's own would hide Dagster's cancel
+    signal.signal(signal.SIGTERM, before)
     ray.init(cluster[1], log_to_driver=False, configure_logging=False)
     try:
         for _ in range(50):  # the two CPUs are free again although a row sleeps for a minute
@@ -114,11 +120,12 @@ def test_shards_are_read_as_they_are_wanted():
 
     queue = Queue(source(), tries=2)
     assert read == []
-    assert queue.waits()
+    assert queue.waiting() == 1
     assert len(read) == 1
     first = queue.next()
     assert first is read[0]
     queue.failed(first, "why")
     assert queue.next() is first  # before the next one
+    assert queue.waiting(5) == 1
     assert queue.next() is read[1]
-    assert not queue.waits()
+    assert queue.waiting() == 0
