@@ -12,6 +12,7 @@ import typer
 from mmsra_pipeline import __version__
 from mmsra_pipeline.cli.backbone import backbone_commands
 from mmsra_pipeline.cli.checking import check
+from mmsra_pipeline.cli.dataset_check import dataset_check
 from mmsra_pipeline.cli.keywords import keywords
 from mmsra_pipeline.cli.reference import settings_command, tables_command
 from mmsra_pipeline.cli.refreshing import ask, exit_code, say_plan, say_refreshed
@@ -26,6 +27,7 @@ app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
 for own in (keywords, metrics, recommend, summary, check):
     app.command()(own)
+dataset_commands.command("check")(dataset_check)
 app.command("settings")(settings_command)
 app.command("tables")(tables_command)
 

@@ -71,7 +71,7 @@ def _source(spec: DatasetSpec) -> Iterator[Finding]:
 
 
 def _rejects(paths: Paths, name: str) -> Iterator[Finding]:
-    from mmsra_pipeline.ingest.rejects import reject_counts
+    from mmsra_pipeline.ingest.refused import reject_counts
 
     try:
         counts = reject_counts(paths, name)

@@ -2,10 +2,11 @@
 
 import difflib
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 from pydantic import ValidationError
@@ -15,6 +16,9 @@ from mmsra_pipeline.config.loading import describe_validation, read_yaml
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.storage.files import clean_name
 from mmsra_pipeline.storage.mirror import NOTHING, Remote
+
+ENDINGS: Final = (".yaml", ".yml")
+PLAIN_VALUE: Final = re.compile(r"\[.*\]|\{.*\}|-?(?:0|[1-9]\d*)(?:\.\d+)?|true|false|null", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,21 @@ class DatasetSpec:
 
 def list_datasets(folder: Path) -> list[str]:
     """Names of the data sets described in ``folder``, in order."""
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    return sorted({path.stem for ending in ENDINGS for path in folder.glob(f"*{ending}")})
+
+
+def dataset_file(folder: Path, name: str) -> Path:
+    """Return the file that describes a data set: NAME.yaml, or NAME.yml if only that is there.
+
+    Raises:
+        ConfigError: if both are there.
+    """
+    usual, other = (folder / f"{clean_name(name)}{ending}" for ending in ENDINGS)
+    if usual.is_file() and other.is_file():
+        raise ConfigError(
+            f"dataset {name!r} is described twice: {usual.name} and {other.name} in {folder}. Remove one."
+        )
+    return other if other.is_file() else usual
 
 
 def load_dataset(folder: Path, name: str) -> DatasetSpec:
@@ -43,7 +61,7 @@ def load_dataset(folder: Path, name: str) -> DatasetSpec:
     Raises:
         ConfigError: if there is none of that name, or a setting in it is wrong.
     """
-    file = folder / f"{clean_name(name)}.yaml"
+    file = dataset_file(folder, name)
     if not file.is_file():
         raise ConfigError(_unknown(folder, name))
     settings = read_yaml(file)
@@ -58,7 +76,7 @@ def load_dataset(folder: Path, name: str) -> DatasetSpec:
         options=settings,
         file=file,
     )
-    _check(spec, str(file))
+    check_spec(spec, str(file))
     return spec
 
 
@@ -68,13 +86,13 @@ def write_dataset(folder: Path, spec: DatasetSpec, remote: Remote = NOTHING) -> 
     Raises:
         ConfigError: if the name is taken, the source folder is not there, or an option is wrong.
     """
-    file = folder / f"{clean_name(spec.name)}.yaml"
+    file = dataset_file(folder, spec.name)
     if file.exists():
         raise ConfigError(
             f"dataset {spec.name!r} exists already: {file}. Edit that file, choose another name, "
             f"or run `mmsra dataset remove {spec.name}` first."
         )
-    _check(spec, f"dataset {spec.name!r}")
+    check_spec(spec, f"dataset {spec.name!r}")
     settings: dict[str, Any] = {"format": spec.format}
     if spec.path is not None:
         source = spec.path.expanduser().resolve()
@@ -92,7 +110,7 @@ def remove_dataset(folder: Path, name: str, remote: Remote = NOTHING) -> Path:
     Raises:
         ConfigError: if there is none of that name.
     """
-    file = folder / f"{clean_name(name)}.yaml"
+    file = dataset_file(folder, name)
     if not file.is_file():
         raise ConfigError(_unknown(folder, name))
     remote.delete(file)
@@ -100,11 +118,20 @@ def remove_dataset(folder: Path, name: str, remote: Remote = NOTHING) -> Path:
     return file
 
 
-def _check(spec: DatasetSpec, source: str) -> None:
+def check_spec(spec: DatasetSpec, source: str) -> None:
+    """Check format, path and options of a description; ``source`` is where it stands.
+
+    Raises:
+        ConfigError: naming what is wrong, with the nearest known name.
+    """
     known = source_formats()
     if spec.format not in known:
         close = difflib.get_close_matches(str(spec.format), known, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Write one of: {', '.join(known)}."
+        mistyped = difflib.get_close_matches("format", spec.options, n=1)
+        if spec.format is None:
+            meant = f" Did you mean it by {mistyped[0]!r}?" if mistyped else ""
+            raise ConfigError(f"{source}: format: missing.{meant} {hint}")
         raise ConfigError(f"{source}: format: {spec.format!r} is not known. {hint}")
     form = known[spec.format]
     try:
@@ -133,7 +160,9 @@ def _unknown(folder: Path, name: str) -> str:
 
 
 def named_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Return options of a format from pairs ``name=value``; a dotted name is one inside another, a value is YAML.
+    """Return options of a format from pairs ``name=value``; a dotted name is one inside another.
+
+    A value is text, or in YAML a list, a mapping, a number, true, false or null.
 
     Raises:
         ConfigError: if a pair has no name or no value.
@@ -147,5 +176,16 @@ def named_options(pairs: Sequence[str]) -> dict[str, Any]:
         *outer, last = name.split(".")
         for part in outer:
             inner = inner.setdefault(part, {})
-        inner[last] = yaml.safe_load(value)
+        inner[last] = _option_value(pair, value)
     return options
+
+
+def _option_value(pair: str, value: str) -> Any:
+    """Read a list, a mapping, a number or a truth value as YAML does; all else is text: '*.csv', '|', 'no'."""
+    if not PLAIN_VALUE.fullmatch(value):
+        return value
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        shown = str(getattr(error, "problem", error))
+        raise ConfigError(f"--option {pair}: {value!r} is neither a list nor a mapping of YAML: {shown}.") from None

@@ -8,7 +8,7 @@ import dagster as dg
 from mmsra_pipeline.columns import SPLIT, Tables
 from mmsra_pipeline.config.datasets import list_datasets, load_dataset
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.errors import DataError, MmsraError
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.interaction_checks import SPECS, interaction_checks
@@ -47,7 +47,7 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("raw_reviews", 3, __name__),
+    code_version=code_version("raw_reviews", 4, __name__),
     check_specs=specs(Tables.RAW_REVIEWS, warning=("few_rejects", "whole_sources")),
 )
 def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
@@ -57,7 +57,8 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
     """
     from mmsra_pipeline.ingest.raw_tables import ITEMS, REVIEWS
     from mmsra_pipeline.ingest.reading import load
-    from mmsra_pipeline.ingest.rejects import REJECTS, reject_counts
+    from mmsra_pipeline.ingest.refused import reject_counts
+    from mmsra_pipeline.ingest.rejects import REJECTS
 
     stage = mmsra.stage(context)
 
@@ -81,6 +82,7 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
         {
             "source rows": loaded.rows,
             "repeated items": loaded.repeated,
+            "told from the files": "; ".join(loaded.notes) or "nothing: all is as usual",
             "reject reasons": sample_table(reasons, len(reasons)),
         },
         checks=[
@@ -104,6 +106,7 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
 
     The table funnel says how many users, items and interactions each filter left.
     """
+    from mmsra_pipeline.ingest.refused import why_few
     from mmsra_pipeline.interactions.filtering import build_interactions
     from mmsra_pipeline.interactions.funnel_plot import funnel_png
     from mmsra_pipeline.interactions.measures import measure_interactions
@@ -112,7 +115,10 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
     config, reviews, items = stage.config, stage.path(Tables.RAW_REVIEWS), stage.path(Tables.RAW_ITEMS)
 
     with stage.store.duckdb() as connection:
-        kept, funnel = build_interactions(connection, reviews, config.interactions, config.seed, raw_items=items)
+        try:
+            kept, funnel = build_interactions(connection, reviews, config.interactions, config.seed, raw_items=items)
+        except DataError as error:
+            raise DataError(f"{why_few(stage.paths, stage.dataset)}{error}") from None
         stage.write(Tables.INTERACTIONS, kept)
         measured = measure_interactions(connection, stage.slices[0][0].path, items, datetime.now(UTC))
 

@@ -137,6 +137,11 @@ class ItemPictures:
             return self._index.file(named) or self._index.called(item) or named
         return named
 
+    def has_file(self, item: str, named: str | None) -> bool:
+        """Whether an item's picture is a file of the folder."""
+        found = self.of(item, named)
+        return bool(self.root and found and not is_url(found) and self._is_there(found))
+
     def _is_there(self, named: str) -> bool:
         assert self.root is not None
         if DRIVE.match(named):

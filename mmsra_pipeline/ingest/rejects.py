@@ -2,18 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.ingest.lines import LineBlock
-from mmsra_pipeline.storage.paths import Paths
-from mmsra_pipeline.storage.tables import Store
 
 TEXT_CHARS = 300
-SHOWN_REASONS = 50
 MOST_NOTES = 100
 HELD = 10_000  # rejects in memory at most
 REPEATED = "repeats an item that stands in an earlier row"
@@ -102,26 +97,3 @@ def printable(text: str | bytes) -> str:
 def _escaped(text: str) -> bool:
     """Whether lone surrogates in the text stand for bytes, as they do in lines that were read."""
     return all("\udc80" <= char <= "\udcff" for char in text[:TEXT_CHARS] if "\ud800" <= char <= "\udfff")
-
-
-def reject_counts(paths: Paths, dataset: str, rejects: Path | None = None) -> Any:
-    """Return how many rows of a data set were refused for each reason: file, reason, rows, first_line; most first.
-
-    ``rejects``: the Parquet file that says so; None: the current one.
-
-    Raises:
-        MissingInputError: if the data set was not read yet.
-    """
-    store = Store.of(paths)
-    rejects = rejects or store.current(Tables.REJECTS, dataset).path
-    with store.duckdb() as connection:
-        return connection.execute(
-            """
-            select file, reason, count(*) as rows, min(line) as first_line
-            from read_parquet($rejects, hive_partitioning = false)
-            group by all
-            order by rows desc, file, reason
-            limit $most
-            """,
-            {"rejects": str(rejects), "most": SHOWN_REASONS},
-        ).df()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from mmsra_pipeline.config.datasets import load_dataset, remove_dataset
+from mmsra_pipeline.config.datasets import dataset_file, load_dataset, remove_dataset
 from mmsra_pipeline.errors import ConfigError, MmsraError
 from mmsra_pipeline.orchestration.instance import only_refresh
 from mmsra_pipeline.orchestration.job_names import MODELS
@@ -29,7 +29,7 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
     """
     from mmsra_pipeline.storage.tables import Store
 
-    file = paths.datasets / f"{name}.yaml"
+    file = dataset_file(paths.datasets, name)
     if not file.is_file():
         load_dataset(paths.datasets, name)
     own = dataset_lock(paths, name)

@@ -85,7 +85,7 @@ def test_an_unknown_dataset_names_the_known_ones_and_how_to_add_it(folder):
     ("text", "message"),
     [
         ("format: table\npath: x\n", r"shop\.yaml: format: 'table' is not known\. Did you mean 'tables'"),
-        ("path: x\n", r"format: None is not known\. Write one of: amazon-2014, amazon-2018"),
+        ("path: x\n", r"format: missing\. Write one of: amazon-2014, amazon-2018"),
         (
             "format: tables\npath: x\ninteraction: a.csv\n",
             r"interaction: no such setting\. Did you mean 'interactions'",

@@ -62,8 +62,8 @@ def _delimited(path: Path, label: str, sink: RejectSink) -> Iterator[tuple[list[
 def _check(names: list[str], path: Path) -> None:
     if not set(IDS) & set(names):
         raise DataError(
-            f"{path}: has no column parent_asin or asin, so it is no metadata of items. Found: {', '.join(names[:20])}. "
-            "Name the right file in the data set's YAML: `meta: FILE_NAME`."
+            f"{path}: has no column parent_asin or asin, so it is no metadata of items. Found: {', '.join(names[:20])}."
+            " Name the right file in the data set's YAML: `meta: FILE_NAME`."
         )
 
 
