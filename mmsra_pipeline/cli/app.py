@@ -186,6 +186,20 @@ def dataset_add(
     typer.echo(f"{file} written. Next: mmsra refresh --dataset {name}")
 
 
+@dataset_commands.command("vary")
+def dataset_vary(
+    name: Annotated[str, typer.Argument(help="The data set to start from.")],
+    variant: Annotated[str, typer.Argument(help="Name of the new one.")],
+    change: Annotated[list[str] | None, typer.Option("--set", help="A setting, as name=value.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Other preset than the data set has.")] = None,
+) -> None:
+    """Describe a data set on the same sources with other settings. It computes only what these change."""
+    from mmsra_pipeline.cli.variants import vary
+
+    file = vary(find_paths(), name, variant, change or [], preset)
+    typer.echo(f"{file} written. Next: mmsra refresh --dataset {variant}")
+
+
 @dataset_commands.command("list")
 def dataset_list() -> None:
     """List the data sets and how far each is made."""
