@@ -57,7 +57,7 @@ def taken_over(stage: Stage, context: dg.AssetExecutionContext) -> Results | Non
     checks = {str(spec.name) for spec in context.assets_def.check_specs}
     for other in sorted(others):
         found = latest_with_event(instance, stage.asset, other)
-        if found is None or found[0].work != stage.work or found[0].slice != _current(stage, other):
+        if found is None or found[0].work != stage.work or not _is_current(stage, stage.asset, other, found[0]):
             continue
         made, event = found
         results = _checked(instance, stage, made)
@@ -66,6 +66,8 @@ def taken_over(stage: Stage, context: dg.AssetExecutionContext) -> Results | Non
                 _adopt(stage, other, made)
             except MissingInputError as error:
                 logger.info("%s: %s of %s is not taken over: %s", stage.dataset, stage.asset, other, error)
+                stage.slices.clear()
+                stage.staged = None
             else:
                 return _reported(stage, other, event, results)
     return None
@@ -74,32 +76,50 @@ def taken_over(stage: Stage, context: dg.AssetExecutionContext) -> Results | Non
 def work_of(stage: Stage, instance: dg.DagsterInstance, parents: Iterable[dg.AssetKey]) -> str | None:
     """Return the fingerprint of what an asset is made of: code, settings, how its source is read, and its inputs.
 
-    None if the version of an input is not known: an asset that was never materialized, a source never observed.
+    None if the version of an input is not known: an asset that was never materialized, or whose pointers were moved by
+    a run that was killed before it could say so; a source never observed.
     """
-    versions = {key.to_user_string(): _version(instance, key, stage.dataset) for key in parents if not is_settings(key)}
+    versions = {key.to_user_string(): _version(stage, instance, key) for key in parents if not is_settings(key)}
     if not stage.code_version or None in versions.values():
         return None
     read = (stage.spec.format, stage.spec.options)
     return fingerprint(stage.asset, stage.code_version, settings_of(stage.asset, stage.config), read, versions)
 
 
-def _version(instance: dg.DagsterInstance, key: dg.AssetKey, dataset: str) -> str | None:
-    made = latest(instance, key.to_user_string(), dataset)
+def _version(stage: Stage, instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
+    name = key.to_user_string()
+    made = latest(instance, name, stage.dataset)
     if made is not None:
-        return made.version
-    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[dataset])
+        return made.version if _is_current(stage, name, stage.dataset, made) else None
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[stage.dataset])
     for record in instance.fetch_observations(wanted, limit=1).records:
         if record.asset_observation:
             return (record.asset_observation.tags or {}).get(DATA_VERSION)
     return None
 
 
-def _current(stage: Stage, other: str) -> str | None:
-    """Return the version of the asset's own table that readers of another data set see."""
+def _is_current(stage: Stage, asset: str, dataset: str, made: Materialization) -> bool:
+    """Whether readers see all that a materialization made: its tables and its artifact."""
+    artifact = made.metadata.get("artifact")
+    if artifact is not None and stage.artifacts.version(asset, dataset) != PurePath(str(artifact)).name:
+        return False
     try:
-        return stage.store.current(stage.asset, other).version
+        return all(
+            stage.store.current(table, dataset).version == _named(made, name)
+            for table, name in _tables(asset, made).items()
+        )
     except MissingInputError:
-        return None
+        return False
+
+
+def _tables(asset: str, made: Materialization) -> dict[str, str]:
+    """Return the tables of a materialization, each with the name of the metadata that says its slice."""
+    beside = {name.removesuffix(BESIDE): name for name in made.metadata if name.endswith(BESIDE)}
+    return {asset: SLICE} | beside
+
+
+def _named(made: Materialization, name: str) -> str:
+    return PurePath(str(made.metadata.get(name))).stem
 
 
 def _checked(instance: dg.DagsterInstance, stage: Stage, made: Materialization) -> list[dg.AssetCheckResult]:
@@ -126,9 +146,8 @@ def _adopt(stage: Stage, other: str, made: Materialization) -> None:
     """
     import pandas as pd
 
-    tables = {stage.asset: SLICE} | {name.removesuffix(BESIDE): name for name in made.metadata if name.endswith(BESIDE)}
-    for table, name in tables.items():
-        version = PurePath(str(made.metadata[name])).stem
+    for table, name in _tables(stage.asset, made).items():
+        version = _named(made, name)
         path = stage.store.version(table, other, version)
         if path is None:
             raise MissingInputError(f"version {version} of table {table} is gone.")

@@ -1,5 +1,8 @@
 """A variant of a data set takes over what is made of the same, and computes what its own settings change."""
 
+import threading
+import time
+
 import dagster as dg
 import pytest
 import yaml
@@ -13,7 +16,9 @@ from mmsra_pipeline.orchestration.materializations import latest
 from mmsra_pipeline.orchestration.refresh import refresh
 from mmsra_pipeline.orchestration.settings_read import READS
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.paths import find_paths
+from mmsra_pipeline.storage.run_locks import work_lock
 from mmsra_pipeline.storage.tables import Store
 
 pytestmark = pytest.mark.slow
@@ -102,6 +107,42 @@ def test_the_results_of_the_checks_stand_with_what_was_taken_over(world, events)
 def test_afterwards_nothing_is_stale(world):
     again = refresh(world[0], world[1], dry_run=True, leave_out=LEFT)
     assert again.stale == []
+
+
+def test_while_another_process_computes_the_same_it_waits_and_then_takes_over(world, caplog):
+    instance, paths, *_ = world
+    caplog.set_level("INFO", logger="mmsra_pipeline")
+    held, said = threading.Event(), "done with what is made of the same as similar_users of second"
+
+    def compute():
+        with locked(work_lock(paths, latest(instance, "similar_users", "voters").work), "it"):
+            held.set()
+            patience = time.monotonic() + 120
+            while said not in caplog.text and time.monotonic() < patience:
+                time.sleep(0.05)
+
+    vary(paths, "voters", "second", [], None)
+    computing = threading.Thread(target=compute)
+    computing.start()
+    assert held.wait(20)
+    second = refresh(instance, paths, dataset="second", leave_out=LEFT)
+    computing.join()
+    assert said in caplog.text
+    assert set(outcomes(second).values()) == {"reused"}
+    assert latest(instance, "similar_users", "second").reused_from == "voters"
+
+
+def test_nothing_is_taken_over_where_a_killed_run_moved_pointers_and_could_not_say_so(world):
+    instance, paths, *_ = world
+    store = Store.of(paths)
+    vary(paths, "shop", "torn", [], None)
+    later = [asset for asset in READS if asset not in ("raw_reviews", "interactions", "sequences")]
+    assert set(outcomes(refresh(instance, paths, dataset="torn", leave_out=later)).values()) == {"reused"}
+    store.replace("sequences", "torn", store.read("sequences", "torn").head(-1))
+    left = [asset for asset in READS if asset != "training_queries"]
+    torn = refresh(instance, paths, dataset="torn", leave_out=left)
+    assert outcomes(torn) == {"training_queries": "computed"}
+    assert latest(instance, "training_queries", "torn").work is None
 
 
 def test_neither_needs_the_other(world):

@@ -9,6 +9,7 @@ from mmsra_pipeline.config.datasets import named_options
 from mmsra_pipeline.config.loading import merged
 from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.definitions import defs
+from mmsra_pipeline.defs.settings import sources as own_sources
 from mmsra_pipeline.orchestration import settings_sources as sources
 from mmsra_pipeline.orchestration.materializations import SETTINGS, changed_settings, latest
 from mmsra_pipeline.orchestration.partitions import datasets
@@ -185,6 +186,17 @@ def test_any_change_marks_the_same_in_the_ui_and_in_a_refresh_and_only_readers(w
 def test_what_was_made_with_other_settings_is_stale_though_nobody_observed_them(world):
     world.describe("one", **OTHER_VOTERS)
     assert list(world.ours("one")) == ["similar_users"]
+
+
+def test_observed_by_hand_in_the_ui_they_mark_the_same_and_a_broken_file_is_left_out(world):
+    world.describe("one", **OTHER_VOTERS)
+    world.describe("other", preset="none")
+    wanted = {"settings/retrieval/similar_users", "settings/seed"}
+    ours = [source for source in own_sources if source.key.to_user_string() in wanted]
+    assert len(ours) == 2
+    assert dg.observe(ours, instance=world.instance).success
+    assert world.dagsters("one") == {"similar_users": {"settings/retrieval/similar_users"}}
+    assert world.dagsters("other") == {}
 
 
 def test_settings_that_were_changed_and_changed_back_mark_nothing(world):
