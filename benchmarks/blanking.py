@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, TARGET, USER, Tables
-from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.metrics import hr, placed
 from mmsra_pipeline.ingest.readers.sample import sample_options
 from mmsra_pipeline.orchestration import recommender_inputs
+from mmsra_pipeline.orchestration.settings_read import dataset_config
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation.columns import class_column
 from mmsra_pipeline.recommendation.context import PromptContext
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--protocol", default="uniform")
     parser.add_argument("--parts", nargs="+", default=["context", "pictures", *SLOTS])
     asked = parser.parse_args()
-    config = load_config()
+    config = dataset_config(find_paths(), asked.dataset)
     stage = Workplace("rankings", asked.dataset, "", "", config, find_paths())
     lists = stage.read(Tables.CANDIDATES)
     lists = lists[lists[PROTOCOL] == asked.protocol]

@@ -20,11 +20,11 @@ from pathlib import Path
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, TRAIN, USER, VALIDATION, Tables
-from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
 from mmsra_pipeline.interactions.query_sampling import asked_of, draw_queries
 from mmsra_pipeline.orchestration import recommender_inputs
+from mmsra_pipeline.orchestration.settings_read import dataset_config
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int)
     asked = parser.parse_args()
-    config, began = load_config(), time.monotonic()
+    config, began = dataset_config(find_paths(), asked.dataset), time.monotonic()
     if config.recommendation.prompt.candidate_image:
         raise ConfigError(
             "prompts show pictures, which are not packed. Set recommendation.prompt.candidate_image: false"

@@ -176,7 +176,8 @@ def dataset_add(
     option: Annotated[list[str] | None, typer.Option(help="A setting of the format, as name=value.")] = None,
 ) -> None:
     """Describe a data set in a YAML file, and make its partition."""
-    from mmsra_pipeline.config.datasets import DatasetSpec, named_options, write_dataset
+    from mmsra_pipeline.config.datasets import DatasetSpec, write_dataset
+    from mmsra_pipeline.config.named_options import named_options
     from mmsra_pipeline.orchestration.instance import open_instance
     from mmsra_pipeline.orchestration.refresh import add_partitions
 
@@ -186,6 +187,20 @@ def dataset_add(
     with open_instance(paths) as instance:
         add_partitions(instance, [name])
     typer.echo(f"{file} written. Next: mmsra refresh --dataset {name}")
+
+
+@dataset_commands.command("vary")
+def dataset_vary(
+    name: Annotated[str, typer.Argument(help="The data set to start from.")],
+    variant: Annotated[str, typer.Argument(help="Name of the new one.")],
+    change: Annotated[list[str] | None, typer.Option("--set", help="A setting, as name=value.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Other preset than the data set has.")] = None,
+) -> None:
+    """Describe a data set on the same sources with other settings. It computes only what these change."""
+    from mmsra_pipeline.cli.variants import vary
+
+    file = vary(find_paths(), name, variant, change or [], preset)
+    typer.echo(f"{file} written. Next: mmsra refresh --dataset {variant}")
 
 
 @dataset_commands.command("list")

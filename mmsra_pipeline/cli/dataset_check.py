@@ -25,7 +25,8 @@ def dataset_check(
     write: Annotated[str | None, typer.Option(help="Describe the data set under this name, if it can be read.")] = None,
 ) -> None:
     """Look at a folder and print what would be read: first rows, times as dates, ids without a partner, pictures."""
-    from mmsra_pipeline.config.datasets import DatasetSpec, named_options
+    from mmsra_pipeline.config.datasets import DatasetSpec
+    from mmsra_pipeline.config.named_options import named_options
     from mmsra_pipeline.errors import MissingInputError
     from mmsra_pipeline.ingest.folder_guess import guess
     from mmsra_pipeline.ingest.trial_reading import read_first_rows

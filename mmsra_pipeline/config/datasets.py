@@ -1,9 +1,7 @@
-"""The data sets: one YAML file each, whose name becomes the name of a partition."""
+"""The data sets: one YAML file each, whose name becomes the name of a partition. It may have settings of its own."""
 
 import difflib
 import os
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,13 +10,23 @@ import yaml
 from pydantic import ValidationError
 
 from mmsra_pipeline.config.formats import source_formats
-from mmsra_pipeline.config.loading import describe_validation, read_yaml
+from mmsra_pipeline.config.loading import (
+    SETTINGS_FILE,
+    Layer,
+    describe_validation,
+    preset_layer,
+    presets,
+    read_yaml,
+    resolved,
+    root_layers,
+)
+from mmsra_pipeline.config.operation import OPERATION
+from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.storage.files import clean_name
 from mmsra_pipeline.storage.mirror import NOTHING, Remote
 
 ENDINGS: Final = (".yaml", ".yml")
-PLAIN_VALUE: Final = re.compile(r"\[.*\]|\{.*\}|-?(?:0|[1-9]\d*)(?:\.\d+)?|true|false|null", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ class DatasetSpec:
     """What the file says beyond format and path; as the format's options read it."""
     file: Path | None = None
     """The YAML file that says so."""
+    preset: str | None = None
+    """In place of the root's, with all that it says. None: the root's."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What of the settings is other than the root or the preset has it, section by section."""
 
 
 def list_datasets(folder: Path) -> list[str]:
@@ -67,6 +79,11 @@ def load_dataset(folder: Path, name: str) -> DatasetSpec:
     settings = read_yaml(file)
     kind = settings.pop("format", None)
     path = settings.pop("path", None)
+    preset, own = settings.pop("preset", None), settings.pop("settings", None)
+    if not (preset is None or isinstance(preset, str)):
+        raise ConfigError(f"{file}: preset: {preset!r} is not a text. Choose one of: {', '.join(presets())}.")
+    if not (own is None or isinstance(own, dict)):
+        raise ConfigError(f"{file}: settings: {own!r} is no mapping. Write sections below it: `grpo: {{steps: 0}}`.")
     if not (path is None or isinstance(path, str)):
         raise ConfigError(f"{file}: path: {path!r} is not a text. Write the folder of the source files.")
     spec = DatasetSpec(
@@ -75,9 +92,42 @@ def load_dataset(folder: Path, name: str) -> DatasetSpec:
         path=None if path is None else Path(os.path.normpath(folder.resolve() / Path(path).expanduser())),
         options=settings,
         file=file,
+        preset=preset,
+        settings={} if own is None else own,
     )
     check_spec(spec, str(file))
     return spec
+
+
+def settings_layers(spec: DatasetSpec) -> list[Layer]:
+    """Return where the settings of a data set come from, the weakest first: preset, file of the root, own settings.
+
+    A preset of the data set's own takes the place of the root's and stands above the root's file, which was written for
+    another preset.
+
+    Raises:
+        ConfigError: if a file or preset is not there, or the data set has settings that are of the root alone.
+    """
+    source = str(spec.file or f"dataset {spec.name!r}")
+    layers = root_layers()
+    if spec.preset is not None:
+        layers = [*layers[1:], preset_layer(spec.preset, source)]
+    of_root = [name for name in spec.settings if name in OPERATION]
+    if of_root:
+        raise ConfigError(
+            f"{source}: settings.{of_root[0]}: is of the whole root, not of a data set. Write it into {SETTINGS_FILE} "
+            "beside workspace.yaml."
+        )
+    return [*layers, Layer(source, spec.settings, "settings.")] if spec.settings else layers
+
+
+def config_of(spec: DatasetSpec) -> Config:
+    """Return the settings that hold for a data set.
+
+    Raises:
+        ConfigError: naming the file and every wrong setting in it.
+    """
+    return resolved(settings_layers(spec))
 
 
 def write_dataset(folder: Path, spec: DatasetSpec, remote: Remote = NOTHING) -> Path:
@@ -99,6 +149,11 @@ def write_dataset(folder: Path, spec: DatasetSpec, remote: Remote = NOTHING) -> 
         if not source.is_dir():
             raise ConfigError(f"dataset {spec.name!r}: path: {source} is not a folder. Correct the path.")
         settings["path"] = _portable(source, folder.resolve())
+    config_of(spec)  # what is wrong in its settings is said before there is a file
+    if spec.preset is not None:
+        settings["preset"] = spec.preset
+    if spec.settings:
+        settings["settings"] = spec.settings
     text = yaml.safe_dump(settings | spec.options, sort_keys=False, allow_unicode=True)
     remote.write(file, text.encode())
     return file
@@ -157,35 +212,3 @@ def _unknown(folder: Path, name: str) -> str:
         f"dataset {name!r} is not described in {folder} (known: {', '.join(known) or 'none'}).{guess} "
         f"Add it with `mmsra dataset add {name} --format tables --path FOLDER`."
     )
-
-
-def named_options(pairs: Sequence[str]) -> dict[str, Any]:
-    """Return options of a format from pairs ``name=value``; a dotted name is one inside another.
-
-    A value is text, or in YAML a list, a mapping, a number, true, false or null.
-
-    Raises:
-        ConfigError: if a pair has no name or no value.
-    """
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not (name and equals):
-            raise ConfigError(f"--option {pair}: not of the form name=value. For example: --option items=goods.csv.")
-        inner = options
-        *outer, last = name.split(".")
-        for part in outer:
-            inner = inner.setdefault(part, {})
-        inner[last] = _option_value(pair, value)
-    return options
-
-
-def _option_value(pair: str, value: str) -> Any:
-    """Read a list, a mapping, a number or a truth value as YAML does; all else is text: '*.csv', '|', 'no'."""
-    if not PLAIN_VALUE.fullmatch(value):
-        return value
-    try:
-        return yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        shown = str(getattr(error, "problem", error))
-        raise ConfigError(f"--option {pair}: {value!r} is neither a list nor a mapping of YAML: {shown}.") from None

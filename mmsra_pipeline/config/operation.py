@@ -1,11 +1,14 @@
 """Settings of how an installation runs by itself and what it keeps. None of them changes a result."""
 
 import zoneinfo
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from mmsra_pipeline.config.section import Section
+
+OPERATION: Final = ("automation", "retention", "limits", "compute")
+"""Sections of how the installation runs. They are of the root: no asset reads them, and no data set has its own."""
 
 
 class AlertConfig(Section):

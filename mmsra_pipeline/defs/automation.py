@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mmsra_pipeline.config.datasets import list_datasets
 from mmsra_pipeline.config.operation import AutomationConfig
+from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.defs.jobs import retrain
 from mmsra_pipeline.errors import MmsraError, PassingError
 from mmsra_pipeline.orchestration.abandoned_runs import end_abandoned
@@ -16,7 +17,7 @@ from mmsra_pipeline.orchestration.instance import RefreshBusyError
 from mmsra_pipeline.orchestration.job_names import COSTLY, RETRAIN
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.retraining import due_reasons, occasion, pin_what_the_training_saw
-from mmsra_pipeline.orchestration.settings_read import loaded_config
+from mmsra_pipeline.orchestration.settings_read import dataset_config, loaded_config
 from mmsra_pipeline.storage.paths import find_paths
 
 QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
@@ -142,13 +143,22 @@ def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     requests = []
     for name in context.instance.get_dynamic_partitions(str(datasets.name)):
         pin_what_the_training_saw(context.instance, store, name)
-        reasons = due_reasons(context.instance, graph, store, name, loaded_config().automation)
+        config = _config(context, name)
+        reasons = due_reasons(context.instance, graph, store, name, loaded_config().automation, config)
         if reasons and not _is_retraining(context.instance, name):
             context.log.info(f"{name}: {'; '.join(reasons)}")
             tags = {"mmsra/why": "; ".join(reasons)}
-            key = occasion(context.instance, graph, name)
+            key = occasion(context.instance, graph, name, config)
             requests.append(dg.RunRequest(run_key=key, partition_key=name, tags=tags))
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no retraining is due")
+
+
+def _config(context: dg.SensorEvaluationContext, dataset: str) -> Config | None:
+    try:
+        return dataset_config(find_paths(), dataset)
+    except MmsraError as error:
+        context.log.error(f"{dataset}: {error}")
+        return None
 
 
 def _is_retraining(instance: dg.DagsterInstance, dataset: str) -> bool:

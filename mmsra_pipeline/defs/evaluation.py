@@ -3,7 +3,7 @@
 import dagster as dg
 
 from mmsra_pipeline.columns import TARGET, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
@@ -29,6 +29,7 @@ from mmsra_pipeline.orchestration.settings_read import code_version
     code_version=code_version("first_stage_recall", 1, __name__),
     check_specs=specs(Tables.FIRST_STAGE_RECALL),
 )
+@reusable
 def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per view and k: how often the first k candidates hold what came next, in percent, 95 % intervals.
 
@@ -58,6 +59,7 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
     freshness_policy=FRESH,
     check_specs=specs(Tables.METRICS, blocking=("metrics_are_numbers",), warning=("adds_to_evidence",)),
 )
+@reusable
 def metrics(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per ranking row, protocol and metric, in percent, with a 95 % interval over users.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mmsra_pipeline.columns import VALIDATION, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
@@ -31,6 +31,7 @@ CHECKS = ("calibrated", "answers_are_words", "few_ties", "not_inverted")
     code_version=code_version("fusion", 2, __name__),
     check_specs=specs(Tables.FUSION, blocking=(names.VARIES,), warning=CHECKS),
 )
+@reusable
 def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per kind of fusion and feature: its coefficient with a 95 % interval over validation users.
 

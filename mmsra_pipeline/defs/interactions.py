@@ -7,7 +7,7 @@ import dagster as dg
 
 from mmsra_pipeline.columns import SPLIT, Tables
 from mmsra_pipeline.config.datasets import list_datasets, load_dataset
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.errors import DataError, MmsraError
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
@@ -50,6 +50,7 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     code_version=code_version("raw_reviews", 4, __name__),
     check_specs=specs(Tables.RAW_REVIEWS, warning=("few_rejects", "whole_sources")),
 )
+@reusable
 def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per review of the source, as it stands there; one per item in raw_items, one per refused line in rejects.
 
@@ -101,6 +102,7 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
     code_version=code_version("interactions", 2, __name__),
     check_specs=SPECS,
 )
+@reusable
 def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user and item taken, in order of time (position 0, 1, …), after filtering.
 
@@ -140,6 +142,7 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
     code_version=code_version("sequences", 2, __name__),
     check_specs=specs(Tables.SEQUENCES),
 )
+@reusable
 def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per query: a user at a moment, with the history before it and the item that came next (the target).
 
@@ -169,6 +172,7 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
     code_version=code_version("training_queries", 1, __name__),
     check_specs=specs(Tables.TRAINING_QUERIES, blocking=(names.NO_TEST,)),
 )
+@reusable
 def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per query drawn for the recommender: those that it learns from, and those that choose its best step.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, TEXT, TITLE, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
@@ -28,6 +28,7 @@ FEW = 0.1
     code_version=code_version("item_text", 2, __name__),
     check_specs=specs(Tables.ITEM_TEXT, warning=("most_items_have_text", "near_duplicate_titles")),
 )
+@reusable
 def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of the catalogue, with its cleaned text; an item that nothing is said of has an empty one."""
     from mmsra_pipeline.items.duplicates import near_duplicate_titles
@@ -57,6 +58,7 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
     code_version=code_version("item_images", 3, __name__),
     check_specs=specs(Tables.ITEM_IMAGES, warning=("most_items_have_a_picture", "near_duplicate_pictures")),
 )
+@reusable
 def item_images(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of the catalogue, with the hash of its stored picture, or why it has none.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 
 from mmsra_pipeline.columns import CATEGORY, DESCRIPTION, ITEM, KEYWORDS, TAGS, TEXT, TITLE, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
@@ -44,6 +44,7 @@ FORM, PICTURES, FINDING = "every_answer_has_the_form", "pictures_have_keywords",
     code_version=code_version("keyword_quality", 1, __name__),
     check_specs=specs(Tables.KEYWORD_QUALITY, warning=(FORM, PICTURES, FINDING)),
 )  # fmt: skip
+@reusable
 def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item: who wrote its keywords, how sure the model is of them, whether they find their item.
 

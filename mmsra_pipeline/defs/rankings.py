@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, SCORE, TARGET, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
@@ -36,6 +36,7 @@ OURS = "mmsrarec"
     code_version=code_version("rankings", 6, __name__),
     check_specs=specs(Tables.RANKINGS, blocking=(names.VARIES, names.AS_OF)),
 )
+@reusable
 def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per protocol, ranking row, query and candidate of the test split: its score, and p where it is one.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmsra_pipeline.columns import SERVE, SPLIT, TRAIN, VALIDATION, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     code_version=code_version("sft_dataset", 7, __name__),
     check_specs=specs(Tables.SFT_DATASET, blocking=(names.NO_HELD_OUT, names.AS_OF)),
 )
+@reusable
 def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per example of one of four tasks: prompts (text and pictures in order) with their answers.
 
@@ -89,6 +90,7 @@ def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
     code_version=code_version("recommender", 3, __name__),
     check_specs=specs(Tables.RECOMMENDER, blocking=(names.FINITE,), warning=(names.FALLS,)),
 )
+@reusable
 def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The recommender, an adapter tuned on the examples of all tasks; rows are its loss by step.
 
@@ -136,6 +138,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
     freshness_policy=FRESH,
     check_specs=specs(Tables.RECOMMENDATIONS),
 )
+@reusable
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
 

@@ -3,28 +3,51 @@
 import contextlib
 import functools
 import logging
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import dagster as dg
 from pydantic import PrivateAttr
 
+from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.orchestration.checks.names import COMPARED
+from mmsra_pipeline.orchestration.checks.results import Results
 from mmsra_pipeline.orchestration.materializations import last
-from mmsra_pipeline.orchestration.settings_read import loaded_config, readable
+from mmsra_pipeline.orchestration.reuse import taken_over
+from mmsra_pipeline.orchestration.settings_read import dataset_config, loaded_config, readable
+from mmsra_pipeline.orchestration.settings_sources import observe_settings
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.storage.paths import find_paths
 from mmsra_pipeline.storage.run_locks import turn_of
 
+PARTITION = "dagster/partition"
 logger = logging.getLogger(__name__)
 
 
 class Installation(dg.ConfigurableResource):
     """The installation that ``find_paths`` finds when an asset runs. It has no settings of its own."""
 
+    _begun: list[Stage] = PrivateAttr(default_factory=list)
+    """The stage that has begun and that the asset's function is yet to ask for."""
+    _configs: dict[str, Config] = PrivateAttr(default_factory=dict)
     _turn: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
     _held: contextlib.ExitStack = PrivateAttr(default_factory=contextlib.ExitStack)
 
     def stage(self, context: dg.AssetExecutionContext) -> Stage:
-        """Return what the asset of ``context`` works with, once it is the turn of its data set.
+        """Return what the asset of ``context`` works with, once it is the turn of its data set."""
+        begun = self._begun.pop() if self._begun else None
+        return begun or self.begin(context)
+
+    def reused(self, context: dg.AssetExecutionContext) -> Results | None:
+        """Return the results of the asset that another data set's slice gives; None: it has to be computed."""
+        stage = self.begin(context)
+        results = taken_over(stage, context)
+        self._begun[:] = [] if results else [stage]
+        return results
+
+    def begin(self, context: dg.AssetExecutionContext) -> Stage:
+        """Return the stage of an asset that begins.
 
         The run keeps the turn to its end, and the stage before gives back what it held: assets run one by one.
         """
@@ -38,7 +61,7 @@ class Installation(dg.ConfigurableResource):
             dataset=dataset,
             run_id=context.run_id,
             code_version=version or "",
-            config=readable(asset),
+            config=readable(asset, self._config(dataset)),
             paths=paths,
             blocking=frozenset(spec.name for spec in context.assets_def.check_specs if spec.blocking),
             before=functools.partial(last, context.instance, asset, dataset, 2 * COMPARED),
@@ -47,10 +70,41 @@ class Installation(dg.ConfigurableResource):
         self._held.push(stage.held)
         return stage
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Tell Dagster the settings of the run's data set before any step begins: a step notes what it began with."""
+        self._configs.clear()
+        dataset = context.run.tags.get(PARTITION) if context.run else None
+        if dataset and context.instance:
+            with contextlib.suppress(MmsraError):  # which the first step says
+                observe_settings(context.instance, dataset, self._config(dataset))
+
+    def _config(self, dataset: str) -> Config:
+        """Return the settings of a data set, read once a run: what they are changed to meanwhile is for the next."""
+        if dataset not in self._configs:
+            self._configs[dataset] = dataset_config(find_paths(), dataset)
+        return self._configs[dataset]
+
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:  # noqa: ARG002  # Dagster's
         """Release what the run held."""
         self._held.close()
         self._turn.close()
+
+
+Function: TypeAlias = Callable[[dg.AssetExecutionContext, Installation], Results]
+
+
+def reusable(function: Function) -> Function:
+    """Have an asset take over what another data set has that was made of the same, in place of computing it."""
+
+    @functools.wraps(function)
+    def asset(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
+        yield from mmsra.reused(context) or function(context, mmsra)
+
+    # Dagster links an asset to the file and line of its function's code.
+    code = function.__code__
+    made: Any = asset
+    made.__code__ = made.__code__.replace(co_filename=code.co_filename, co_firstlineno=code.co_firstlineno)
+    return asset
 
 
 @dg.definitions

@@ -5,7 +5,7 @@ import math
 import dagster as dg
 
 from mmsra_pipeline.columns import RANK, SPLIT, TEST, TRAIN, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
@@ -23,6 +23,7 @@ from mmsra_pipeline.orchestration.settings_read import code_version
     code_version=code_version("user_encoder", 2, __name__),
     check_specs=specs(Tables.USER_ENCODER, blocking=(names.FINITE, names.DIFFER), warning=(names.FALLS,)),
 )
+@reusable
 def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The sequential model on item ids whose history embedding finds similar users; rows are its epochs.
 
@@ -52,6 +53,7 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
     code_version=code_version("similar_users", 2, __name__),
     check_specs=specs(Tables.SIMILAR_USERS, blocking=(names.NO_FUTURE, names.NO_TEST), warning=(names.ALIKE,)),
 )
+@reusable
 def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per query and similar training user: who it is, at which moment, and the item that came next there.
 
@@ -95,6 +97,7 @@ def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Res
     code_version=code_version("cooccurrence_neighbors", 3, __name__),
     check_specs=specs(Tables.COOCCURRENCE_NEIGHBORS),
 )
+@reusable
 def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item and neighbor: the items that users take soon after each other, best first.
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
@@ -34,6 +34,7 @@ FOLLOWED = ("reward", "information", "reconstruction", "length", "grounding", "k
     code_version=code_version("alignment", 2, __name__),
     check_specs=specs(Tables.ALIGNMENT, blocking=(names.FINITE,), warning=(names.FALLS,)),
 )
+@reusable
 def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The warm start of the backbone, an adapter; rows are its loss by step and what it then sees in pictures.
 
@@ -86,6 +87,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
     code_version=code_version("draft_keywords", 3, __name__),
     check_specs=specs(Tables.DRAFT_KEYWORDS),
 )
+@reusable
 def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of a sample: its keywords as the aligned backbone writes them, before GRPO. For comparison."""
     from mmsra_pipeline.summarization.writing import draft_sample
@@ -108,6 +110,7 @@ def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Re
     code_version=code_version("summarizer", 2, __name__),
     check_specs=specs(Tables.SUMMARIZER, blocking=(names.FINITE,), warning=(names.RISES, TUNING)),
 )
+@reusable
 def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The summarizer, an adapter tuned by GRPO on the rewards (1) to (4); rows are its rewards by step.
 
@@ -166,6 +169,7 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> Result
     code_version=code_version("item_keywords", 2, __name__),
     check_specs=specs(Tables.ITEM_KEYWORDS, blocking=(names.FORM,)),
 )
+@reusable
 def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item: its keywords, of picture and of text, as the tuned summarizer writes them.
 

@@ -5,16 +5,18 @@ from pathlib import Path
 
 import dagster as dg
 
+from mmsra_pipeline.orchestration.settings_sources import with_settings
+
 
 def load_definitions() -> dg.Definitions:
     """Collect the assets, jobs, schedules, sensors and resources found under ``defs/``.
 
-    Each asset has a link to its function, which the UI opens in an editor.
+    Each asset depends on the settings that it reads, and has a link to its function, which the UI opens in an editor.
     """
     found = dg.load_from_defs_folder(path_within_project=Path(__file__).parents[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = dg.with_source_code_references(list(found.assets or ()))
+        assets = dg.with_source_code_references(list(with_settings(found.assets or ())))
     return dg.Definitions(
         assets=assets,
         jobs=found.jobs,

@@ -9,10 +9,11 @@ import dagster as dg
 from mmsra_pipeline.orchestration.failures import Failure
 from mmsra_pipeline.orchestration.staleness import Stale
 
-Result = Literal["computed", "unchanged", "failed", "skipped"]
+Result = Literal["computed", "unchanged", "reused", "failed", "skipped"]
 RESULTS: Final[Mapping[str, Result]] = {
     "changed": "computed",
     "unchanged": "unchanged",
+    "reused": "reused",
     "failed": "failed",
     "cut off": "skipped",
     "left out": "skipped",

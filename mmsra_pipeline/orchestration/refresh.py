@@ -4,6 +4,7 @@ A wave is one Dagster run of a data set: all that is surely stale. Then what dep
 of a data set is one wave, as everything is missing.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
@@ -23,7 +24,8 @@ from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.refresh_report import DatasetRefresh, report_refresh
 from mmsra_pipeline.orchestration.renewals import Approve, check_approved, renewals
 from mmsra_pipeline.orchestration.retraining import pin_what_the_training_saw
-from mmsra_pipeline.orchestration.settings_read import loaded_config
+from mmsra_pipeline.orchestration.settings_read import dataset_config, loaded_config
+from mmsra_pipeline.orchestration.settings_sources import observe_settings, settings_sources
 from mmsra_pipeline.orchestration.staleness import Stale, asset_names, next_wave, stale_assets
 from mmsra_pipeline.storage.disk import check_free, explained_errors
 from mmsra_pipeline.storage.file_hashes import FileHashes
@@ -88,7 +90,8 @@ def refresh(
                     if tell and outcome.plan[known:]:
                         tell(outcome.plan[known:])
                     if approve:
-                        check_approved(renewals(instance, account.stale.values()), approve)
+                        settings = functools.partial(dataset_config, paths)
+                        check_approved(renewals(instance, account.stale.values(), settings), approve)
                     worker.bring_up_to_date(account, outcome)
     return outcome
 
@@ -146,22 +149,25 @@ class _Refresh:
         return Planned(entry.asset, entry.partition, entry.reasons, made.seconds if made else None)
 
     def _observe(self, name: str) -> None:
-        """Tell Dagster the content hash of a data set's source files."""
+        """Tell Dagster the content hash of a data set's source files, and its settings."""
         from mmsra_pipeline.ingest.source_hash import source_version
 
         with FileHashes(self._paths.file_hashes) as hashes:
             version = source_version(load_dataset(self._paths.datasets, name), hashes.of)
         tags = {"dagster/data_version": version}
         self._instance.report_runless_asset_event(dg.AssetObservation(SOURCE, partition=name, tags=tags))
+        keys = [key for key in settings_sources() if self._graph.has(key)]
+        observe_settings(self._instance, name, dataset_config(self._paths, name), keys)
 
     def _stale(self, name: str, leave_out: Collection[str]) -> list[Stale]:
+        config = dataset_config(self._paths, name)
         return stale_assets(
             self._instance,
             self._graph,
             name,
             leave_out=leave_out,
             exists=lambda asset: self._exists(asset, name),
-            changes=lambda asset: changed_settings(asset, latest(self._instance, asset, name)),
+            changes=lambda asset: changed_settings(asset, latest(self._instance, asset, name), config),
         )
 
     def _left_out(self, name: str) -> list[Stale]:

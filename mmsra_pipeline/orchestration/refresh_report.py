@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
     from mmsra_pipeline.storage.tables import Store
 
-Outcome = Literal["changed", "unchanged", "cut off", "fresh", "left out", "failed", "not reached"]
+Outcome = Literal["changed", "unchanged", "reused", "cut off", "fresh", "left out", "failed", "not reached"]
 MEANING: Final = {
     "changed": "was computed and came out different, or for the first time",
     "unchanged": "was computed and came out as before, so it ends the chain",
+    "reused": "was taken over from another data set, which made it of the same code, settings and inputs",
     "cut off": "could have changed; what it depends on came out as before, so it was not computed",
     "fresh": "nothing that it depends on changed",
     "left out": "is stale, but trainings were left out; what it made last was used",
@@ -129,6 +130,8 @@ def _outcome(account: DatasetRefresh, asset: str, last: Materialization | None) 
         return "failed", (*_reasons(account.stale, asset), account.failed[asset])
     if asset in account.seconds:
         before = account.before.get(asset)
+        if last is not None and last.reused_from:
+            return "reused", (*_reasons(account.stale, asset), f"taken over from {last.reused_from}")
         same = before is not None and last is not None and before.version == last.version
         return ("unchanged" if same else "changed"), _reasons(account.stale, asset)
     if asset in account.left_out:

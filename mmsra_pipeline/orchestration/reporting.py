@@ -13,8 +13,8 @@ import dagster as dg
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.orchestration.checks.again import stored_checks
 from mmsra_pipeline.orchestration.checks.results import Results
-from mmsra_pipeline.orchestration.materializations import MEMORY, NULLS, ROWS, SECONDS, SETTINGS, SLICE
-from mmsra_pipeline.orchestration.settings_read import full_settings, settings_of
+from mmsra_pipeline.orchestration.materializations import MEMORY, NULLS, ROWS, SECONDS, SETTINGS, SLICE, WORK
+from mmsra_pipeline.orchestration.settings_read import full_settings, json_ready, settings_of
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.orchestration.table_metadata import table_metadata
 from mmsra_pipeline.storage.hashing import fingerprint
@@ -61,9 +61,11 @@ def report(
         yield from results
         raise DataError(_refusal(stage, failed))
     stage.make_current()
-    shown = _tables(stage) | _artifacts(stage) | _plot(stage, plot) | {"config": _stored_config(stage)}
+    shown = _tables(stage) | _artifacts(stage) | _plot(stage, plot) | {"config": stored_config(stage)}
     _tell_mlflow(stage, metadata or {}, shown)
-    shown[SETTINGS] = dg.MetadataValue.json(_json_ready(settings_of(stage.asset)))
+    shown[SETTINGS] = dg.MetadataValue.json(json_ready(settings_of(stage.asset, stage.config)))
+    if stage.work:
+        shown[WORK] = stage.work
     shown[NULLS] = dg.MetadataValue.json(null_shares(stage.slices[0][0].path))
     rows, seconds = stage.slices[0][0].rows, time.monotonic() - stage.started
     logger.info("%s: %s is done in %.1f s, %d rows", stage.dataset, stage.asset, seconds, rows)
@@ -131,13 +133,13 @@ def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, 
             stage.mlflow_run_id,
             metrics={name: float(value) for name, value in metadata.items() if isinstance(value, float)},
             tags={"artifact": stage.paths.remote.address(stage.staged)} if stage.staged else {},
-            files=[_plot_file(stage)] if "plot_file" in shown else [],
+            files=[plot_file(stage)] if "plot_file" in shown else [],
         )
 
 
-def _stored_config(stage: Stage) -> dg.MetadataValue:
+def stored_config(stage: Stage) -> dg.MetadataValue:
     """Keep the whole resolved configuration once, and point to it."""
-    settings = full_settings()
+    settings = full_settings(stage.config)
     path = stage.paths.artifacts / "configs" / f"{fingerprint(settings)}.json"
     if not path.is_file() or stage.paths.remote.is_store:
         stage.paths.remote.write(path, json.dumps(settings, indent=2).encode())
@@ -147,7 +149,7 @@ def _stored_config(stage: Stage) -> dg.MetadataValue:
 def _plot(stage: Stage, plot: bytes | None) -> dict[str, Any]:
     if plot is None:
         return {}
-    path = _plot_file(stage)
+    path = plot_file(stage)
     stage.paths.remote.write(path, plot)
     picture = base64.b64encode(plot).decode()
     return {
@@ -156,12 +158,9 @@ def _plot(stage: Stage, plot: bytes | None) -> dict[str, Any]:
     }
 
 
-def _plot_file(stage: Stage) -> Path:
+def plot_file(stage: Stage) -> Path:
+    """Return where the plot of an asset lies."""
     return stage.paths.artifacts / "plots" / stage.dataset / f"{stage.asset}.png"
-
-
-def _json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: list(value) if isinstance(value, tuple) else value for path, value in settings.items()}
 
 
 def _cell(value: Any) -> str | int | float | bool | None:

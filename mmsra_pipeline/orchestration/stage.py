@@ -45,6 +45,8 @@ class Stage:
     paths: Paths
     inputs: dict[str, str] = field(default_factory=dict)
     """Versions of what was read, by name."""
+    work: str | None = None
+    """A fingerprint of what is read: code, settings, inputs. None: not known."""
     slices: "list[tuple[Slice, pd.DataFrame]]" = field(default_factory=list)
     """What was written, with its first rows: staged until ``make_current``."""
     outputs: dict[str, str] = field(default_factory=dict)
@@ -184,7 +186,7 @@ class Stage:
         """Name the work by code, settings and what was read so far: other work never resumes it."""
         from mmsra_pipeline.storage.hashing import fingerprint
 
-        return fingerprint(self.code_version, settings_of(self.asset), self.inputs)
+        return fingerprint(self.code_version, settings_of(self.asset, self.config), self.inputs)
 
     def workdir(self) -> Path:
         """Return a folder for resumable work on what was read so far."""
@@ -226,10 +228,7 @@ class Stage:
 
     @contextlib.contextmanager
     def training(self, device: str) -> "Iterator[tuple[Path, Tracker]]":
-        """Take the device, and give a folder for resumable work on what was read so far, and an MLflow run.
-
-        ``device`` is a value of ``backbone.device``. The MLflow run has all settings.
-        """
+        """Take the device (a value of ``backbone.device``), and give a folder for resumable work, and an MLflow run."""
         check_free(self.paths.root, loaded_config().retention.min_free_gb, f"training {self.asset}")
         self.take_device(device)
         with self.tracked() as tracker:
@@ -246,5 +245,5 @@ class Stage:
             self.mlflow_run_id = tracker.run_id
             if tracker.parent_id:
                 self.tag_run({MLFLOW_TAG: tracker.parent_id})
-            tracker.log_params(full_settings())
+            tracker.log_params(full_settings(self.config))
             yield tracker

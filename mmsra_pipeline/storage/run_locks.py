@@ -2,7 +2,8 @@
 
 All of these are locks of the operating system in the folder of work, so a kill leaves none behind, and runs of
 Dagster and `mmsra refresh` take turns alike (docs/decisions/0006). They are taken in this order: data set (if the root
-is in an object store, then among machines too), place in memory, device. So nobody waits for one who waits for him.
+is in an object store, then among machines too), place in memory, work, device. So nobody waits for one who waits for
+him.
 """
 
 import contextlib
@@ -29,6 +30,14 @@ def dataset_lock(paths: Paths, dataset: str) -> Path:
 def device_lock(paths: Paths, device: str) -> Path:
     """Return the file whose lock a process holds while it has a model on a device."""
     return paths.work / f".device-{device}.lock"
+
+
+def work_lock(paths: Paths, work: str) -> Path:
+    """Return the file whose lock a process holds while it computes what ``work``, a hexadecimal fingerprint, names.
+
+    Works share 256 of them, so that no file is left for each. Who waits for one holds no device.
+    """
+    return paths.work / f".work-{work[:2]}.lock"
 
 
 @contextlib.contextmanager

@@ -32,8 +32,8 @@ def test_a_training_does_not_begin_with_too_little_free_space(stage, monkeypatch
 
 
 def test_what_is_stored_with_a_run_names_no_webhook():
-    assert not {"automation", "retention", "limits"} & set(full_settings())
-    assert "seed" in full_settings()
+    assert not {"automation", "retention", "limits"} & set(full_settings(Config()))
+    assert "seed" in full_settings(Config())
 
 
 def test_the_device_is_taken_when_weights_are_read_and_kept_until_the_stage_ends(stage, tmp_path, monkeypatch):
@@ -50,6 +50,7 @@ def test_the_device_is_taken_when_weights_are_read_and_kept_until_the_stage_ends
     assert not is_locked(lock)
 
 
+@pytest.mark.usefixtures("shop")
 def test_a_run_keeps_the_turn_of_its_dataset_and_a_device_for_the_stage_that_took_it(paths):
     locks = dataset_lock(paths, "shop"), device_lock(paths, "cpu")
     seen = {}
