@@ -11,6 +11,7 @@ from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     cooccurrence_index,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 @dg.asset(
     deps=[Tables.TRAINING_QUERIES, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"parquet"},
@@ -79,6 +81,7 @@ def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 @dg.asset(
     deps=[Tables.SFT_DATASET, Tables.ALIGNMENT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
@@ -116,6 +119,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 @dg.asset(
     deps=[Tables.FUSION, Tables.SFT_DATASET, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch"},
