@@ -66,9 +66,12 @@ def refresh(
 ) -> None:
     """Materialize what is stale, through Dagster, and say why.
 
+    Where Dagster's daemon runs (`mmsra ui`), its queue does the work and this follows.
+
     Exit codes: 0 all is up to date; 1 something failed; 2 the command was not understood; 3 all was computed, but a
     check found an error (one that only warns does not count).
     """
+    from mmsra_pipeline.orchestration.following import daemon_runs, refresh_by_queue
     from mmsra_pipeline.orchestration.instance import open_instance
     from mmsra_pipeline.orchestration.job_names import COSTLY
     from mmsra_pipeline.orchestration.refresh import refresh as refresh_stale
@@ -76,15 +79,16 @@ def refresh(
     paths = find_paths()
     tell = None if as_json else functools.partial(say_plan, file=sys.stdout)
     with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
-        outcome = refresh_stale(
-            instance,
-            paths,
-            dataset=dataset,
-            dry_run=dry_run,
-            leave_out=COSTLY if nightly else (),
-            approve=None if yes else ask,
-            tell=tell,
-        )
+        approve = None if yes else ask
+        if not dry_run and daemon_runs(instance):
+            outcome = refresh_by_queue(
+                instance, paths, dataset=dataset, trainings=not nightly, approve=approve, tell=tell
+            )
+        else:
+            left_out = COSTLY if nightly else ()
+            outcome = refresh_stale(
+                instance, paths, dataset=dataset, dry_run=dry_run, leave_out=left_out, approve=approve, tell=tell
+            )
     if as_json:
         print_json({"dataset": dataset, **outcome.as_json()})
     else:
@@ -221,7 +225,7 @@ def dataset_list() -> None:
 
 @dataset_commands.command("remove")
 def dataset_remove(name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
-    """Drop a data set's description, partition, tables and artifacts. Its source files stay."""
+    """Drop all that there is of a data set, its runs and curves too. Its source files stay."""
     from mmsra_pipeline.orchestration.dataset_removal import remove
     from mmsra_pipeline.orchestration.instance import open_instance
 

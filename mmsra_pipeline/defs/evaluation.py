@@ -8,6 +8,7 @@ from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import MEMORY
 from mmsra_pipeline.orchestration.recommender_inputs import cooccurrence_index, first_stage
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
@@ -23,6 +24,7 @@ from mmsra_pipeline.orchestration.settings_read import code_version
         Tables.ITEM_KEYWORDS,
     ],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pandas"},
@@ -52,6 +54,7 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 @dg.asset(
     deps=[Tables.RANKINGS, Tables.INTERACTIONS, Tables.SEQUENCES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pandas", "mlflow"},

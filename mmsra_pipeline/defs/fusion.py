@@ -10,6 +10,7 @@ from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.recommender_inputs import PROMPT_TABLES, answered, cooccurrence_index, first_stage
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
@@ -25,6 +26,7 @@ CHECKS = ("calibrated", "answers_are_words", "few_ties", "not_inverted")
 @dg.asset(
     deps=[Tables.SFT_DATASET, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},

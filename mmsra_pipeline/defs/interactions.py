@@ -14,6 +14,7 @@ from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.interaction_checks import SPECS, interaction_checks
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import MEMORY
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 from mmsra_pipeline.storage.paths import find_paths
@@ -44,6 +45,7 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
 @dg.asset(
     deps=[source_files],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
@@ -96,6 +98,7 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 @dg.asset(
     deps=[Tables.RAW_REVIEWS],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
@@ -136,6 +139,7 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
 @dg.asset(
     deps=[Tables.INTERACTIONS],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
@@ -166,6 +170,7 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
 @dg.asset(
     deps=[Tables.SEQUENCES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},

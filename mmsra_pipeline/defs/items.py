@@ -9,6 +9,7 @@ from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import MEMORY
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 
@@ -22,6 +23,7 @@ FEW = 0.1
 @dg.asset(
     deps=[Tables.RAW_REVIEWS, Tables.INTERACTIONS],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["items"],
     owners=OWNERS,
     kinds={"parquet"},
@@ -52,6 +54,7 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
 @dg.asset(
     deps=[Tables.RAW_REVIEWS, Tables.ITEM_TEXT],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["items"],
     owners=OWNERS,
     kinds={"parquet", "jpeg"},

@@ -10,6 +10,7 @@ from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.reporting import report
 from mmsra_pipeline.orchestration.settings_read import code_version
 from mmsra_pipeline.orchestration.shop_truth import known_looks
@@ -38,6 +39,7 @@ FORM, PICTURES, FINDING = "every_answer_has_the_form", "pictures_have_keywords",
         Tables.SUMMARIZER, Tables.RAW_REVIEWS,
     ],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},

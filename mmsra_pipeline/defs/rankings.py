@@ -10,6 +10,7 @@ from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     answered,
@@ -30,6 +31,7 @@ OURS = "mmsrarec"
 @dg.asset(
     deps=[Tables.FUSION, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, Tables.SFT_DATASET, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pytorch"},

@@ -14,6 +14,7 @@ from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     cooccurrence_index,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 @dg.asset(
     deps=[Tables.TRAINING_QUERIES, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"parquet"},
@@ -84,6 +86,7 @@ def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 @dg.asset(
     deps=[Tables.SFT_DATASET, Tables.ALIGNMENT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
@@ -131,6 +134,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 @dg.asset(
     deps=[Tables.FUSION, Tables.SFT_DATASET, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch"},

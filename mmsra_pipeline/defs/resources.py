@@ -11,15 +11,18 @@ from pydantic import PrivateAttr
 
 from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.orchestration.abandoned_runs import REFRESH_TAG
 from mmsra_pipeline.orchestration.checks.names import COMPARED
 from mmsra_pipeline.orchestration.checks.results import Results
 from mmsra_pipeline.orchestration.materializations import last
 from mmsra_pipeline.orchestration.reuse import taken_over
-from mmsra_pipeline.orchestration.settings_read import dataset_config, loaded_config, readable
+from mmsra_pipeline.orchestration.settings_read import dataset_config, readable
 from mmsra_pipeline.orchestration.settings_sources import observe_settings
 from mmsra_pipeline.orchestration.stage import Stage
+from mmsra_pipeline.orchestration.step_processes import of_a_run, step_processes
 from mmsra_pipeline.storage.paths import find_paths
 from mmsra_pipeline.storage.run_locks import turn_of
+from mmsra_pipeline.telemetry.terminal import log_to_stderr
 
 PARTITION = "dagster/partition"
 logger = logging.getLogger(__name__)
@@ -49,12 +52,15 @@ class Installation(dg.ConfigurableResource):
     def begin(self, context: dg.AssetExecutionContext) -> Stage:
         """Return the stage of an asset that begins.
 
-        The run keeps the turn to its end, and the stage before gives back what it held: assets run one by one.
+        In a process of a step the turn is that of the run, whose own process holds it. Where a run computes in one
+        process, it keeps the turn to its end, and the stage before gives back what it held: assets run one by one.
         """
         asset, dataset, paths = context.asset_key.path[-1], context.partition_key, find_paths()
         version = context.assets_def.code_versions_by_key[context.asset_key]
         self._held.close()
-        self._turn.enter_context(turn_of(paths, dataset, loaded_config().limits.run_memory_gb))
+        if of_a_run() and REFRESH_TAG in context.run.tags:
+            self._turn.enter_context(log_to_stderr())  # as the terminal's own process does
+        self._turn.enter_context(paths.remote.turn_of_run(dataset) if of_a_run() else turn_of(paths, dataset))
         logger.info("%s: %s begins", dataset, asset)
         stage = Stage(
             asset=asset,
@@ -109,5 +115,5 @@ def reusable(function: Function) -> Function:
 
 @dg.definitions
 def resources() -> dg.Definitions:
-    """Bind the installation. One process computes a run: assets share the memory of what they load."""
-    return dg.Definitions(resources={"mmsra": Installation()}, executor=dg.in_process_executor)
+    """Bind the installation. Each step has a process of its own, so that what it loads ends with it."""
+    return dg.Definitions(resources={"mmsra": Installation()}, executor=step_processes)

@@ -10,6 +10,7 @@ from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
 from mmsra_pipeline.orchestration.reporting import report
 from mmsra_pipeline.orchestration.settings_read import code_version
 
@@ -17,6 +18,7 @@ from mmsra_pipeline.orchestration.settings_read import code_version
 @dg.asset(
     deps=[Tables.SEQUENCES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
@@ -47,6 +49,7 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
 @dg.asset(
     deps=[Tables.USER_ENCODER, Tables.SEQUENCES, Tables.TRAINING_QUERIES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"pytorch"},
@@ -91,6 +94,7 @@ def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Res
 @dg.asset(
     deps=[Tables.INTERACTIONS, Tables.SEQUENCES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"parquet"},

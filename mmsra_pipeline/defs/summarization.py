@@ -10,6 +10,7 @@ from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.reporting import report, sample_table, switched_off
 from mmsra_pipeline.orchestration.settings_read import code_version, loaded_config
 from mmsra_pipeline.orchestration.shop_truth import known_looks
@@ -28,6 +29,7 @@ FOLLOWED = ("reward", "information", "reconstruction", "length", "grounding", "k
 @dg.asset(
     deps=[Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
@@ -81,6 +83,7 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
 @dg.asset(
     deps=[Tables.ALIGNMENT, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},
@@ -104,6 +107,7 @@ def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Re
 @dg.asset(
     deps=[Tables.ALIGNMENT, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
@@ -163,6 +167,7 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> Result
 @dg.asset(
     deps=[Tables.SUMMARIZER, Tables.ALIGNMENT, Tables.DRAFT_KEYWORDS, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},

@@ -1,13 +1,16 @@
 """The definitions that are loaded from the folder ``defs/``, which nothing here imports."""
 
+import functools
 import warnings
 from pathlib import Path
 
 import dagster as dg
 
+from mmsra_pipeline.orchestration.job_names import EVERYTHING
 from mmsra_pipeline.orchestration.settings_sources import with_settings
 
 
+@functools.cache
 def load_definitions() -> dg.Definitions:
     """Collect the assets, jobs, schedules, sensors and resources found under ``defs/``.
 
@@ -29,3 +32,8 @@ def load_definitions() -> dg.Definitions:
         metadata=found.metadata,
         component_tree=found.component_tree,
     )
+
+
+def everything() -> dg.JobDefinition:
+    """Return the job of all assets; other processes find it by this function."""
+    return load_definitions().resolve_job_def(EVERYTHING)

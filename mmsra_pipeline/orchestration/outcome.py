@@ -125,7 +125,7 @@ def asset_outcomes(dataset: str, rows: Iterable[Mapping[str, Any]]) -> list[Asse
     return found
 
 
-def failed_checks(result: dg.ExecuteInProcessResult, dataset: str) -> list[FailedCheck]:
+def failed_checks(evaluations: Iterable[dg.AssetCheckEvaluation], run_id: str, dataset: str) -> list[FailedCheck]:
     """Return the checks of a run that did not pass."""
     return [
         FailedCheck(
@@ -135,9 +135,9 @@ def failed_checks(result: dg.ExecuteInProcessResult, dataset: str) -> list[Faile
             severity="ERROR" if evaluation.severity == dg.AssetCheckSeverity.ERROR else "WARN",
             found=evaluation.description or "it says nothing",
             measured=_numbers(evaluation.metadata),
-            run_id=result.run_id,
+            run_id=run_id,
         )
-        for evaluation in result.get_asset_check_evaluations()
+        for evaluation in evaluations
         if not evaluation.passed
     ]
 

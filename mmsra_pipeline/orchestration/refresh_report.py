@@ -17,6 +17,7 @@ from mmsra_pipeline.orchestration.table_metadata import table_metadata
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mmsra_pipeline.orchestration.run_results import RunResult
     from mmsra_pipeline.storage.tables import Store
 
 Outcome = Literal["changed", "unchanged", "reused", "cut off", "fresh", "left out", "failed", "not reached"]
@@ -64,6 +65,16 @@ class DatasetRefresh:
     def note(self, stale: Iterable[Stale]) -> None:
         """Add what is stale now."""
         self.stale |= {entry.asset: entry for entry in stale}
+
+    def begin(self, instance: dg.DagsterInstance, wave: Iterable[Stale]) -> None:
+        """Note what there is of a wave before it is computed."""
+        self.before |= {entry.asset: latest(instance, entry.asset, self.dataset) for entry in wave}
+
+    def end(self, result: "RunResult") -> None:
+        """Note what became of a wave."""
+        self.failed |= {failure.asset: failure.text for failure in result.failures}
+        self.seconds |= result.seconds
+        self.runs |= dict.fromkeys(result.seconds, result.run_id)
 
 
 def report_refresh(
@@ -157,7 +168,9 @@ def _with_earlier(rows: "pd.DataFrame", store: "Store", dataset: str, most_rows:
 
     earlier = store.read(Tables.REFRESH_REPORT, dataset) if store.has(Tables.REFRESH_REPORT, dataset) else None
     if earlier is not None and list(earlier.columns) == list(TYPES):  # of another release: begin anew
-        rows = pd.concat([rows, earlier.astype(TYPES)], ignore_index=True)
+        earlier = earlier.astype(TYPES)
+        other = earlier[~earlier["at"].isin(rows["at"])]  # a report that was cut off is made again
+        rows = pd.concat([rows, other], ignore_index=True)
     return rows.head(most_rows)
 
 

@@ -6,15 +6,17 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from mmsra_pipeline.columns import NEIGHBOR, REVIEW, USER
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.orchestration.checks.again import stored_checks
-from mmsra_pipeline.orchestration.checks.results import Results
+from mmsra_pipeline.orchestration.checks.names import WITHIN_MEMORY
+from mmsra_pipeline.orchestration.checks.results import Results, check
 from mmsra_pipeline.orchestration.materializations import MEMORY, NULLS, ROWS, SECONDS, SETTINGS, SLICE, WORK
-from mmsra_pipeline.orchestration.settings_read import full_settings, json_ready, settings_of
+from mmsra_pipeline.orchestration.settings_read import full_settings, json_ready, loaded_config, settings_of
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.orchestration.table_metadata import table_metadata
 from mmsra_pipeline.storage.hashing import fingerprint
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 5
 CELL_CHARS = 100
 DIGITS = 6
+HIDDEN: Final = "(hidden: automation.show_users)"
+REFUSED: Final = ("file", "line", "text")  # columns of rejects
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +55,7 @@ def report(
     """
     from mmsra_pipeline.orchestration.checks.like_before import null_shares
 
-    results = [*checks, *stored_checks(stage)]
+    results = [*checks, *stored_checks(stage), _within_memory(stage.memory.gb())]
     failed = [
         one
         for one in results
@@ -76,6 +80,16 @@ def report(
     )
 
 
+def _within_memory(peak_gb: float) -> dg.AssetCheckResult:
+    """Warn where the process of the step took more than a step is reckoned to need."""
+    most = loaded_config().limits.step_memory_gb
+    found = (
+        f"the process of this step took {peak_gb:.2f} GB at most; limits.step_memory_gb is {most:g}, by which so many "
+        "steps run beside each other as fit into memory. Raise that where it is less"
+    )
+    return check(WITHIN_MEMORY, peak_gb <= most, found, warn=True, peak_memory_gb=round(peak_gb, 3))
+
+
 def _refusal(stage: Stage, failed: Sequence[dg.AssetCheckResult]) -> str:
     """Say which checks failed, and where what they refused can be looked at."""
     found = "; ".join(f"{one.check_name}: {one.description}" for one in failed)
@@ -91,13 +105,24 @@ def _refusal(stage: Stage, failed: Sequence[dg.AssetCheckResult]) -> str:
 
 
 def sample_table(rows: "pd.DataFrame", count: int = SAMPLE_ROWS) -> dg.TableMetadataValue:
-    """Show the first rows."""
+    """Show the first rows; without users and what they wrote, unless ``automation.show_users``."""
+    hidden = set() if loaded_config().automation.show_users else _of_users([str(name) for name in rows.columns])
     records = [
-        dg.TableRecord({str(name): _cell(value) for name, value in row.items()})
+        dg.TableRecord({str(name): HIDDEN if name in hidden else _cell(value) for name, value in row.items()})
         for row in rows.head(count).to_dict(orient="records")
     ]
     columns = [dg.TableColumn(str(name), str(dtype)) for name, dtype in rows.dtypes.items()]
     return dg.TableMetadataValue(records=records, schema=dg.TableSchema(columns))
+
+
+def _of_users(columns: Sequence[str]) -> set[str]:
+    """Columns of a table with users or what they wrote; a refused line of a source may hold both."""
+    own = {USER, REVIEW}
+    if USER in columns:
+        own.add(NEIGHBOR)  # elsewhere it is an item
+    if set(REFUSED) <= set(columns):
+        own.add(REFUSED[-1])
+    return own.intersection(columns)
 
 
 def _tables(stage: Stage) -> dict[str, Any]:

@@ -102,6 +102,11 @@ def codes_behind(graph: AssetGraph, assets: Collection[str]) -> dict[str, str | 
     return {name: graph.get(dg.AssetKey(name)).code_version for name in asset_names(graph) if name in behind}
 
 
+def codes_of(graph: AssetGraph) -> dict[str, str | None]:
+    """Return the code version of each asset that we make."""
+    return {name: graph.get(dg.AssetKey(name)).code_version for name in asset_names(graph)}
+
+
 def next_wave(graph: AssetGraph, stale: Collection[Stale]) -> list[Stale]:
     """Return what can be computed at once: what is surely stale and depends on nothing that is only perhaps so.
 

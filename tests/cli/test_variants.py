@@ -39,7 +39,7 @@ def test_a_wrong_setting_a_taken_name_and_an_unknown_data_set_are_refused(mmsra,
     assert "settings.grpo.stepz: no such setting. Did you mean 'steps'?" in refused(
         "shop", "new", "--set", "grpo.stepz=0"
     )
-    assert "settings.limits: is of the whole root" in refused("shop", "new", "--set", "limits.run_memory_gb=1")
+    assert "settings.limits: is of the whole root" in refused("shop", "new", "--set", "limits.step_memory_gb=1")
     assert "dataset 'shop' exists already" in refused("shop", "shop")
     assert "Did you mean 'shop'?" in refused("shpo", "new")
     assert [file.name for file in paths.datasets.iterdir()] == ["shop.yaml"]

@@ -30,7 +30,7 @@ ENDED = {"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCEL
 @pytest.fixture
 def served(tmp_path):
     model = str(tiny_fastvlm(tmp_path / "tiny"))
-    settings = {**SETTINGS, "backbone": {**SETTINGS["backbone"], "model": model}, "limits": {"run_memory_gb": 1}}
+    settings = {**SETTINGS, "backbone": {**SETTINGS["backbone"], "model": model}, "limits": {"step_memory_gb": 1}}
     with Served(tmp_path / "root", settings) as served:
         yield served
 

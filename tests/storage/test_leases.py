@@ -177,14 +177,14 @@ def test_a_data_set_is_computed_by_one_machine_at_a_time(machine):
     done = threading.Event()
 
     def other():
-        with turn_of(two, "shop", 0.01):
+        with turn_of(two, "shop"):
             done.set()
 
     waiting = threading.Thread(target=other, daemon=True)
-    with turn_of(one, "shop", 0.01):
+    with turn_of(one, "shop"):
         waiting.start()
         assert not done.wait(1.5)
-        with turn_of(one, "films", 0.01):
+        with turn_of(one, "films"):
             pass
     assert done.wait(10)
     waiting.join(10)
