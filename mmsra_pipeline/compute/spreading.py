@@ -8,19 +8,17 @@ but its shard, which another does again.
 
 import contextlib
 import logging
-import signal
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Final
 
+from mmsra_pipeline.compute.cluster import connected
 from mmsra_pipeline.compute.shards import Queue, Shard
 from mmsra_pipeline.config.compute import ComputeConfig
-from mmsra_pipeline.errors import ComputeError, ConfigError, MmsraError
+from mmsra_pipeline.errors import ComputeError, MmsraError
 
 POLL_SECONDS: Final = 1.0
 REASON_CHARS: Final = 200
-LOCAL_STORE_BYTES: Final = 100_000_000  # nothing large goes through Ray's object store
 logger = logging.getLogger(__name__)
 
 Work = Callable[[Sequence[Any]], Sequence[Any]]
@@ -52,7 +50,7 @@ def spread(
     workers = queue.waiting(config.workers)
     if not workers:
         return
-    with _connected(config):
+    with connected(config):
         pool = _Pool(make, config, what, workers)
         try:
             yield from pool.run(queue)
@@ -182,58 +180,6 @@ class _Pool:
                 f"{self._config.cpus_per_worker} CPUs and {self._config.gpus_per_worker:g} GPUs, and the cluster has "
                 f"{has} in all. What was done is kept. Add nodes, ask for less, or wait longer, and run again."
             )
-
-
-@contextlib.contextmanager
-def _connected(config: ComputeConfig) -> Iterator[None]:
-    """Be in the cluster; one that this process has joined before is left as it is."""
-    try:
-        with _own_handlers():
-            import ray
-    except ImportError:
-        raise ConfigError(
-            "compute.engine is ray, and Ray is not installed. Install the extra, `pip install 'mmsra-pipeline[ray]'`, "
-            "or set compute.engine: local."
-        ) from None
-    if ray.is_initialized():
-        yield
-        return
-    here: dict[str, Any] = (
-        {
-            "num_cpus": config.workers * config.cpus_per_worker,
-            "object_store_memory": LOCAL_STORE_BYTES,
-            "include_dashboard": False,
-        }
-        if config.address == "local"
-        else {}
-    )
-    try:
-        with _own_handlers():
-            ray.init(config.address, configure_logging=False, log_to_driver=False, **here)
-    except ConnectionError as error:
-        raise ConfigError(
-            f"compute.address={config.address}: there is no Ray cluster that this machine belongs to ({error}). "
-            "Start one with `ray start --head` and join it from the other machines, or set compute.address: local."
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-@contextlib.contextmanager
-def _own_handlers() -> Iterator[None]:
-    """Keep this process's handlers of signals, where Ray sets its own: Dagster hears a cancel by them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:  # None: one that Python did not set
-                signal.signal(number, handler)
 
 
 def _of_begin(error: Any, what: str) -> Exception:
