@@ -18,8 +18,12 @@ MARKS = {  # the longer ones first
 WESTERN = "cp1252"
 LOOKED_AT = 4096
 ESCAPED = re.compile("[\udc80-\udcff]")
-ALONE = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
+FEW = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]{1,2}(?![\x80-\xff])")  # in a word of a Western language
+USUAL = frozenset(
+    "äöüßÄÖÜéèêëàâáåãæçíìîïñóòôõøœúùûýÿÉÈÀÁÅÆÇÑÓØŒ\u201c\u201d\u2018\u2019\u2013\u2014…€®©™°«»\u00b4·¡¿£§½¼²³"
+)
 WITHIN_WORDS = re.compile("[a-zA-Z][¹²³¼½¾¿ª£¥¢§±¶¤¦][a-z]")  # letters of Polish, as a Western code page shows them
+MOSTLY = 0.8
 STRAY = 6  # bytes that may be damage
 
 
@@ -89,7 +93,9 @@ def _eight_bit(sample: bytes, path: Path) -> Encoding:
         western = sample.decode(WESTERN)
     except UnicodeDecodeError:
         western = ""
-    if western and len(ALONE.findall(sample)) >= 0.8 * high and not WITHIN_WORDS.search(western):
+    usual = sum(char in USUAL for char in western)
+    within = sum(map(len, FEW.findall(sample)))
+    if western and min(usual, within) >= MOSTLY * high and not WITHIN_WORDS.search(western):
         place = next(at for at, char in enumerate(western) if not char.isascii())
         shown = western[max(0, place - 12) : place + 12].replace("\n", " ").strip()
         return Encoding(WESTERN, f"is not UTF-8; read as {WESTERN} (Western European), such as {shown!r}")

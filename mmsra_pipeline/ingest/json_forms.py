@@ -100,7 +100,8 @@ def _without_commas(block: LineBlock) -> LineBlock:
 
 def _objects(blocks: Iterator[LineBlock]) -> Iterator[LineBlock]:
     """Cut the text of blocks into objects."""
-    rest, number, held, size, offset = b"", 1, [], 0, 0
+    rest, number, size, offset = b"", 1, 0, 0
+    held: list[bytes] = []
     for block in blocks:
         offset = block.offset
         if block.flaw:

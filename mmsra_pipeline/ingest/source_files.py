@@ -36,7 +36,7 @@ def fitting(
     option: str,
     spec: DatasetSpec,
     *,
-    without: str | None = None,
+    without: str | tuple[str, ...] = (),
     every: bool = True,
     needed: bool = True,
 ) -> list[Path]:
@@ -65,7 +65,7 @@ def fitting(
             for fit in _fitting(home, pattern, f"{where}: {option}")
             for path in ([fit] if fit.is_file() else _parts(fit, named=fit == home / pattern))
         ]
-        paths = [path for path in paths if not (without and path.name.startswith(without))]
+        paths = [path for path in paths if not path.name.startswith(without)]
         if every and not paths and needed:
             raise _nothing_fits(home, [pattern], option, where)
         found |= dict.fromkeys(paths)
