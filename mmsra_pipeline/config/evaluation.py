@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from mmsra_pipeline.config.section import Section, Share
 
@@ -22,6 +22,10 @@ class EvaluationConfig(Section):
     """k of HR@k, NDCG@k, MRR@k."""
     bootstrap: PositiveInt = 1000
     """Resamples of users for the 95 % intervals."""
+    served_users: PositiveInt | None = 100
+    """Test users whose served lists are scored, to measure what is served over the whole catalogue. Unset: all."""
+    served_depths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (20,)
+    """How many of the first stage's candidates the model reorders there. The deepest costs, the others do not."""
 
 
 class FusionConfig(Section):
@@ -42,3 +46,17 @@ class RecommendationsConfig(Section):
     """Items of a stored list."""
     users: PositiveInt | None = None
     """Users who get a list, a random sample. Unset: all."""
+
+
+class ReportConfig(Section):
+    """The pages that people look at."""
+
+    cases: PositiveInt = 500
+    """Test users that can be looked up, a random sample; the good, median and bad ones among them are named."""
+    explained_cases: NonNegativeInt = 12
+    """Of those, users for whom it is computed what leaving out a part of the prompt does to p. Each costs about as much
+    as scoring ten lists of two candidates."""
+    worst_keywords: PositiveInt = 20
+    """Items shown with the keywords that fit them least."""
+    user_ids: bool = False
+    """Whether pages show ids of users as they are. Otherwise users are numbered."""
