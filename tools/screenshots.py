@@ -22,6 +22,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
+from mmsra_pipeline.storage.artifacts import Artifacts
+
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = {"width": 1400, "height": 900}
 MOST_BYTES = 200_000
@@ -105,6 +107,20 @@ def run(page: Page, address: str, run_id: str) -> None:
     expect(page.get_by_text("RUN_SUCCESS").first).to_be_visible(timeout=PATIENCE)
 
 
+def report(page: Page, folder: Path) -> None:
+    """The first page of the report."""
+    page.set_viewport_size({"width": 1280, "height": 960})
+    page.goto((folder / "index.html").as_uri())
+
+
+def shop(page: Page, folder: Path) -> None:
+    """What a user is recommended, and what leaving out a part does to p."""
+    page.set_viewport_size({"width": 1280, "height": 1600})
+    page.emulate_media(color_scheme="dark")
+    page.goto((folder / "shop.html").as_uri())
+    page.get_by_role("heading", name="Recommended").scroll_into_view_if_needed()
+
+
 def save(page: Page, file: Path, root: str) -> None:
     """Write the picture, with fewer colours so that it is small."""
     page.wait_for_timeout(3000)  # until what moves has come to rest
@@ -137,6 +153,11 @@ def main() -> None:
         save(page, options.out / "asset.png", called)
         run(page, address, run_id)
         save(page, options.out / "run.png", called)
+        pages = Artifacts(root / "artifacts").current("report", options.dataset)
+        report(page, pages)
+        save(page, options.out / "report.png", called)
+        shop(page, pages)
+        save(page, options.out / "shop.png", called)
         browser.close()
 
 

@@ -12,8 +12,9 @@ class EvaluationConfig(Section):
 
     negatives: PositiveInt = 20
     """Random items per positive (sec. 4: 20)."""
-    protocols: tuple[Literal["uniform", "popularity"], ...] = ("uniform", "popularity")
-    """How negatives are drawn."""
+    protocols: tuple[Literal["uniform", "popularity", "existing"], ...] = ("uniform", "popularity")
+    """How negatives are drawn: evenly, by how many took them, or evenly among items that somebody had taken by the time
+    of the query. An item that came later makes an easy negative for whoever knows what is new."""
     users: PositiveInt | None = None
     """Test users that are scored, a random sample. Unset: all."""
     validation_users: PositiveInt | None = 200

@@ -30,7 +30,7 @@ class Described(NamedTuple):
 
 
 _LISTS = {
-    "protocol": "how the list was drawn: uniform, popularity, served",
+    "protocol": "how the list was drawn: uniform, popularity, existing, served",
     "user_id": USER,
     "position": POSITION,
     "item_id": ITEM,

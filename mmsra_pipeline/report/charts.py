@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
-WIDTH, LABELS, RIGHT = 440, 128, 14  # units of the view box, about pixels on a phone
+WIDTH, RIGHT = 440, 14  # units of the view box, about pixels on a phone
+SIGN, MOST_LABELS = 7.2, 220  # width of a sign, and of the longest label
 LINE, TOP, BOTTOM = 20, 8, 30
 HEIGHT, LEFT = 220, 40
 COLOURS = 8  # classes c0 to c7 of report.css; later series repeat them
@@ -38,9 +39,10 @@ def interval_chart(points: Sequence[Point], title: str, *, reference: float | No
     edges = [edge for point in shown for edge in (point.low, point.high, point.value) if math.isfinite(edge)]
     low, high, ticks = _scale(min([*edges, *([reference] if reference is not None else [])]), max(edges))
     height = TOP + LINE * len(shown) + BOTTOM
+    labels = round(min(16 + SIGN * max(len(point.label) for point in shown), MOST_LABELS))
 
     def x(value: float) -> float:
-        return round(LABELS + (WIDTH - LABELS - RIGHT) * (value - low) / (high - low), 1)
+        return round(labels + (WIDTH - labels - RIGHT) * (value - low) / (high - low), 1)
 
     parts = [_line(x(tick), TOP, x(tick), height - BOTTOM, "grid") for tick in ticks]
     parts += [_text(x(tick), height - BOTTOM + 14, _number(tick), "middle") for tick in ticks]
@@ -49,7 +51,7 @@ def interval_chart(points: Sequence[Point], title: str, *, reference: float | No
     for number, point in enumerate(shown):
         y = TOP + LINE * number + LINE / 2
         name = "ours" if point.strong else "other"
-        parts.append(_text(LABELS - 8, y + 4, point.label, "end"))
+        parts.append(_text(labels - 8, y + 4, point.label, "end"))
         if math.isfinite(point.low) and math.isfinite(point.high):
             parts.append(_line(x(point.low), y, x(point.high), y, f"interval {name}"))
         parts.append(Markup('<circle class="dot {}" cx="{}" cy="{}" r="4"/>').format(name, x(point.value), y))

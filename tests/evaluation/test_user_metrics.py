@@ -7,8 +7,8 @@ from mmsra_pipeline.evaluation.measuring import measure
 from mmsra_pipeline.evaluation.user_metrics import curves, user_metrics_table
 
 
-def per_user(rankings):
-    return user_metrics_table(measure(rankings, CONFIG, 0))
+def per_user(rankings, config=CONFIG):
+    return user_metrics_table(measure(rankings, config, 0))
 
 
 def test_the_means_over_lists_are_the_metrics():
@@ -45,3 +45,15 @@ def test_curves_rise_to_1_pass_through_the_metrics_and_are_those_of_chance_where
     assert found["sasrec", "ndcg", 5] == pytest.approx(14.04, abs=0.005)
     table = table_of(rankings).set_index(["row", "metric"])["value"]
     assert found["mmsrarec", "mrr", 5] == pytest.approx(table["mmsrarec", "mrr@5"])
+
+
+def test_chance_is_worth_the_same_under_every_protocol():
+    protocols = ("uniform", "popularity", "existing", "served")
+    rankings = rankings_of({"random": noise, "constant": constant}, users=1000, protocols=protocols)
+    few = CONFIG.model_copy(update={"bootstrap": 2})
+    means = 100 * per_user(rankings, few).groupby(["protocol", "row"])[["hr@5", "ndcg@5", "auc_user"]].mean()
+    assert len(means) == 8
+    exact = means.xs("constant", level="row")
+    np.testing.assert_allclose(exact, np.tile([23.81, 14.04, 50], (4, 1)), atol=0.005)
+    drawn = means.xs("random", level="row")
+    np.testing.assert_allclose(drawn, exact, atol=5.4)  # 4 standard errors of HR@5 at 1,000 users
