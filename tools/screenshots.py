@@ -115,10 +115,10 @@ def report(page: Page, folder: Path) -> None:
 
 def shop(page: Page, folder: Path) -> None:
     """What a user is recommended, and what leaving out a part does to p."""
-    page.set_viewport_size({"width": 1280, "height": 1600})
+    page.set_viewport_size({"width": 1280, "height": 1500})
     page.emulate_media(color_scheme="dark")
     page.goto((folder / "shop.html").as_uri())
-    page.get_by_role("heading", name="Recommended").scroll_into_view_if_needed()
+    expect(page.get_by_role("heading", name="recommended")).to_be_visible()
 
 
 def save(page: Page, file: Path, root: str) -> None:

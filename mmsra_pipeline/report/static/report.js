@@ -88,10 +88,11 @@
     place.replaceChildren();
     const last = entry.history.length, before = entry.taken - last;
     const when = entry.at ? ", " + entry.at : "";
-    place.append(section(entry.label + ": history", element("p", {}, entry.taken + " taken before" + when + (before > 0 ? "; the last " + last + " are shown" : "") + ". The latest stands last."),
-      cards(entry.history.map((number, at) => card(number, (before + at + 1) + "."))) ));
+    const history = section(entry.list ? "History" : entry.label + ": history", element("p", {}, entry.taken + " taken before" + when + (before > 0 ? "; the last " + last + " are shown" : "") + ". The latest stands last."),
+      cards(entry.history.map((number, at) => card(number, (before + at + 1) + "."))));
+    if (!entry.list) place.append(history);
     if (entry.list) {
-      place.append(section("Recommended", cards(entry.list.map(([number, p, model, rank, shared], at) => card(number, "", { shared, more: [
+      place.append(section(entry.label + ": recommended", cards(entry.list.map(([number, p, model, rank, shared], at) => card(number, "", { shared, more: [
         element("p", {}, element("span", { class: "p" }, (at + 1) + ". p " + percent(p))),
         element("p", { class: "text" }, "language model " + percent(model) + ", first stage: place " + rank),
         element("p", { class: "text" }, shared.length ? "Shared with the history: " + shared.join(", ") : "No keyword is shared with the history.")] })))));
@@ -101,6 +102,7 @@
       entry.explained.forEach((why) => parts.append(...explanation(entry, why)));
       if (entry.list) place.append(parts);
     }
+    if (entry.list) place.append(history);
     if (entry.similar.length) {
       place.append(section("Similar users took next", cards(entry.similar.map(([number, cosine]) => card(number, "likeness " + cosine.toFixed(2))))));
     }
