@@ -46,7 +46,12 @@ UPSTREAM = {
     "first_stage_recall": {
         "user_encoder", "cooccurrence_neighbors", "interactions", "sequences", "item_text", "item_keywords",
     },
-    "metrics": {"rankings", "interactions", "sequences"},
+    "metrics": {"rankings", "interactions", "sequences", "item_images"},
+    "served_quality": {"fusion", "recommender", "alignment", "item_images", "sft_dataset"} | PROMPTED,
+    "report": {
+        "metrics", "rankings", "recommendations", "keyword_quality", "served_quality",
+        "sft_dataset", "recommender", "alignment", "item_images",
+    } | PROMPTED,
     "recommendations": {"fusion", "sft_dataset", "recommender", "alignment", "item_images"} | PROMPTED,
 }  # fmt: skip
 

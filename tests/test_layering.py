@@ -23,6 +23,7 @@ ROOMS = [  # each may import those before it, and what lies at the root
     "retrieval",
     "recommendation",
     "evaluation",
+    "report",
     "orchestration",
     "defs",
     "cli",

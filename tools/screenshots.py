@@ -25,6 +25,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, expect, sync_playwright
 
+from mmsra_pipeline.storage.artifacts import Artifacts
+
 PROJECT = Path(__file__).resolve().parents[1]
 SIZE = {"width": 1400, "height": 900}
 MOST_BYTES = 200_000
@@ -124,6 +126,20 @@ def stale(page: Page, address: str, variant: str) -> None:
     expect(page.get_by_text("similar_users").last).to_be_visible(timeout=PATIENCE)
 
 
+def report(page: Page, folder: Path) -> None:
+    """The first page of the report."""
+    page.set_viewport_size({"width": 1280, "height": 960})
+    page.goto((folder / "index.html").as_uri())
+
+
+def shop(page: Page, folder: Path) -> None:
+    """What a user is recommended, and what leaving out a part does to p."""
+    page.set_viewport_size({"width": 1280, "height": 1500})
+    page.emulate_media(color_scheme="dark")
+    page.goto((folder / "shop.html").as_uri())
+    expect(page.get_by_role("heading", name="recommended")).to_be_visible()
+
+
 def save(page: Page, file: Path, root: str) -> None:
     """Write the picture, with fewer colours so that it is small."""
     page.wait_for_timeout(3000)  # until what moves has come to rest
@@ -162,6 +178,12 @@ def main() -> None:
             save(page, options.out / "reused.png", called)
             stale(page, address, options.variant)
             save(page, options.out / "stale.png", called)
+
+        pages = Artifacts(root / "artifacts").current("report", options.dataset)
+        report(page, pages)
+        save(page, options.out / "report.png", called)
+        shop(page, pages)
+        save(page, options.out / "shop.png", called)
         browser.close()
 
 

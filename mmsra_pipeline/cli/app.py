@@ -16,6 +16,7 @@ from mmsra_pipeline.cli.dataset_check import dataset_check
 from mmsra_pipeline.cli.keywords import keywords
 from mmsra_pipeline.cli.reference import settings_command, tables_command
 from mmsra_pipeline.cli.refreshing import ask, exit_code, say_plan, say_refreshed
+from mmsra_pipeline.cli.report import compare, report
 from mmsra_pipeline.cli.results import AsJson, Dataset, metrics, recommend, summary
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.storage.paths import find_paths
@@ -25,7 +26,7 @@ app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pret
 dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
-for own in (keywords, metrics, recommend, summary, check):
+for own in (keywords, metrics, recommend, summary, check, report, compare):
     app.command()(own)
 dataset_commands.command("check")(dataset_check)
 app.command("settings")(settings_command)

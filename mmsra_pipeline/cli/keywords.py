@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 TEXT_CHARS = 300
 LINES = {"picture": "image_keywords", "text": "text_keywords"}
-CONFIDENCES = {"picture": "confidence_image", "text": "confidence_text"}
 
 
 def keywords(
@@ -27,7 +26,7 @@ def keywords(
 ) -> None:  # fmt: skip
     """Print what keywords are worth: the panel, or an item's keywords beside what they were made of, or a list."""
     from mmsra_pipeline.cli.reading import stored
-    from mmsra_pipeline.evaluation.keyword_report import format_panel, panel_json
+    from mmsra_pipeline.evaluation.keyword_report import format_panel, panel_json, worst_items
 
     if sum(choice is not None for choice in (item, worst, random)) > 1:
         raise ConfigError("--item, --worst and --random each ask for something else. Give one of them.")
@@ -72,22 +71,9 @@ def described(paths: Paths, dataset: str, item: str) -> dict[str, Any]:
     return {**entry, "draft": draft, "image": _picture(paths, stored(paths, Tables.ITEM_IMAGES, dataset), item)}
 
 
-def worst_items(quality: "pd.DataFrame", count: int) -> "pd.DataFrame":
-    """Return the rows with the highest retrieval rank and those with the lowest confidence, in turn, each once.
-
-    An item's confidence is the lower of its two. Items of which neither is known come last.
-    """
-    lowest = quality[list(CONFIDENCES.values())].min(axis=1)
-    by_rank = quality["retrieval_rank"].sort_values(ascending=False, kind="stable").index
-    by_confidence = lowest.dropna().sort_values(kind="stable").index
-    pairs = zip(by_rank, [*by_confidence, *[None] * (len(by_rank) - len(by_confidence))], strict=True)
-    turns = dict.fromkeys(row for pair in pairs for row in pair if row is not None)
-    return quality.loc[list(turns)[:count]]
-
-
 def listed(quality: "pd.DataFrame", item_text: "pd.DataFrame") -> list[dict[str, Any]]:
     """Return rows of ``keyword_quality`` as JSON content, each with what the item's text says."""
-    from mmsra_pipeline.evaluation.keyword_report import rounded
+    from mmsra_pipeline.evaluation.keyword_report import CONFIDENCES, rounded
 
     known = item_text[item_text[ITEM].isin(quality[ITEM])].set_index(ITEM)
     entries = []

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.errors import ConfigError, MissingInputError
 from mmsra_pipeline.storage.paths import Paths, find_paths
 from mmsra_pipeline.telemetry.terminal import print_json, print_rows
 
@@ -63,7 +63,7 @@ def summary(dataset: Dataset, as_json: AsJson = False) -> None:
     measured = stored(paths, Tables.METRICS, dataset)
     found = verdicts(measured, stored_or_none(paths, Tables.DIFFERENCES, dataset))
     cost, lists = computing_cost(paths, dataset), _first_lists(paths, dataset)
-    after = next_steps(dataset)
+    after, page = next_steps(dataset), _report(paths, dataset)
     if as_json:
         printed = {
             "dataset": dataset,
@@ -71,6 +71,7 @@ def summary(dataset: Dataset, as_json: AsJson = False) -> None:
             "best_without_model": [verdict._asdict() for verdict in found],
             "users": lists,
             "cost": cost,
+            "report": page,
             "next": after,
         }
         print_json(printed)
@@ -80,7 +81,10 @@ def summary(dataset: Dataset, as_json: AsJson = False) -> None:
         titles = [[entry["rank"], entry["title"] or entry["item"], f"{entry['p']:.3f}",
                    ", ".join(entry["shared_keywords"])] for entry in user["items"]]  # fmt: skip
         print_rows(f"Recommendations for {user['user']}", ["rank", "title", "p", "shared keywords"], titles)
-    typer.echo(f"\n{_said_of(cost)}\n\nNext:")
+    typer.echo(f"\n{_said_of(cost)}")
+    if page:
+        typer.echo(f"\nThe report, to open in a browser: {page}")
+    typer.echo("\nNext:")
     width = max(map(len, after))
     for command, what in after.items():
         typer.echo(f"  {command:<{width}}  {what}")
@@ -111,12 +115,22 @@ def computing_cost(paths: Paths, dataset: str) -> dict[str, Any]:
 def next_steps(dataset: str) -> dict[str, str]:
     """Return commands to go on with, and what each shows."""
     return {
+        f".venv/bin/mmsra report -d {dataset} --open": "pages: results, cases with pictures, recommendations",
         "make ui": "the graph, tables, curves and runs in the browser",
         f".venv/bin/mmsra metrics -d {dataset}": "all differences, rare items, the first stage",
         f".venv/bin/mmsra keywords -d {dataset} --worst 10": "what the keywords are worth, and which are not",
         f".venv/bin/mmsra show item_keywords -d {dataset}": "a table; `mmsra tables` names the others",
         ".venv/bin/mmsra dataset add NAME --format tables --path FOLDER": "your own data",
     }
+
+
+def _report(paths: Paths, dataset: str) -> str | None:
+    from mmsra_pipeline.cli.report import report_page
+
+    try:
+        return report_page(paths, dataset)
+    except MissingInputError:
+        return None
 
 
 def _first_lists(paths: Paths, dataset: str) -> list[dict[str, Any]]:

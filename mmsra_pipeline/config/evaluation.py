@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from mmsra_pipeline.config.section import Section, Share
 
@@ -12,8 +12,9 @@ class EvaluationConfig(Section):
 
     negatives: PositiveInt = 20
     """Random items per positive (sec. 4: 20)."""
-    protocols: tuple[Literal["uniform", "popularity"], ...] = ("uniform", "popularity")
-    """How negatives are drawn."""
+    protocols: tuple[Literal["uniform", "popularity", "existing"], ...] = ("uniform", "popularity")
+    """How negatives are drawn: evenly, by how many took them, or evenly among items that somebody had taken by the time
+    of the query. An item that came later makes an easy negative for whoever knows what is new."""
     users: PositiveInt | None = None
     """Test users that are scored, a random sample. Unset: all."""
     validation_users: PositiveInt | None = 200
@@ -22,6 +23,10 @@ class EvaluationConfig(Section):
     """k of HR@k, NDCG@k, MRR@k."""
     bootstrap: PositiveInt = 1000
     """Resamples of users for the 95 % intervals."""
+    served_users: PositiveInt | None = 100
+    """Test users whose served lists are scored, to measure what is served over the whole catalogue. Unset: all."""
+    served_depths: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (20,)
+    """How many of the first stage's candidates the model reorders there. The deepest costs, the others do not."""
 
 
 class FusionConfig(Section):
@@ -42,3 +47,17 @@ class RecommendationsConfig(Section):
     """Items of a stored list."""
     users: PositiveInt | None = None
     """Users who get a list, a random sample. Unset: all."""
+
+
+class ReportConfig(Section):
+    """The pages that people look at."""
+
+    cases: PositiveInt = 500
+    """Test users that can be looked up, a random sample; the good, median and bad ones among them are named."""
+    explained_cases: NonNegativeInt = 12
+    """Of those, users for whom it is computed what leaving out a part of the prompt does to p. Each costs about as much
+    as scoring ten lists of two candidates."""
+    worst_keywords: PositiveInt = 20
+    """Items shown with the keywords that fit them least."""
+    user_ids: bool = False
+    """Whether pages show ids of users as they are. Otherwise users are numbered."""

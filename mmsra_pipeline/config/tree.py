@@ -17,6 +17,7 @@ from mmsra_pipeline.config.data import ItemsConfig as ItemsConfig
 from mmsra_pipeline.config.evaluation import EvaluationConfig as EvaluationConfig
 from mmsra_pipeline.config.evaluation import FusionConfig as FusionConfig
 from mmsra_pipeline.config.evaluation import RecommendationsConfig as RecommendationsConfig
+from mmsra_pipeline.config.evaluation import ReportConfig as ReportConfig
 from mmsra_pipeline.config.operation import AutomationConfig, LimitsConfig, RetentionConfig
 from mmsra_pipeline.config.recommendation import SLOTS as SLOTS
 from mmsra_pipeline.config.recommendation import STATED as STATED
@@ -52,6 +53,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     fusion: FusionConfig = FusionConfig()
     recommendations: RecommendationsConfig = RecommendationsConfig()
+    report: ReportConfig = ReportConfig()
     automation: AutomationConfig = AutomationConfig()
     retention: RetentionConfig = RetentionConfig()
     limits: LimitsConfig = LimitsConfig()

@@ -52,7 +52,7 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 
 
 @dg.asset(
-    deps=[Tables.RANKINGS, Tables.INTERACTIONS, Tables.SEQUENCES],
+    deps=[Tables.RANKINGS, Tables.INTERACTIONS, Tables.SEQUENCES, Tables.ITEM_IMAGES],
     partitions_def=datasets,
     pool=MEMORY,
     group_name=GROUPS["evaluation"],
@@ -66,25 +66,34 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 def metrics(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per ranking row, protocol and metric, in percent, with a 95 % interval over users.
 
-    The table differences compares rows, paired by user; metrics_by_count parts users by how often training saw what
-    came next.
+    The table differences compares rows, paired by user, and pairwise all of them; metrics_by_count parts users by how
+    often training saw what came next, metrics_by_slice also by history, picture and time; user_metrics has every list.
     """
     from mmsra_pipeline.evaluation.by_count import by_count_table
     from mmsra_pipeline.evaluation.differences import beyond_evidence, differences_table, followed_differences
     from mmsra_pipeline.evaluation.measuring import headline, measure, metrics_table
     from mmsra_pipeline.evaluation.metric_plots import metrics_png
+    from mmsra_pipeline.evaluation.pairwise import pairwise_table
+    from mmsra_pipeline.evaluation.slices import query_parts, slices_table
+    from mmsra_pipeline.evaluation.user_metrics import user_metrics_table
 
     stage = mmsra.stage(context)
-    config = stage.config
+    config, drawn = stage.config, (stage.config.evaluation.bootstrap, stage.config.seed)
+    sequences, pictures = stage.read(Tables.SEQUENCES), stage.read(Tables.ITEM_IMAGES)
 
     measured = measure(stage.read(Tables.RANKINGS), config.evaluation, config.seed)
     table, differences = metrics_table(measured), differences_table(measured)
-    by_count = by_count_table(measured, stage.training_interactions(), config.evaluation.bootstrap, config.seed)
+    training = stage.training_interactions()
+    by_count = by_count_table(measured, training, *drawn)
+    parts = {one.protocol: query_parts(one.queries, sequences, training, pictures) for one in measured}
 
     with stage.tracked():  # an MLflow run of its own, which report() gives the numbers to follow
         stage.write(Tables.METRICS, table)
         stage.write(Tables.DIFFERENCES, differences)
         stage.write(Tables.METRICS_BY_COUNT, by_count)
+        stage.write(Tables.METRICS_BY_SLICE, slices_table(measured, parts, *drawn))
+        stage.write(Tables.PAIRWISE, pairwise_table(measured))
+        stage.write(Tables.USER_METRICS, user_metrics_table(measured))
     better, said = beyond_evidence(differences, f"hr@{config.evaluation.cutoff}")
     bad = int(table[["value", "low", "high"]].isna().any(axis=1).sum())
     found = f"{bad} of {len(table)} metrics are not numbers"

@@ -30,6 +30,15 @@ SEE_LATER_BY_ENCODER = ("first_stage", EVIDENCE_ROW, WITHOUT_MODEL, OURS, FUSED)
 """Rows of which one part sees it: the sequential model, which was trained on all of training."""
 
 
+def sees_later(row: str) -> str:
+    """Say whether a row counts what others took after the query: 'yes', 'in part' (by the sequential model) or 'no'.
+
+    >>> sees_later("popularity"), sees_later("mmsrarec"), sees_later("popularity_as_of")
+    ('yes', 'in part', 'no')
+    """
+    return "yes" if row in SEE_LATER else "in part" if row in SEE_LATER_BY_ENCODER else "no"
+
+
 def baseline_scores(
     candidates: pd.DataFrame,
     queries: pd.DataFrame,

@@ -12,6 +12,7 @@ from mmsra_pipeline.telemetry.plots import HEIGHT, PANEL_WIDTH, png
 
 MEASURE = "measure"
 COLUMNS = [MEASURE, "value", "low", "high", "n"]
+CONFIDENCES = {"picture": "confidence_image", "text": "confidence_text"}
 ROW_HEIGHT, MARGIN = 0.22, 0.9  # inches
 
 
@@ -87,6 +88,19 @@ def panel_json(panel: pd.DataFrame) -> list[dict[str, Any]]:
         {MEASURE: name, "value": rounded(value), "low": rounded(low), "high": rounded(high), "n": int(count)}
         for name, value, low, high, count in panel[COLUMNS].itertuples(index=False)
     ]
+
+
+def worst_items(quality: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return the rows with the highest retrieval rank and those with the lowest confidence, in turn, each once.
+
+    An item's confidence is the lower of its two. Items of which neither is known come last.
+    """
+    lowest = quality[list(CONFIDENCES.values())].min(axis=1)
+    by_rank = quality["retrieval_rank"].sort_values(ascending=False, kind="stable").index
+    by_confidence = lowest.dropna().sort_values(kind="stable").index
+    pairs = zip(by_rank, [*by_confidence, *[None] * (len(by_rank) - len(by_confidence))], strict=True)
+    turns = dict.fromkeys(row for pair in pairs for row in pair if row is not None)
+    return quality.loc[list(turns)[:count]]
 
 
 def rounded(value: float) -> float | None:

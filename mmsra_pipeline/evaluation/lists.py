@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SPLIT, TARGET, TEST, USER
+from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, SPLIT, TARGET, TEST, TIME, USER
 from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.retrieval.first_stage import FirstStage
@@ -15,6 +15,7 @@ from mmsra_pipeline.storage.hashing import drawn_number
 PROTOCOL = "protocol"
 IS_TARGET = "is_target"
 UNIFORM = "uniform"
+EXISTING = "existing"
 SERVED = "served"
 FIRST_STAGE_RANK = "first_stage_rank"
 
@@ -106,9 +107,10 @@ def draw_candidates(
 ) -> pd.DataFrame:
     """Draw one list per query and protocol: the target and ``config.negatives`` items that the user never took.
 
-    Protocol ``uniform`` draws from the catalogue evenly, ``popularity`` in proportion to training interactions, both
-    without repetition. A list depends on seed, protocol and query alone, not on the other queries; the target's place
-    in it is random.
+    Protocol ``uniform`` draws from the catalogue evenly, ``popularity`` in proportion to training interactions,
+    ``existing`` evenly from the items that anybody had taken by the time of the query (what has no time, query or item,
+    bounds nothing); all without repetition. A list depends on seed, protocol and query alone, not on the other queries;
+    the target's place in it is random.
 
     Args:
         queries: rows of ``sequences`` that have a target.
@@ -128,14 +130,19 @@ def draw_candidates(
         raise ValueError("queries without a target have no candidate list; pass validation or test rows")
     items = sorted(set(catalogue))
     place = {item: number for number, item in enumerate(items)}
-    weights = {UNIFORM: np.ones(len(items)), "popularity": popularity(training, items).to_numpy(dtype=np.float64)}
+    even = np.ones(len(items))
+    weights = {UNIFORM: even, EXISTING: even, "popularity": popularity(training, items).to_numpy(dtype=np.float64)}
+    since = _first_taken(interactions, items) if EXISTING in config.protocols else np.zeros(len(items))
     of_queries = interactions[interactions[USER].isin(queries[USER].unique())]
     taken = {str(user): set(group) for user, group in of_queries.groupby(USER)[ITEM]}
     rows: list[tuple[str, str, int, str, bool]] = []
     for protocol in config.protocols:
-        for query in queries[[USER, POSITION, HISTORY, TARGET]].itertuples(index=False, name=None):
-            user, position, history, target = query
+        times = queries[TIME].tolist() if protocol == EXISTING else [None] * len(queries)
+        asked = queries[[USER, POSITION, HISTORY, TARGET]].itertuples(index=False, name=None)
+        for (user, position, history, target), time in zip(asked, times, strict=True):
             free = weights[protocol].copy()
+            if not pd.isna(time):
+                free[since > time] = 0.0
             free[[place[item] for item in taken.get(user, set()) | {*history, target} if item in place]] = 0.0
             available = int(np.count_nonzero(free))
             if available < config.negatives:
@@ -160,12 +167,19 @@ def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Ge
     return drawn
 
 
+def _first_taken(interactions: pd.DataFrame, items: Sequence[str]) -> np.ndarray:
+    """Return when each item was first taken, by anybody; -inf where that is not known."""
+    first = interactions.groupby(ITEM)[TIME].min().reindex(list(items))
+    return np.nan_to_num(first.to_numpy(dtype=np.float64, na_value=np.nan), nan=-np.inf)
+
+
 def _generator(seed: int, *names: object) -> np.random.Generator:
     return np.random.default_rng([seed, drawn_number(*names)])
 
 
 def _too_few(user: str, protocol: str, found: int, catalogue: int, wanted: int) -> str:
-    which = "were ever taken in training and were" if protocol != UNIFORM else "were"
+    limits = {"popularity": "were ever taken in training and were", EXISTING: "had been taken by then and were"}
+    which = limits.get(protocol, "were")
     return (
         f"user {user!r} can be given only {found} of {wanted} negatives under protocol {protocol!r}: of {catalogue} "
         f"items in the catalogue no more {which} never taken by this user. Set `evaluation.negatives` to {found} or "

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from mmsra_pipeline.columns import ITEM, POSITION, SCORE, USER
+from mmsra_pipeline.columns import ITEM, POSITION, SCORE, TARGET, USER
 from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, ORDER, OURS, ROW
 from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
-from mmsra_pipeline.evaluation.metrics import PooledAuc, auc_user, hr, mrr, ndcg, placed
+from mmsra_pipeline.evaluation.metrics import Placed, PooledAuc, auc_user, hr, mrr, ndcg, placed
 from mmsra_pipeline.recommendation.fusion import FUSED, WITHOUT_MODEL
 from mmsra_pipeline.resampling import BLOCK_CELLS, QUANTILES, resampled_weights
 
@@ -30,13 +30,20 @@ class Measured:
     rows: list[str]
     metrics: list[str]
     """Those of single lists, and the pooled AUC last."""
-    targets: list[str]
-    """The item that came next, of each list."""
+    queries: pd.DataFrame
+    """The user_id, position and target of each list."""
+    at: list[Placed]
+    """Where each row places the targets."""
     per_list: Float[np.ndarray, "lists rows metrics"]
     """Without the pooled AUC, which no list has of its own."""
     values: Float[np.ndarray, "rows metrics"]
     samples: Float[np.ndarray, "count rows metrics"]
     """The values on resamples of users, which are the same for all rows: differences are paired."""
+
+    @property
+    def targets(self) -> list[str]:
+        """The item that came next, of each list."""
+        return self.queries[TARGET].tolist()
 
 
 def measure(rankings: pd.DataFrame, config: EvaluationConfig, seed: int) -> list[Measured]:
@@ -67,8 +74,9 @@ def measure(rankings: pd.DataFrame, config: EvaluationConfig, seed: int) -> list
         drawn = resampled_weights(users, config.bootstrap, seed, block)
         samples = np.concatenate([_weighted(per_list, pooled, weights) for weights in drawn])
         values = _weighted(per_list, pooled, np.ones((1, users)))[0]
-        targets = first.loc[is_target, ITEM].tolist()  # rows are sorted by list, each of which has one
-        found.append(Measured(protocol, list(parts), [*metrics, AUC_POOLED], targets, per_list, values, samples))
+        # Rows are sorted by list, each of which has one target.
+        asked = first.loc[is_target, [USER, POSITION, ITEM]].rename(columns={ITEM: TARGET}).reset_index(drop=True)
+        found.append(Measured(protocol, list(parts), [*metrics, AUC_POOLED], asked, at, per_list, values, samples))
     return found
 
 

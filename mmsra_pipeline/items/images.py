@@ -1,9 +1,10 @@
 """Pictures of items: checked, brought to one form, stored under the hash of their bytes."""
 
+import copy
 import functools
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -133,6 +134,12 @@ class ItemImages:
         """Return an item's picture in RGB; None if it has none. It is shared: copy it before changing it."""
         image_sha256 = self._hashes.get(item_id)
         return None if image_sha256 is None else self._load(image_sha256)
+
+    def without(self, items: Iterable[str]) -> "ItemImages":
+        """Return the pictures as if these items had none."""
+        left = copy.copy(self)
+        left._hashes = {item: image for item, image in self._hashes.items() if item not in set(items)}
+        return left
 
     def image_hash(self, item_id: str) -> str | None:
         """Return the hash of an item's stored picture; None if it has none."""

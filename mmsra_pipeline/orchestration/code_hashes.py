@@ -19,6 +19,7 @@ from mmsra_pipeline.storage.hashing import fingerprint
 PACKAGE: Final = "mmsra_pipeline"
 STAGES: Final = (
     "sample_store", "ingest", "interactions", "items", "summarization", "retrieval", "recommendation", "evaluation",
+    "report",
 )  # fmt: skip
 BY_NAME: Final = (f"{PACKAGE}.defs.", f"{PACKAGE}.orchestration.recommender_inputs")
 """Modules of many assets: of them only the names that are used count, of others the whole module."""

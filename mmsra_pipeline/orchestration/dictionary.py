@@ -30,7 +30,7 @@ class Described(NamedTuple):
 
 
 _LISTS = {
-    "protocol": "how the list was drawn: uniform, popularity, served",
+    "protocol": "how the list was drawn: uniform, popularity, existing, served",
     "user_id": USER,
     "position": POSITION,
     "item_id": ITEM,
@@ -174,6 +174,41 @@ TABLES: Final[Mapping[str, Described]] = {
         "protocol": "how lists were drawn", "row": "who ranks", "count_bin": "training interactions of the target",
         **_MEASURED,
     }),
+    Tables.METRICS_BY_SLICE: Described("a metric of a row by part of the queries", "metrics", {
+        "protocol": "how lists were drawn", "row": "who ranks", "against": "the other row of a difference; else empty",
+        "slice": "training count of the target, history length, picture of the target, time",
+        "part": "which part of it", **_MEASURED,
+    }),
+    Tables.PAIRWISE: Described("a metric of a row less that of another, of all pairs", "metrics", {
+        "protocol": "how lists were drawn", "row": "who ranks", "against": "the other row", **_MEASURED,
+        "p_value": "of the paired t-test, two-sided", "p_holm": "the same, corrected for all pairs of this metric",
+        "detectable": "smallest difference that so many users show 4 times of 5 at 5 %, points",
+        "users_needed": "users who show a difference of 2 points so",
+    }),
+    Tables.USER_METRICS: Described("a list under one row", "metrics", {
+        "protocol": "how lists were drawn", "row": "who ranks", "user_id": USER, "position": POSITION,
+        "higher": "negatives that score higher than what came next", "equal": "negatives that score the same",
+        "negatives": "negatives of the list",
+        **{f"{name}@{k}": f"{name.upper()}@{k}, in [0, 1]" for k in (1, 5, 10) for name in ("hr", "ndcg", "mrr")},
+        "auc_user": "AUC of the list, in [0, 1]",
+    }),
+    Tables.SERVED_QUALITY: Described("a metric of a row over the whole catalogue", "served_quality", {
+        "row": "who orders", "depth": "candidates of the first stage that it reorders; 0: it orders the catalogue",
+        **_MEASURED, "difference": "from the first stage's own order, points",
+        "difference_low": "lower end of its 95 % interval", "difference_high": "upper end of its 95 % interval",
+    }),
+    Tables.SERVED_CANDIDATES: Described("a candidate of a test query's served list", "served_quality", {
+        **_ANSWERED, "p_served": "calibrated probability of the fusion, as lists are served, in [0, 1]",
+    }),
+    Tables.SERVED_TRAITS: Described("a trait of the lists that a row gives", "served_quality", {
+        "row": "who orders", "depth": "as in served_quality", "users": "users", "k": "items of a list",
+        "trait": "coverage, gini, novelty (bits), popularity (users), popularity_lift, keyword_diversity",
+        "value": "its value",
+    }),
+    Tables.SERVED_OVERLAP: Described("two rows and what their lists have in common", "served_quality", {
+        "row": "who orders, with its depth", "against": "the other row", "k": "items of a list",
+        "value": "share of the items that both give, in [0, 1]",
+    }),
     Tables.FIRST_STAGE_RECALL: Described("a view of the first stage at one size", "first_stage_recall", {
         "row": "the view", "k": "candidates", "recall": "share of targets among them, percent", **INTERVAL,
         "n": "queries",
@@ -182,6 +217,16 @@ TABLES: Final[Mapping[str, Described]] = {
         "user_id": USER, "rank": "1 is best", "item_id": ITEM, "title": "its title",
         "p": "calibrated probability that it is next, in [0, 1]", "p_model": "the recommender's own p",
         "first_stage_rank": "from 1", "shared_keywords": "keywords that the item shares with the history",
+    }),
+    Tables.REPORT: Described("a user whom the report shows", "report", {
+        "case": "number under which pages show the user", "user_id": USER, "position": POSITION,
+        "kind": "good, median, bad: chosen by rule; test: others; served: has recommendations only",
+        "explained": "whether it was computed what leaving out a part does",
+    }),
+    Tables.EXPLANATIONS: Described("a candidate and a part of the prompt that was left out", "report", {
+        "user_id": USER, "position": POSITION, "item_id": "the candidate", "part": "kind of what was left out",
+        "left_out": "the history item; else empty", "logit": "logit(Yes) - logit(No) without it",
+        "p": "P(Yes) / (P(Yes) + P(No)) without it, in [0, 1]", "change": "p without it less p with all, in [-1, 1]",
     }),
     Tables.REFRESH_REPORT: Described("an asset of a refresh", "refresh_report", {
         "at": "when it ended, UTC", "asset": "its name", "outcome": "materialized, unchanged, skipped, failed, …",

@@ -6,8 +6,8 @@ from mmsra_pipeline.columns import Tables
 
 COSTLY: Final = (Tables.ALIGNMENT, Tables.SUMMARIZER, Tables.USER_ENCODER, Tables.RECOMMENDER)
 """Trainings. Between two of them the rest is brought up to date with the adapters there are."""
-MODELS: Final = (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, Tables.SFT_DATASET, Tables.FUSION)
-"""Assets that later ones read an artifact of."""
+MODELS: Final = (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, Tables.SFT_DATASET, Tables.FUSION, Tables.REPORT)
+"""Assets that have an artifact: later ones read it, or people do."""
 EVERYTHING: Final = "everything"
 RETRAIN: Final = "retrain"
 NIGHT: Final = "catalog_refresh"

@@ -17,6 +17,12 @@ from mmsra_pipeline.storage.paths import Paths
 
 INDEX: Final = ("retrieval.cooccurrence.window",)  # of those that ask the CooccurrenceIndex for it
 SHOWN: Final = ("recommendation.prompt", "retrieval.similar_users.k")  # of those that make prompts
+SCORED: Final = (  # of those that ask the tuned model
+    "backbone",
+    "recommendation.scoring_autocast",
+    "recommendation.layers",
+    "recommendation.start",
+)
 KEYWORD_FORM: Final = (
     "summarization.max_keywords",
     "summarization.max_keyword_words",
@@ -92,10 +98,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         "seed",
     ),
     "rankings": (
-        "backbone",
-        "recommendation.scoring_autocast",
-        "recommendation.layers",
-        "recommendation.start",
+        *SCORED,
         "evaluation.negatives",
         "evaluation.protocols",
         "evaluation.users",
@@ -106,10 +109,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "fusion": (
         "fusion",
-        "backbone",
-        "recommendation.scoring_autocast",
-        "recommendation.layers",
-        "recommendation.start",
+        *SCORED,
         "evaluation.negatives",
         "evaluation.protocols",
         "evaluation.validation_users",
@@ -121,11 +121,20 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "first_stage_recall": ("retrieval.first_stage.cold_items", "evaluation.bootstrap", "seed", *INDEX),
     "metrics": ("evaluation.cutoff", "evaluation.bootstrap", "seed"),
+    "served_quality": (
+        "evaluation.served_users",
+        "evaluation.served_depths",
+        "evaluation.cutoff",
+        "evaluation.bootstrap",
+        "retrieval.first_stage.cold_items",
+        "seed",
+        *SCORED,
+        *SHOWN,
+        *INDEX,
+    ),
+    "report": ("report", "evaluation.cutoff", "evaluation.bootstrap", "seed", *SCORED, *SHOWN),
     "recommendations": (
-        "backbone",
-        "recommendation.scoring_autocast",
-        "recommendation.layers",
-        "recommendation.start",
+        *SCORED,
         "recommendations",
         "retrieval.first_stage",
         *SHOWN,

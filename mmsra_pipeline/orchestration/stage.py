@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mmsra_pipeline.storage.artifacts import Artifacts
     from mmsra_pipeline.storage.slices import Slice, SliceWriter
     from mmsra_pipeline.storage.tables import Store
-    from mmsra_pipeline.telemetry.tracking import Tracker
+    from mmsra_pipeline.telemetry.tracking import MlflowTracker, Tracker
 
 MLFLOW_TAG: Final = "mmsra/mlflow_run"
 
@@ -235,7 +235,7 @@ class Stage:
             yield self.workdir(), tracker
 
     @contextlib.contextmanager
-    def tracked(self) -> "Iterator[Tracker]":
+    def tracked(self) -> "Iterator[MlflowTracker]":
         """Give an MLflow run of this stage with all settings; what the stage reports goes there too."""
         from mmsra_pipeline.telemetry.tracking import DAGSTER_RUN, mlflow_run
 

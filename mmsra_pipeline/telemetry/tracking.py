@@ -70,6 +70,10 @@ class MlflowTracker:
         entries = [Metric(metric_name(key), float(value), now, step) for key, value in metrics.items()]
         self._client.log_batch(self.run_id, metrics=entries)
 
+    def log_folder(self, folder: Path, name: str) -> None:
+        """Copy a folder to the run's files, under a name."""
+        self._client.log_artifacts(self.run_id, str(folder), name)
+
 
 @contextlib.contextmanager
 def mlflow_run(uri: str, name: str, tags: Mapping[str, str], artifacts: Path) -> Iterator[MlflowTracker]:

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from mmsra_pipeline.cli import app as cli
-from mmsra_pipeline.cli.keywords import worst_items
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.tree import ItemsConfig
+from mmsra_pipeline.evaluation.keyword_report import worst_items
 from mmsra_pipeline.items.decoding import to_jpeg
 from mmsra_pipeline.items.picture_store import store_picture
 from mmsra_pipeline.storage.artifacts import Artifacts

@@ -34,7 +34,8 @@ def test_every_table_is_described_and_written_by_an_asset():
 
 def test_readers_are_those_of_the_graph():
     assert readers(Tables.SUMMARIZER) == "`item_keywords`, `keyword_quality`"
-    assert readers(Tables.METRICS) == "people"
+    assert readers(Tables.METRICS) == "`report`"
+    assert readers(Tables.EXPLANATIONS) == "people"
 
 
 def test_settings_below_a_path_and_their_values():

@@ -8,6 +8,7 @@ import pytest
 
 from mmsra_pipeline.cli import app as cli
 from mmsra_pipeline.columns import Tables
+from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.tables import Store
 
 METRICS = [
@@ -82,13 +83,14 @@ def test_the_summary_has_metrics_a_verdict_lists_cost_and_what_to_open(summary):
     assert "i1" in out  # where an item has no title
     assert "Computing its 2 assets took 2.0 minutes; the most memory was 3.5 GB, in rankings." in out
     assert "make ui" in out.partition("Next:")[2]
+    assert "The report" not in out  # it was not made
 
 
 def test_the_summary_as_json_has_the_promised_form(summary):
     code, out, _ = summary("--json")
     found = json.loads(out)
     assert code == 0
-    assert list(found) == ["dataset", "rows", "best_without_model", "users", "cost", "next"]
+    assert list(found) == ["dataset", "rows", "best_without_model", "users", "cost", "report", "next"]
     assert found["rows"][0] == {
         "row": "sasrec", "protocol": "uniform", "users": 9, "hr@5": {"value": 50.0, "low": 40.0, "high": 60.0},
     }  # fmt: skip
@@ -99,6 +101,15 @@ def test_the_summary_as_json_has_the_promised_form(summary):
     assert [user["user"] for user in found["users"]] == ["u0", "u1", "u2"]
     assert found["users"][0]["items"][0]["title"] == "Mug"
     assert found["cost"] == {"assets": 2, "minutes": 2.0, "peak_memory_gb": 3.5, "peak_asset": "rankings"}
+
+
+def test_the_summary_names_the_report_where_it_was_made(summary, shop, paths):
+    shop.replace(Tables.REPORT, "shop", pd.DataFrame({"case": [1], "user_id": ["u0"], "kind": ["test"]}))
+    with Artifacts.of(paths).publish("report", "shop") as folder:
+        (folder / "index.html").touch()
+    page = (Artifacts.of(paths).current("report", "shop") / "index.html").as_uri()
+    assert f"The report, to open in a browser: {page}" in summary()[1]
+    assert json.loads(summary("--json")[1])["report"] == page
 
 
 def test_what_is_not_known_is_said(summary, shop):

@@ -32,6 +32,12 @@ def made(tmp_path_factory):
     targets = tested.loc[tested["is_target"], "item_id"]
     taken = pd.DataFrame({"user_id": "t", "item_id": targets.tolist(), "position": range(len(targets))})
     store.replace(Tables.INTERACTIONS, "shop", taken)
+    asked = tested[tested["is_target"]].drop_duplicates(["user_id", "position"])[["user_id", "position"]]
+    times = pd.array([None] * len(asked), dtype="Int64")
+    sequences = asked.assign(split="test", history=[["a", "b"]] * len(asked), target="t", timestamp=times)
+    store.replace(Tables.SEQUENCES, "shop", sequences)
+    pictures = pd.DataFrame({"item_id": targets.unique(), "image_sha256": "0" * 64})
+    store.replace(Tables.ITEM_IMAGES, "shop", pictures)
     store.replace(Tables.TRAINING_BOUNDS, "shop", pd.DataFrame({"user_id": ["t"], "bound": [len(targets)]}))
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setenv("MMSRA_ROOT", str(root))
@@ -52,6 +58,13 @@ def test_rows_are_measured_and_compared_over_all_users_and_by_training_count(mad
     differences = store.read(Tables.DIFFERENCES, "shop")
     assert set(zip(differences["row"], differences["against"])) == {("mmsrarec", "evidence")}
     assert set(store.read(Tables.METRICS_BY_COUNT, "shop")["count_bin"]) == {"1-2"}
+    parts = store.read(Tables.METRICS_BY_SLICE, "shop")
+    assert set(zip(parts["slice"], parts["part"])) == {
+        ("training count", "1-2"), ("history length", "1-2"), ("picture", "with"), ("time", "unknown"),
+    }  # fmt: skip
+    pairs = store.read(Tables.PAIRWISE, "shop")
+    assert set(zip(pairs["row"], pairs["against"])) == {("evidence", "mmsrarec")}
+    assert len(store.read(Tables.USER_METRICS, "shop")) == 2 * 2 * 30
     [event] = result.asset_materializations_for_node("metrics")
     for name in ("hr@5/uniform/mmsrarec", "auc_user/uniform/mmsrarec", "ndcg@5/popularity/mmsrarec - evidence"):
         assert isinstance(event.metadata[name].value, float)

@@ -4,9 +4,10 @@ import pytest
 from retrieval.histories import interactions_of, query, random_encoder
 
 from mmsra_pipeline.config.tree import EvaluationConfig
-from mmsra_pipeline.evaluation.baselines import ORDER, RANKING_COLUMNS, baseline_scores
+from mmsra_pipeline.evaluation.baselines import ORDER, RANKING_COLUMNS, baseline_scores, sees_later
 from mmsra_pipeline.evaluation.lists import draw_candidates
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.first_stage import FirstStage
 
 TRAINING = interactions_of({"t": ["a", "b", "c"], "s": ["a", "b"], "r": ["a", "d"]})
 QUERIES = pd.concat([query("u", ["a"], None, target="b"), query("v", ["d", "c"], None, target="a")])
@@ -92,3 +93,25 @@ def test_the_random_row_follows_the_seed():
 def test_a_query_twice_is_refused():
     with pytest.raises(ValueError, match="queries hold a user and position twice"):
         baseline_scores(lists(), pd.concat([QUERIES, QUERIES]), TRAINING, INDEX, ENCODER, 0)
+
+
+def test_a_planted_future_interaction_moves_only_rows_whose_column_says_that_they_see_the_future():
+    times = {"t": [10, 20, 25], "s": [10, 15], "z": [50, 60]}
+    asked = query("u", ["a"], 35, target="b")
+
+    def scored(training):
+        index = CooccurrenceIndex.of_training(training, 2)
+        [(_, _, ranks)] = FirstStage(ENCODER, index, list("abcd")).ranked(asked, 4)
+        made = pd.DataFrame({"protocol": "uniform", "user_id": "u", "position": 1, "item_id": ["b", "c", "d"]})
+        users = dict(zip(index.items, index.counts(before=35, exclude_user="u").tolist()))
+        made = made.assign(is_target=[True, False, False], signal_taste=0.5)
+        made["signal_popularity"] = made["item_id"].map(users).astype(float)
+        made["first_stage_rank"] = made["item_id"].map(ranks).astype("Int64")
+        return baseline_scores(made, asked, training, index, ENCODER, 0).pivot_table("score", "row", "item_id")
+
+    past = {"t": ["a", "b", "d"], "s": ["a", "c"]}
+    before = scored(interactions_of(past, {user: times[user] for user in past}))
+    after = scored(interactions_of({**past, "z": ["a", "c"]}, times))
+    moved = {row for row in before.index if not before.loc[row].equals(after.loc[row])}
+    assert moved == {"popularity", "cooccurrence"}
+    assert {sees_later(row) for row in moved} == {"yes"}

@@ -174,3 +174,36 @@ def test_every_candidate_has_its_place_in_the_first_stage_where_it_has_one():
         free = [each for each in Served.ITEMS if each not in HISTORIES[user][:-1]]
         assert pd.isna(rank) if item not in free else rank == free.index(item) + 1
     assert lists["first_stage_rank"].dtype == "Int64"
+
+
+def timed(histories, start):
+    """Interactions of ``histories``: the first of a user at the user's ``start``, the others one later each."""
+    table = interactions_of(histories)
+    return table.assign(timestamp=pd.array(table["user_id"].map(start) + table["position"], dtype="Int64"))
+
+
+def test_existing_negatives_had_been_taken_by_the_time_of_the_query():
+    others = {"early": CATALOGUE[:6], "late": CATALOGUE[4:]}  # i00 to i05 from 100 on, i06 at 1002, and so on
+    interactions = timed({**others, "u": ["i00", "i01"]}, {"early": 100, "late": 1000, "u": 500})
+    queries = queries_of({"u": ["i00", "i01"]}).assign(timestamp=pd.array([1003], dtype="Int64"))
+    config = CONFIG.model_copy(update={"protocols": ("uniform", "existing")})
+    drawn = {"uniform": set(), "existing": set()}
+    for seed in range(60):
+        lists = draw(queries, config, seed, interactions=interactions)
+        for protocol, group in lists[~lists["is_target"]].groupby("protocol"):
+            drawn[protocol] |= set(group["item_id"])
+    assert drawn["existing"] == set(CATALOGUE[2:8])  # i07 came at 1003, the very time of the query
+    assert drawn["uniform"] == set(CATALOGUE[2:])
+
+
+def test_a_query_or_an_item_without_a_time_bounds_nothing():
+    config = CONFIG.model_copy(update={"protocols": ("existing",), "negatives": 18})
+    interactions = timed({"late": CATALOGUE, "u": ["i00", "i01"]}, {"late": 1000, "u": 500})
+    queries = queries_of({"u": ["i00", "i01"]})
+    unknown = pd.array([None], dtype="Int64")
+    assert len(draw(queries.assign(timestamp=unknown), config, interactions=interactions)) == 19
+    untimed = interactions.assign(timestamp=pd.array([None] * len(interactions), dtype="Int64"))
+    asked = queries.assign(timestamp=pd.array([1], dtype="Int64"))
+    assert len(draw(asked, config, interactions=untimed)) == 19
+    with pytest.raises(DataError, match=r"only 0 of 18 negatives .* had been taken by then"):
+        draw(asked, config, interactions=interactions)

@@ -147,3 +147,21 @@ def test_lists_without_exactly_one_positive_are_refused(is_target):
 def test_minus_infinity_is_a_score_like_any_other():
     found = placed(np.zeros(3, dtype=np.int64), np.array([True, False, False]), np.array([-np.inf, -np.inf, 0.0]))
     assert (found.higher[0], found.equal[0]) == (1, 1)
+
+
+def test_a_thousand_random_lists_with_ties_agree_with_scikit_learn():
+    generator = np.random.default_rng(11)
+    lists, is_target = np.repeat(np.arange(1000), 21), np.tile(np.arange(21) == 0, 1000)
+    scores = generator.integers(0, 6, len(lists)).astype(float)
+    found = placed(lists, is_target, scores)
+    assert (found.equal > 0).mean() > 0.9
+    ndcgs = [sklearn.metrics.ndcg_score(is_target[None, :21], own[None], k=5) for own in scores.reshape(1000, 21)]
+    np.testing.assert_allclose(ndcg(found, 5), ndcgs, atol=1e-12)
+    aucs = [sklearn.metrics.roc_auc_score(is_target[:21], own) for own in scores.reshape(1000, 21)]
+    np.testing.assert_allclose(auc_user(found), aucs, atol=1e-12)
+    # HR@5 under ties, as the precision of the five highest where the tied share the places that are left
+    hits = []
+    for own in scores.reshape(1000, 21):
+        above, same = (own[1:] > own[0]).sum(), (own[1:] == own[0]).sum() + 1
+        hits.append(min(max(5 - above, 0), same) / same)
+    np.testing.assert_allclose(hr(found, 5), hits, atol=1e-12)

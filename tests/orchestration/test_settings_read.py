@@ -22,7 +22,7 @@ def affected(config):
     return {asset for asset in READS if settings_of(asset, config) != settings_of(asset, BASE)}
 
 
-PROMPTING = {"sft_dataset", "fusion", "rankings", "recommendations"}
+PROMPTING = {"sft_dataset", "fusion", "rankings", "recommendations", "served_quality", "report"}
 
 
 def test_a_setting_of_similar_users_is_read_by_that_asset_alone_but_for_how_many_are_shown():
@@ -37,6 +37,8 @@ def test_a_setting_of_the_prompt_is_read_by_those_that_make_prompts():
 
 def test_how_many_users_are_scored_is_read_where_they_are_scored():
     assert affected(changed("evaluation", users=7)) == {"rankings"}
+    assert affected(changed("evaluation", served_users=7)) == {"served_quality"}
+    assert affected(changed("report", cases=7)) == {"report"}
     assert affected(changed("evaluation", validation_users=7)) == {"fusion"}
     assert affected(changed("fusion", regularization=2.0)) == {"fusion"}
 
@@ -49,7 +51,7 @@ def test_how_examples_are_judged_leaves_the_similar_users_as_they_are():
 
 def test_a_setting_of_cooccurrence_is_read_where_it_is_counted_and_its_window_by_those_that_ask_for_it():
     assert affected(changed("retrieval.cooccurrence", window=2)) == (
-        {"cooccurrence_neighbors", "first_stage_recall"} | PROMPTING
+        {"cooccurrence_neighbors", "first_stage_recall"} | PROMPTING - {"report"}
     )
     for name, value in {"session_hours": 2.0, "neighbors_per_item": 9}.items():
         assert affected(changed("retrieval.cooccurrence", **{name: value})) == {"cooccurrence_neighbors"}
