@@ -120,11 +120,12 @@ def show(
     rows: Annotated[int, typer.Option("-n", min=1, help="Rows to print.")] = 10,
 ) -> None:
     """Print the first rows of a table."""
-    from mmsra_pipeline.cli.reading import stored
+    from mmsra_pipeline.cli.reading import current_slice
 
-    content = stored(find_paths(), table, dataset)
-    cells = list(content.head(rows).itertuples(index=False, name=None))
-    print_rows(f"{table} of {dataset}: {len(content)} rows", [str(name) for name in content.columns], cells)
+    found = current_slice(find_paths(), table, dataset)
+    content = found.head(rows)
+    cells = list(content.itertuples(index=False, name=None))
+    print_rows(f"{table} of {dataset}: {found.rows} rows", [str(name) for name in content.columns], cells)
 
 
 @app.command()

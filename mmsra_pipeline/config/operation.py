@@ -82,3 +82,7 @@ class LimitsConfig(Section):
     run_memory_gb: PositiveFloat = 6
     """Main memory that computing one data set is reckoned to need: as many are computed at a time as fit into the
     machine's, or the container's; one in any case. Models take turns on their device whatever stands here."""
+    duckdb_memory_gb: PositiveFloat = 4
+    """Main memory that the relational work of an asset may take; what is more goes to the disk."""
+    duckdb_threads: PositiveInt | None = None
+    """Of the relational work. Unset: as many as there are processors for this process."""
