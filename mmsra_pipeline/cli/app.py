@@ -13,6 +13,7 @@ from mmsra_pipeline import __version__
 from mmsra_pipeline.cli.backbone import backbone_commands
 from mmsra_pipeline.cli.checking import check
 from mmsra_pipeline.cli.keywords import keywords
+from mmsra_pipeline.cli.planning import plan
 from mmsra_pipeline.cli.reference import settings_command, tables_command
 from mmsra_pipeline.cli.refreshing import ask, exit_code, say_plan, say_refreshed
 from mmsra_pipeline.cli.results import AsJson, Dataset, metrics, recommend, summary
@@ -24,7 +25,7 @@ app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pret
 dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
-for own in (keywords, metrics, recommend, summary, check):
+for own in (plan, keywords, metrics, recommend, summary, check):
     app.command()(own)
 app.command("settings")(settings_command)
 app.command("tables")(tables_command)

@@ -60,6 +60,6 @@ def _groups(limits: np.ndarray) -> Iterator[tuple[int, int]]:
     """Return stretches of rows of whole users, about ``ROWS_TOGETHER`` long."""
     first = 0
     while first < limits[-1]:
-        last = int(limits[min(np.searchsorted(limits, first + ROWS_TOGETHER), len(limits) - 1)])
+        last = int(limits[min(int(np.searchsorted(limits, first + ROWS_TOGETHER)), len(limits) - 1)])
         yield first, last
         first = last
