@@ -35,9 +35,9 @@ UPSTREAM = {
     "keyword_quality": {
         "item_keywords", "draft_keywords", "item_text", "item_images", "alignment", "summarizer", "raw_reviews",
     },
-    "user_encoder": {"sequences"},
+    "user_encoder": {"interactions", "sequences"},
     "training_queries": {"sequences"},
-    "similar_users": {"user_encoder", "sequences", "training_queries"},
+    "similar_users": {"user_encoder", "interactions", "sequences", "training_queries"},
     "cooccurrence_neighbors": {"interactions", "sequences"},
     "sft_dataset": {"training_queries"} | PROMPTED,
     "recommender": {"sft_dataset", "alignment", "item_images"},

@@ -14,6 +14,7 @@ from mmsra_pipeline.cli.backbone import backbone_commands
 from mmsra_pipeline.cli.checking import check
 from mmsra_pipeline.cli.dataset_check import dataset_check
 from mmsra_pipeline.cli.keywords import keywords
+from mmsra_pipeline.cli.planning import plan
 from mmsra_pipeline.cli.reference import settings_command, tables_command
 from mmsra_pipeline.cli.refreshing import ask, exit_code, say_plan, say_refreshed
 from mmsra_pipeline.cli.report import compare, report
@@ -26,7 +27,7 @@ app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pret
 dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
-for own in (keywords, metrics, recommend, summary, check, report, compare):
+for own in (plan, keywords, metrics, recommend, summary, check, report, compare):
     app.command()(own)
 dataset_commands.command("check")(dataset_check)
 app.command("settings")(settings_command)
@@ -127,11 +128,12 @@ def show(
     rows: Annotated[int, typer.Option("-n", min=1, help="Rows to print.")] = 10,
 ) -> None:
     """Print the first rows of a table."""
-    from mmsra_pipeline.cli.reading import stored
+    from mmsra_pipeline.cli.reading import current_slice
 
-    content = stored(find_paths(), table, dataset)
-    cells = list(content.head(rows).itertuples(index=False, name=None))
-    print_rows(f"{table} of {dataset}: {len(content)} rows", [str(name) for name in content.columns], cells)
+    found = current_slice(find_paths(), table, dataset)
+    content = found.head(rows)
+    cells = list(content.itertuples(index=False, name=None))
+    print_rows(f"{table} of {dataset}: {found.rows} rows", [str(name) for name in content.columns], cells)
 
 
 @app.command()

@@ -88,3 +88,7 @@ class LimitsConfig(Section):
     """Main memory that one step is reckoned to need. As many steps without a model run at a time as fit into the
     machine's, or the container's, beside one with a model; one in any case. A step that took more says so in its check
     `memory_within_limits`."""
+    duckdb_memory_gb: PositiveFloat = 4
+    """Main memory that the relational work of an asset may take; what is more goes to the disk."""
+    duckdb_threads: PositiveInt | None = None
+    """Of the relational work. Unset: as many as there are processors for this process."""

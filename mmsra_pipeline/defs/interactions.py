@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from mmsra_pipeline.columns import SPLIT, Tables
+from mmsra_pipeline.columns import SPLIT, TRAIN, VALIDATION, Tables
 from mmsra_pipeline.config.datasets import list_datasets, load_dataset
 from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.errors import DataError, MmsraError
@@ -15,6 +15,7 @@ from mmsra_pipeline.orchestration.interaction_checks import SPECS, interaction_c
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import MEMORY
+from mmsra_pipeline.orchestration.queries import queries
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 from mmsra_pipeline.storage.paths import find_paths
@@ -148,10 +149,10 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
 )
 @reusable
 def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
-    """One row per query: a user at a moment, with the history before it and the item that came next (the target).
+    """One row per query: a user at a moment, where the history before it begins, and what came next (the target).
 
-    Split 'serve' has one row per user, the whole history and no target: the query of a recommendation. The table
-    training_bounds says up to which position of a user training may see.
+    The history itself stands in interactions. Split 'serve' has one row per user, the whole history and no target: the
+    query of a recommendation. The table training_bounds says up to which position of a user training may see.
     """
     from mmsra_pipeline.interactions.splits import build_sequences, query_counts
 
@@ -159,8 +160,8 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
     config, taken = stage.config, stage.path(Tables.INTERACTIONS)
 
     with stage.store.duckdb() as connection:
-        queries, bounds = build_sequences(connection, taken, config.interactions, config.seed)
-        stage.write(Tables.SEQUENCES, queries)
+        rows, bounds = build_sequences(connection, taken, config.interactions, config.seed)
+        stage.write(Tables.SEQUENCES, rows)
         stage.write(Tables.TRAINING_BOUNDS, bounds)
         counts = query_counts(connection, stage.slices[0][0].path)
 
@@ -187,7 +188,7 @@ def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> 
 
     stage = mmsra.stage(context)
 
-    drawn = draw_queries(stage.read(Tables.SEQUENCES), stage.config.recommendation, stage.config.seed)
+    drawn = draw_queries(queries(stage, TRAIN, VALIDATION), stage.config.recommendation, stage.config.seed)
 
     stage.write(Tables.TRAINING_QUERIES, drawn)
     counts = {str(split): int(count) for split, count in drawn[SPLIT].value_counts().items()}

@@ -33,11 +33,15 @@ FEW = 0.1
 @reusable
 def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of the catalogue, with its cleaned text; an item that nothing is said of has an empty one."""
+    import pandas as pd
+
+    from mmsra_pipeline.interactions.query_table import distinct_items
     from mmsra_pipeline.items.duplicates import near_duplicate_titles
     from mmsra_pipeline.items.text import SOURCE_KEY, build_item_text
 
     stage = mmsra.stage(context)
-    items, taken = stage.read(Tables.RAW_ITEMS), stage.read(Tables.INTERACTIONS)
+    items = stage.read(Tables.RAW_ITEMS)
+    taken = pd.DataFrame({ITEM: distinct_items(stage.path(Tables.INTERACTIONS))})
 
     texts = build_item_text(items, taken, stage.config.items, previous=stage.previous(Tables.ITEM_TEXT_SOURCES))
 

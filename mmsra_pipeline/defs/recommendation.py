@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mmsra_pipeline.columns import SERVE, SPLIT, TRAIN, VALIDATION, Tables
+from mmsra_pipeline.columns import SERVE, SPLIT, TRAIN, USER, VALIDATION, Tables
 from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
@@ -15,6 +15,8 @@ from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
+from mmsra_pipeline.orchestration.queries import drawn, histories, shown
+from mmsra_pipeline.orchestration.queries import queries as asked
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     cooccurrence_index,
@@ -31,6 +33,8 @@ from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+MANY_USERS = 100_000  # above which, unless the settings say otherwise, only those who were seen of late get a list
 
 
 @dg.asset(
@@ -49,38 +53,41 @@ def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 
     A query is one example with all its candidates. Rows of the split validation choose the best step of the training.
     """
+    import pandas as pd
+
+    from mmsra_pipeline.interactions.query_table import distinct_items
     from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
     from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
 
     stage = mmsra.stage(context)
-    config, sequences, training = (
-        stage.config.recommendation,
-        stage.read(Tables.SEQUENCES),
-        stage.training_interactions(),
-    )
-    ranking = first_stage(stage, cooccurrence_index(stage)) if config.negatives.first_stage else None
+    config, training = stage.config.recommendation, stage.training_interactions()
+    queries = shown(stage, pd.concat([drawn(stage, split) for split in (TRAIN, VALIDATION)], ignore_index=True))
+    taken = dict(histories(stage, queries).of_users(queries[USER].unique().tolist()))
+    ranking = first_stage(stage, cooccurrence_index(stage), queries) if config.negatives.first_stage else None
 
-    signals = signal_source(stage, fitted=False)
+    signals = signal_source(stage, queries, fitted=False)
     examples = build_sft_dataset(
-        sequences,
+        queries,
         stage.read(Tables.TRAINING_QUERIES),
         training,
-        prompt_context(stage, pictures=False),
+        prompt_context(stage, queries, pictures=False),
         signals,
         ranking,
         config,
         stage.config.seed,
+        taken,
+        distinct_items(stage.path(Tables.INTERACTIONS)),
     )
 
     with stage.publish() as folder:
         (signals.evidence or EvidenceModel((), ())).save(folder)
     stage.write(Tables.SFT_DATASET, examples)
     of_training = examples[examples[SPLIT] == TRAIN]
-    shown = {
+    found = {
         "tasks": {str(task): int(count) for task, count in of_training["task"].value_counts().items()},
         "validation_lists": int((examples[SPLIT] == VALIDATION).sum()),
     }
-    yield from report(stage, shown)
+    yield from report(stage, found)
 
 
 @dg.asset(
@@ -154,15 +161,15 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
 
     stage = mmsra.stage(context)
     texts, queries = stage.read(Tables.ITEM_TEXT), _served(stage)
-    ranking = first_stage(stage, cooccurrence_index(stage))
+    ranking = first_stage(stage, cooccurrence_index(stage), queries)
     candidates = ranking.candidates(queries, stage.config.retrieval.first_stage.candidates)
-    context_of_prompts, backbone = prompt_context(stage, pictures=True), tuned_backbone(stage)
+    context_of_prompts, backbone = prompt_context(stage, queries, pictures=True), tuned_backbone(stage)
 
     lists = recommend(
         backbone,
         queries,
         candidates,
-        signal_source(stage),
+        signal_source(stage, queries),
         load_models(stage.artifact(Tables.FUSION))[FUSED],
         context_of_prompts,
         texts,
@@ -178,8 +185,14 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
 
 def _served(stage: Stage) -> "pd.DataFrame":
     """Return the queries of the users who get a list, a sample if the settings bound them."""
-    sequences, bound = stage.read(Tables.SEQUENCES), stage.config.recommendations.users
-    queries = sequences[sequences[SPLIT] == SERVE]
-    if bound is not None and bound < len(queries):
+    from mmsra_pipeline.interactions.query_table import active_users
+
+    queries, config = asked(stage, SERVE), stage.config.recommendations
+    bound = "active" if config.users is None and len(queries) > MANY_USERS else config.users
+    if bound == "active":
+        with stage.store.duckdb() as connection:
+            active = active_users(connection, stage.path(Tables.INTERACTIONS), config.active_days)
+        queries = queries[queries[USER].isin(active)]
+    elif bound is not None and bound < len(queries):
         queries = queries.sample(bound, random_state=stage.config.seed).sort_index()
-    return queries.reset_index(drop=True)
+    return shown(stage, queries.reset_index(drop=True))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, Tables
+from mmsra_pipeline.orchestration.queries import histories, similar_rows
 from mmsra_pipeline.orchestration.settings_read import loaded_config
 from mmsra_pipeline.orchestration.stage import Stage
 
@@ -47,8 +48,8 @@ def user_encoder(stage: Stage) -> "FoldedEncoder":
     return FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
 
 
-def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
-    """Return what takes candidates out of the whole catalogue."""
+def first_stage(stage: Stage, index: "CooccurrenceIndex", queries: "pd.DataFrame") -> "FirstStage":
+    """Return what takes candidates out of the whole catalogue for rows of ``sequences``."""
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
     from mmsra_pipeline.retrieval.first_stage import FirstStage
     from mmsra_pipeline.retrieval.keyword_view import KeywordView
@@ -58,14 +59,17 @@ def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
         user_encoder(stage).full,
         index,
         stage.read(Tables.ITEM_TEXT)[ITEM].tolist(),
-        interactions=stage.read(Tables.INTERACTIONS),
+        interactions=histories(stage, queries),
         keywords=KeywordView(dict(zip(words[ITEM], words[KEYWORDS])), sentences.encode),
         cold_share=stage.config.retrieval.first_stage.cold_items,
     )
 
 
-def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
-    """Return what evidence comes of; ``fitted``: with the regression that sums it up, which sft_dataset has fitted."""
+def signal_source(stage: Stage, queries: "pd.DataFrame", *, fitted: bool = True) -> "SignalSource":
+    """Return what evidence comes of for rows of ``sequences``.
+
+    ``fitted``: with the regression that sums it up, which sft_dataset has fitted.
+    """
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
     from mmsra_pipeline.recommendation.content import content_vectors
     from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
@@ -77,22 +81,22 @@ def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
     return SignalSource(
         _cooccurrence(stage),
         user_encoder(stage),
-        stage.read(Tables.SIMILAR_USERS),
+        similar_rows(stage, queries),
         keywords={item: tuple(own) for item, own in zip(words[ITEM], words[KEYWORDS])},
         vectors=content_vectors(texts, words, sentences.encode),
         evidence=EvidenceModel.load(stage.artifact(Tables.SFT_DATASET)) if summed else None,
     )
 
 
-def prompt_context(stage: Stage, *, pictures: bool) -> "PromptContext":
-    """Return what prompts of candidates show; with ``pictures`` they can be shown to a model."""
+def prompt_context(stage: Stage, queries: "pd.DataFrame", *, pictures: bool) -> "PromptContext":
+    """Return what prompts of these rows of ``sequences`` show; with ``pictures`` they can be shown to a model."""
     from mmsra_pipeline.recommendation.context import prompt_context as context_of
 
     return context_of(
         stage.config.recommendation.prompt,
         keywords=stage.read(Tables.ITEM_KEYWORDS),
         item_text=stage.read(Tables.ITEM_TEXT),
-        similar_users=stage.read(Tables.SIMILAR_USERS),
+        similar_users=similar_rows(stage, queries),
         similar_shown=stage.config.retrieval.similar_users.k,
         training=stage.training_interactions(),
         images=stage.images() if pictures else None,
@@ -133,8 +137,8 @@ def answered(stage: Stage, lists: "pd.DataFrame", queries: "pd.DataFrame") -> "p
     """Return lists with the signals of their candidates and the answers of the tuned model (logit, mass, p)."""
     from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 
-    told = with_signals(lists, queries, signal_source(stage))
-    backbone, shown = tuned_backbone(stage), prompt_context(stage, pictures=True)
+    told = with_signals(lists, queries, signal_source(stage, queries))
+    backbone, shown = tuned_backbone(stage), prompt_context(stage, queries, pictures=True)
     answers = score_candidates(
         backbone,
         queries,

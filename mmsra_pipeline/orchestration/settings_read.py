@@ -66,7 +66,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         *KEYWORD_FORM,
     ),
     "user_encoder": ("retrieval.encoder", "seed"),
-    "similar_users": ("retrieval.similar_users",),
+    "similar_users": ("retrieval.similar_users", "seed"),
     "cooccurrence_neighbors": ("retrieval.cooccurrence",),
     "sft_dataset": (
         "recommendation.objective",
@@ -119,7 +119,13 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         *SHOWN,
         *INDEX,
     ),
-    "first_stage_recall": ("retrieval.first_stage.cold_items", "evaluation.bootstrap", "seed", *INDEX),
+    "first_stage_recall": (
+        "retrieval.first_stage.cold_items",
+        "evaluation.recall_users",
+        "evaluation.bootstrap",
+        "seed",
+        *INDEX,
+    ),
     "metrics": ("evaluation.cutoff", "evaluation.bootstrap", "seed"),
     "served_quality": (
         "evaluation.served_users",

@@ -72,7 +72,8 @@ class Stage:
         """The tables of the installation."""
         from mmsra_pipeline.storage.tables import Store
 
-        return Store.of(self.paths)
+        limits = loaded_config().limits
+        return Store.of(self.paths, memory_limit=f"{limits.duckdb_memory_gb}GB", threads=limits.duckdb_threads)
 
     @property
     def artifacts(self) -> "Artifacts":
@@ -116,9 +117,9 @@ class Stage:
 
     def training_interactions(self) -> "pd.DataFrame":
         """Return the interactions that training may see."""
-        from mmsra_pipeline.interactions.splits import training_interactions
+        from mmsra_pipeline.interactions.query_table import read_training
 
-        return training_interactions(self.read(Tables.INTERACTIONS), self.read(Tables.TRAINING_BOUNDS))
+        return read_training(self.path(Tables.INTERACTIONS), self.path(Tables.TRAINING_BOUNDS))
 
     def previous(self, table: str | None = None) -> "pd.DataFrame | None":
         """Return the rows that this asset wrote last, if it did; those of its own table, or of a table beside it."""
@@ -228,7 +229,7 @@ class Stage:
 
     @contextlib.contextmanager
     def training(self, device: str) -> "Iterator[tuple[Path, Tracker]]":
-        """Take the device (a value of ``backbone.device``), and give a folder for resumable work, and an MLflow run."""
+        """Take the device (a value of ``backbone.device``); give a folder for resumable work, and an MLflow run."""
         check_free(self.paths.root, loaded_config().retention.min_free_gb, f"training {self.asset}")
         self.take_device(device)
         with self.tracked() as tracker:
