@@ -13,7 +13,6 @@ from typing import Any, Final
 import dagster as dg
 
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.orchestration.checks.like_before import like_before
 from mmsra_pipeline.orchestration.checks.names import LIKE_BEFORE
 from mmsra_pipeline.orchestration.checks.results import Results
 from mmsra_pipeline.orchestration.materializations import (
@@ -29,11 +28,9 @@ from mmsra_pipeline.orchestration.reporting import plot_file, stored_config
 from mmsra_pipeline.orchestration.settings_read import settings_of
 from mmsra_pipeline.orchestration.settings_sources import DATA_VERSION, is_settings
 from mmsra_pipeline.orchestration.stage import Stage
-from mmsra_pipeline.storage.adoption import adopt_artifact, adopt_slice
 from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.run_locks import work_lock
-from mmsra_pipeline.storage.slices import Slice
 
 BESIDE: Final = f" {SLICE}"
 """Behind the name of a table that an asset writes beside its own, in the metadata."""
@@ -146,6 +143,9 @@ def _adopt(stage: Stage, other: str, made: Materialization) -> None:
     """
     import pandas as pd
 
+    from mmsra_pipeline.storage.adoption import adopt_artifact, adopt_slice
+    from mmsra_pipeline.storage.slices import Slice
+
     for table, name in _tables(stage.asset, made).items():
         version = _named(made, name)
         path = stage.store.version(table, other, version)
@@ -166,6 +166,8 @@ def _reported(stage: Stage, other: str, event: dg.AssetMaterialization, results:
     The results of the checks are those of the same content there; what compares with earlier materializations of the
     data set itself is checked anew.
     """
+    from mmsra_pipeline.orchestration.checks.like_before import like_before
+
     again = [like_before(stage.slices[0][0], stage.before())]
     kept = [*(one for one in results if one.check_name != LIKE_BEFORE), *again]
     stage.make_current()
