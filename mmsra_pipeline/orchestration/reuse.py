@@ -13,7 +13,6 @@ from typing import Any, Final
 import dagster as dg
 
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.orchestration.checks.like_before import like_before
 from mmsra_pipeline.orchestration.checks.names import LIKE_BEFORE
 from mmsra_pipeline.orchestration.checks.results import Results
 from mmsra_pipeline.orchestration.materializations import (
@@ -167,6 +166,8 @@ def _reported(stage: Stage, other: str, event: dg.AssetMaterialization, results:
     The results of the checks are those of the same content there; what compares with earlier materializations of the
     data set itself is checked anew.
     """
+    from mmsra_pipeline.orchestration.checks.like_before import like_before
+
     again = [like_before(stage.slices[0][0], stage.before())]
     kept = [*(one for one in results if one.check_name != LIKE_BEFORE), *again]
     stage.make_current()

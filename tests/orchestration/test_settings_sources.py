@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.observe import observe
 
 from mmsra_pipeline.config.loading import merged
 from mmsra_pipeline.config.named_options import named_options
@@ -194,7 +195,7 @@ def test_observed_by_hand_in_the_ui_they_mark_the_same_and_a_broken_file_is_left
     wanted = {"settings/retrieval/similar_users", "settings/seed"}
     ours = [source for source in own_sources if source.key.to_user_string() in wanted]
     assert len(ours) == 2
-    assert dg.observe(ours, instance=world.instance).success
+    assert observe(ours, instance=world.instance).success
     assert world.dagsters("one") == {"similar_users": {"settings/retrieval/similar_users"}}
     assert world.dagsters("other") == {}
 
