@@ -103,7 +103,12 @@ def test_the_sensor_of_waves_asks_for_runs_and_says_what_waits(instance, monkeyp
         def next_runs(self):
             return requests, ["tea: waits for run 1234 of everything"]
 
+    assert (
+        automation.waves(dg.build_sensor_context(instance=instance, definitions=defs())).skip_message
+        == "no night is open"
+    )
     monkeypatch.setattr(automation, "Nights", Asked)
+    monkeypatch.setattr(automation, "open_nights", lambda _instance: ["one"])
     context = dg.build_sensor_context(instance=instance, definitions=defs())
     requests = []
     assert automation.waves(context).skip_message == "tea: waits for run 1234 of everything"
