@@ -111,7 +111,9 @@ def waves(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReaso
     """Start the next wave of each data set of a night that is open. On from the start: the launchpad needs it too."""
     if context.repository_def is None:
         return dg.SkipReason("the definitions are not loaded")
-    requests, remarks, asked = [], [], answers(context.instance)
+    asked = answers(context.instance)
+    requests: list[dg.RunRequest] = []
+    remarks: list[str] = []
     if open_nights(context.instance):  # else the root need not be asked, which may be far away
         nights = Nights(context.instance, find_paths(), context.repository_def.asset_graph, SETTINGS)
         requests, remarks = nights.next_runs()
