@@ -23,16 +23,6 @@ import psutil
 import yaml
 
 GOAL_GB = 4.0
-TINY = {
-    "preset": "sample",
-    "backbone": {"image_side": 32, "device": "cpu"},
-    "alignment": {"steps": 2, "batch_size": 2, "projector_steps": 2, "measured_pictures": 4},
-    "grpo": {"steps": 1, "items_per_step": 1, "group_size": 2},
-    "summarization": {"draft_items": 4, "max_new_tokens": 24, "verified_items": 3},
-    "recommendation": {"examples": 8, "validation_lists": 2},
-    "evaluation": {"users": 4, "validation_users": 6},
-    "recommendations": {"users": 3},
-}
 
 
 def main() -> None:
@@ -55,9 +45,10 @@ def measure(root: Path, *, whole: bool) -> tuple[list[dict[str, Any]], dict[str,
     settings: dict[str, Any] = {"preset": "sample"}
     if not whole:
         sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+        from defs.tiny_settings import SETTINGS
         from tiny import tiny_fastvlm
 
-        settings = TINY | {"backbone": {**TINY["backbone"], "model": str(tiny_fastvlm(root / "model"))}}  # type: ignore[dict-item]
+        settings = SETTINGS | {"backbone": {**SETTINGS["backbone"], "model": str(tiny_fastvlm(root / "model"))}}
     (root / "settings.yaml").write_text(yaml.safe_dump(settings))
     kept = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
     environment = kept | {

@@ -16,7 +16,7 @@ from mmsra_pipeline.orchestration.abandoned_runs import end_abandoned
 from mmsra_pipeline.orchestration.job_names import NIGHT, RETRAIN
 from mmsra_pipeline.orchestration.loading import load_definitions
 from mmsra_pipeline.orchestration.looking import OP, answers, look
-from mmsra_pipeline.orchestration.nights import UNFINISHED, Nights
+from mmsra_pipeline.orchestration.nights import UNFINISHED, Nights, open_nights
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import size_pools
 from mmsra_pipeline.orchestration.retraining import due_reasons, occasion, pin_what_the_training_saw
@@ -112,9 +112,12 @@ def waves(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReaso
     """Start the next wave of each data set of a night that is open. On from the start: the launchpad needs it too."""
     if context.repository_def is None:
         return dg.SkipReason("the definitions are not loaded")
-    nights = Nights(context.instance, find_paths(), context.repository_def.asset_graph, SETTINGS)
-    requests, remarks = nights.next_runs()
     asked = answers(context.instance)
+    requests: list[dg.RunRequest] = []
+    remarks: list[str] = []
+    if open_nights(context.instance):  # else the root need not be asked, which may be far away
+        nights = Nights(context.instance, find_paths(), context.repository_def.asset_graph, SETTINGS)
+        requests, remarks = nights.next_runs()
     if requests or asked:
         return dg.SensorResult(run_requests=[*asked, *requests])
     return dg.SkipReason("; ".join(remarks) or "no night is open")

@@ -28,11 +28,13 @@ def memory_places(step_memory_gb: float, memory_bytes: int | None = None) -> int
 
 
 def size_pools(instance: dg.DagsterInstance, step_memory_gb: float) -> None:
-    """Set the size of the pool `memory` by this machine; that of `device` is the instance's (dagster.yaml: one)."""
+    """Set the size of the pool `memory` by this machine; `device` has one place, unless the instance says otherwise."""
     storage = instance.event_log_storage
     if not storage.supports_global_concurrency_limits:
         return
     places = memory_places(step_memory_gb)
     known = {pool.name: pool for pool in storage.get_pool_limits()}
+    if DEVICE not in known:  # an instance of an earlier release has no default
+        storage.set_concurrency_slots(DEVICE, 1)
     if MEMORY not in known or known[MEMORY].limit != places or known[MEMORY].from_default:
         storage.set_concurrency_slots(MEMORY, places)

@@ -27,6 +27,7 @@ MODEL_LIBRARIES: Final = ("torch", "transformers", "peft", "mlflow", "mlflow.sto
                           "sklearn.metrics", "matplotlib.pyplot", "mmsra_pipeline.backbone.model")  # fmt: skip
 WORTH_IMPORTING: Final = 2
 """Steps with a model from which on the server imports their libraries; a single one imports them itself."""
+POLL_SECONDS: Final = 1.0
 _expected: set[str] = set()
 _watching = threading.Event()
 
@@ -55,7 +56,9 @@ class StepProcesses(dg.Executor):
         models = {step.key for step in execution_plan.steps if step.key in keys and step.pool == DEVICE} | _expected
         heavy = MODEL_LIBRARIES if len(models) >= WORTH_IMPORTING else ()
         dataset = plan_context.dagster_run.tags.get(PARTITION_TAG)
-        with turn_of(find_paths(), dataset) if dataset else contextlib.nullcontext():
+        with contextlib.ExitStack() as held:
+            if dataset:
+                _take_turn(held, plan_context, dataset)
             yield from self.executor([*LIBRARIES, *heavy]).execute(plan_context, execution_plan)
 
 
@@ -63,6 +66,35 @@ class StepProcesses(dg.Executor):
 def step_processes(init: dg.InitExecutorContext) -> StepProcesses:
     """A process a step, one after the other."""
     return StepProcesses(init)
+
+
+def _take_turn(held: contextlib.ExitStack, plan_context: Any, dataset: str) -> None:
+    """Wait for the turn of a data set, and say so in the run's log.
+
+    Dagster holds signals back while an executor is at work, so a cancel is read from the run; and the wait is a
+    thread's, which may be left.
+
+    Raises:
+        DagsterExecutionInterruptedError: if the run is cancelled meanwhile.
+    """
+    done, errors = threading.Event(), []
+
+    def take() -> None:
+        try:
+            held.enter_context(turn_of(find_paths(), dataset))
+        except Exception as error:  # noqa: BLE001  # raised below, in the thread of the run
+            errors.append(error)
+        done.set()
+
+    threading.Thread(target=take, name=f"turn of {dataset}", daemon=True).start()
+    if not done.wait(POLL_SECONDS):
+        plan_context.log.info(f"waiting for another process to be done with the data set {dataset}")
+    while not done.wait(POLL_SECONDS):
+        run = plan_context.instance.get_run_by_id(plan_context.run_id)
+        if run is not None and run.status == dg.DagsterRunStatus.CANCELING:
+            raise dg.DagsterExecutionInterruptedError
+    if errors:
+        raise errors[0]
 
 
 def expect(model_steps: Iterable[str]) -> None:

@@ -16,6 +16,7 @@ from mmsra_pipeline.defs import automation
 from mmsra_pipeline.defs.automation import alert_on_failure, new_datasets, refresh_job, refresh_schedule
 from mmsra_pipeline.errors import NoSpaceError, StorageError
 from mmsra_pipeline.orchestration.failures import Failure
+from mmsra_pipeline.orchestration.looking import Request
 from mmsra_pipeline.orchestration.nights import NIGHT_TAG, STATE_TAG, TRY_TAG
 
 
@@ -103,12 +104,27 @@ def test_the_sensor_of_waves_asks_for_runs_and_says_what_waits(instance, monkeyp
         def next_runs(self):
             return requests, ["tea: waits for run 1234 of everything"]
 
+    assert (
+        automation.waves(dg.build_sensor_context(instance=instance, definitions=defs())).skip_message
+        == "no night is open"
+    )
     monkeypatch.setattr(automation, "Nights", Asked)
+    monkeypatch.setattr(automation, "open_nights", lambda _instance: ["one"])
     context = dg.build_sensor_context(instance=instance, definitions=defs())
     requests = []
     assert automation.waves(context).skip_message == "tea: waits for run 1234 of everything"
     requests.append(dg.RunRequest(run_key="1", job_name="everything"))
     assert automation.waves(context).run_requests == requests
+
+
+def test_the_sensor_of_waves_starts_a_look_for_a_terminal_that_asks(instance, paths):
+    request = Request("shop", trainings=True).leave(instance)
+    repository = defs().get_repository_def()
+    context = dg.build_sensor_context(instance=instance, repository_def=repository)
+    [run] = automation.waves.evaluate_tick(context).run_requests
+    assert (run.job_name, run.tags["mmsra/request"]) == ("catalog_refresh", request.id)
+    job = repository.get_job("catalog_refresh")
+    assert dg.validate_run_config(job, run.run_config)["ops"]["look_at_sources"]["config"]["dataset"] == "shop"
 
 
 def test_the_schedule_takes_hour_zone_and_switch_from_the_settings():

@@ -13,8 +13,9 @@ def test_as_many_steps_without_a_model_as_fit_beside_one_with_a_model_and_one_in
 
 def test_the_pool_of_memory_follows_the_setting_and_that_of_the_device_what_the_instance_says(instance):
     storage = instance.event_log_storage
-    storage.set_concurrency_slots(DEVICE, 2)
     size_pools(instance, 1e9)
+    assert {pool.name: pool.limit for pool in storage.get_pool_limits()} == {DEVICE: 1, MEMORY: 1}
+    storage.set_concurrency_slots(DEVICE, 2)
     size_pools(instance, 1e9)
     assert {pool.name: pool.limit for pool in storage.get_pool_limits()} == {DEVICE: 2, MEMORY: 1}
 
