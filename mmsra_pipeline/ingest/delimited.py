@@ -87,13 +87,13 @@ def _delimited_rows(
     rows: list[list[str]] = []
     given = False
     nameless = header.nameless
-    width = len(header.names)
+    width, comments = len(header.names), dialect.comments
     for start, fields, line in itertools.chain(pending, records):
         if fields is not None and len(fields) != width:
             fields = _fitted(fields, width, nameless)
-        if fields is not None and not any(map(str.strip, fields)):
+        if fields is not None and fields[0][:1] <= " " and not any(map(str.strip, fields)):
             continue  # a spreadsheet's empty row is no row
-        if dialect.comments and line.startswith(COMMENT) and (fields is None or len(fields) != width):
+        if comments and line.startswith(COMMENT) and (fields is None or len(fields) != width):
             continue
         reason = _flaw(fields, width)
         if again is not None and fields == again:

@@ -17,7 +17,8 @@ from mmsra_pipeline.ingest.encodings import UTF8, detect
 
 DELIMITERS = (",", ";", "\t", "|", "::")
 NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'", "::": "'::'"}
-LOOKED_AT = 300  # lines
+LOOKED_AT = 300  # lines of the table
+MOST_LINES = 2 * LOOKED_AT
 SEP_LINE = re.compile(r'"?sep=(.|::)"?[;,]*\s*', re.IGNORECASE)
 COMMENT = "#"
 VALUE = re.compile(
@@ -82,9 +83,9 @@ def sniff(path: Path, options: DialectOptions, names: Sequence[str] | None, stat
     cr = "\n" not in text and "\r" in text.rstrip("\r")
     if cr:
         said.append("has lines that end in CR alone")
-    lines = (text.replace("\r", "\n") if cr else text).split("\n")
-    if len(sample) == SAMPLE_BYTES and len(lines) > 1:
-        lines.pop()  # it is cut
+    lines = text.split("\r" if cr else "\n", MOST_LINES)
+    if len(lines) > MOST_LINES or (len(sample) == SAMPLE_BYTES and len(lines) > 1):
+        lines.pop()  # what is behind, or is cut
     lines = [line.removesuffix("\r").replace("\0", "") for line in lines]
     first, separator, comments = _begin(lines, said)
     quote = {"none": "", None: '"'}.get(options.quote, options.quote or '"')

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmsra_pipeline.columns import IMAGE
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.ingest.column_matching import like
+from mmsra_pipeline.ingest.column_matching import SYNONYMS, like
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, of_text
 
@@ -38,6 +39,12 @@ def parquet_rows(
         with pq.ParquetFile(path) as file:
             header = checked_header(list(file.schema_arrow.names), path)
             start, empty = 1, file.schema_arrow.empty_table().to_batches() or [file.schema_arrow.empty_table()]
+            for field in file.schema_arrow:
+                if _holds_pictures(field):
+                    sink.note(
+                        f"{label}: column {field.name!r} holds pictures themselves, which are not read; write them "
+                        "into the picture folder as ITEM_ID.jpg"
+                    )
             lists = _lists(file.schema_arrow, apart)
             if lists:
                 sink.note(f"{label}: {', '.join(lists)} are lists; each entry is read as a row of its own")
@@ -57,6 +64,13 @@ def parquet_rows(
                 yield TextRows(of_text(cells, header.names), lines[rows].tolist(), header)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable as Parquet: {error}. Write the file again, or name a CSV.") from None
+
+
+def _holds_pictures(field: pa.Field) -> bool:
+    """Whether a column of pictures has their bytes, alone or, as libraries of data sets write it, beside a path."""
+    binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
+    struct = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
+    return (binary and like(field.name) in SYNONYMS[IMAGE]) or struct
 
 
 def _lists(schema: pa.Schema, apart: Sequence[str]) -> list[str]:
@@ -94,6 +108,8 @@ def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str) -> list[st
         values = map(_number, column.to_pylist())
     elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
         values = map(_decoded, column.to_pylist())
+    elif pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:  # of a picture; its bytes are not read
+        return _as_text(pc.struct_field(column, "path"), list_separator)
     elif pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
         values = [None] * len(column)  # no column of ours; only text, numbers, times and lists can be one
     else:

@@ -335,6 +335,12 @@ CASES: dict[str, Case] = {
         {"interactions": "t.csv", "items": "a.csv"},
         # The ids stay as they are: only who exported them knows the zeros. The check known_items shows both.
         other=lambda raw: raw.items["image"].tolist() == ["010/0108775011.jpg"] and raw.reviews["item_id"][0] == "108775011"),
+    "21_hf_image_struct": Case(
+        {"interactions.csv": table(), "items.parquet": parquet(
+            {"item_id": ["p1", "p2"], "image": [{"bytes": b"\x89PNG", "path": "p1.png"}, {"bytes": b"", "path": None}]}),
+         "images/p1.png": b"x"},
+        {"items": "items.parquet"}, notes=("holds pictures themselves, which are not read; write them into",),
+        other=lambda raw: raw.items["image"].fillna("").tolist() == ["p1.png", ""]),
     "21b_url_list": Case(
         {"interactions.csv": table(), "items.parquet": parquet(
             {"item_id": ["p1"], "title": ["A"], "image": [["https://a.test/1.jpg", "https://a.test/2.jpg"]]})},
