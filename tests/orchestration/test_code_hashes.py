@@ -12,7 +12,7 @@ from mmsra_pipeline.orchestration.code_hashes import code_hash
 from mmsra_pipeline.orchestration.settings_read import READS
 
 PACKAGE = Path(code_hashes.__file__).parents[1]
-ASKING = {"sft_dataset", "fusion", "rankings", "recommendations"}
+ASKING = {"sft_dataset", "fusion", "rankings", "recommendations", "served_quality", "report"}
 ASSETS = {
     node.name: f"mmsra_pipeline.defs.{file.stem}"
     for file in sorted((PACKAGE / "defs").glob("*.py"))
