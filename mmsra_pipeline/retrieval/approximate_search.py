@@ -5,7 +5,6 @@ never younger than the query may see and never of its own user. What is lost is 
 that a cosine is off by some thousandths; ``recall`` says how much is found of what a look into all cells finds.
 """
 
-from collections.abc import Iterable
 from typing import Final
 
 import faiss
@@ -95,8 +94,3 @@ class ApproximateEntries:
         table = table.iloc[order].drop_duplicates(["query", "user"])
         table["rank"] = table.groupby("query", sort=False).cumcount() + 1
         return table[table["rank"] <= k]
-
-
-def first_of(parts: Iterable[Float[np.ndarray, "part dim"]], count: int) -> Float[np.ndarray, "sample dim"]:
-    """Return the rows of several arrays one behind the other, ``count`` at most."""
-    return np.concatenate([*parts])[:count]

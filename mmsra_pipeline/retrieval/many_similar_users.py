@@ -30,8 +30,8 @@ from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
 from mmsra_pipeline.telemetry.progress import tracked
 
-QUERIES_TOGETHER: Final = 50_000
-SAMPLE: Final = 200_000  # entries of which the cells are found, at most
+QUERIES_TOGETHER: Final = 20_000
+SAMPLE: Final = 200_000  # entries of which the cells are found, about
 logger = logging.getLogger(__name__)
 
 
@@ -106,8 +106,9 @@ def answered(rows: pd.DataFrame, most: int, seed: int) -> list[pd.DataFrame]:
 def _entries(
     encoder: UserEncoder, training: pd.DataFrame, place: np.ndarray, owner: np.ndarray, histories: Histories
 ) -> ApproximateEntries:
-    some = training.iloc[np.unique(np.linspace(0, len(training) - 1, SAMPLE).astype(np.int64))]
-    sample = embedded(encoder, some, histories)
+    every = max(1, len(training) // SAMPLE)
+    some = training[training[USER].cat.codes.to_numpy() % every == 0]  # whole users: one pass gives all their moments
+    sample = np.concatenate([vectors for _, vectors in vectors_by_user(encoder, some, histories)])
     sample = sample[sample.any(axis=1)]
     sample = sample / np.linalg.norm(sample, axis=1, keepdims=True)
     entries = ApproximateEntries(sample, len(training), owner)

@@ -8,6 +8,7 @@ from mmsra_pipeline.config.tree import InteractionsConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.interactions.histories import Histories, history_lengths
 from mmsra_pipeline.interactions.query_table import (
+    active_users,
     distinct_items,
     plain,
     read_interactions,
@@ -98,3 +99,18 @@ def test_training_and_items_are_read_as_they_are_made_in_memory(stored):
 def test_histories_have_the_same_length_written_out_or_not(stored):
     rows = plain(read_queries(stored[1]))
     np.testing.assert_array_equal(history_lengths(rows), history_lengths(Histories.read(stored[0]).shown(rows)))
+
+
+def test_active_are_those_seen_in_the_last_days_before_the_latest_interaction(store):
+    day = 86_400_000
+    times = {"u": [0, 9 * day], "v": [0, 6 * day], "w": [7 * day, 10 * day], "x": [10 * day - 3 * day, None]}
+    taken = store.replace("interactions", "shop", interactions_of(dict.fromkeys(times, "ab"), times))
+    with store.duckdb() as connection:
+        assert active_users(connection, taken.path, 3) == ["u", "w", "x"]
+        assert active_users(connection, taken.path, 4) == ["u", "v", "w", "x"]
+    untimed = store.replace("interactions", "shop", interactions_of({"u": "ab"}))
+    with (
+        store.duckdb() as connection,
+        pytest.raises(DataError, match=r"no interaction has a time.*recommendations\.users"),
+    ):
+        active_users(connection, untimed.path, 3)
