@@ -43,7 +43,7 @@ check: $(STAMP) ## Lint, format, types
 	@$(BIN)/mypy
 
 fast: $(STAMP) ## Tests that take no more than seconds each
-	@$(BIN)/pytest -q -m "not slow and not gpu"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -m "not slow and not gpu"
 
 fuzz: $(STAMP) ## 10,000 damaged files for each reader (about half an hour)
 	@MMSRA_FUZZ=10000 $(BIN)/pytest -q tests/ingest/test_fuzz_readers.py

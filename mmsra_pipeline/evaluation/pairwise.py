@@ -17,6 +17,7 @@ from mmsra_pipeline.resampling import QUANTILES
 POWER = 1.959964 + 0.841621  # of a two-sided test at 5 % that finds a difference four times of five
 POINTS = 2.0
 """The difference that ``users_needed`` is said for, in points of percent."""
+EQUAL = 1e-12  # differences of shares
 COLUMNS = [
     PROTOCOL, ROW, AGAINST, "users", "metric", "value", "low", "high", "p_value", "p_holm", "detectable",
     "users_needed",
@@ -66,12 +67,15 @@ def holm(p_values: Float[np.ndarray, " tests"]) -> Float[np.ndarray, " tests"]:
 
 
 def paired_p(differences: Float[np.ndarray, " lists"]) -> float:
-    """Return the two-sided p-value of the paired t-test; 1 where all differences are 0 or there is but one."""
+    """Return the two-sided p-value of the paired t-test; 1 where all differences are 0 or there is but one.
+
+    Differences closer than ``EQUAL`` are equal: a t of rounding alone says nothing.
+    """
     from scipy import stats
 
-    if len(differences) < 2 or not np.any(differences):
+    if len(differences) < 2 or np.abs(differences).max() < EQUAL:
         return 1.0
-    if not np.ptp(differences):
+    if np.ptp(differences) < EQUAL:
         return 0.0
     return float(stats.ttest_1samp(differences, 0.0).pvalue)
 

@@ -9,6 +9,7 @@ import logging
 import pandas as pd
 import pytest
 import torch
+from compute import ray_workers
 from compute.ray_cluster import STORE_BYTES, cluster_of
 from recommendation import shop
 from summarization.conftest import LetterSentences
@@ -83,6 +84,7 @@ def test_results_are_those_of_one_process_though_a_node_is_killed(machine, tmp_p
         return write_keywords(backbone, items, images, CONFIG, LetterSentences(), cache, "s", spread=spread)[0]
 
     monkeypatch.setenv("MMSRA_SCRATCH", str(tmp_path / "nodes"))
+    monkeypatch.setattr(answering, "answering_elsewhere", ray_workers.answering_together)
     with cluster_of() as (cluster, address):
         compute = ComputeConfig(engine="ray", address=address, workers=2, lists_per_shard=1)
         second = cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)

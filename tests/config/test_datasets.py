@@ -6,10 +6,10 @@ from mmsra_pipeline.config.datasets import (
     DatasetSpec,
     list_datasets,
     load_dataset,
-    named_options,
     remove_dataset,
     write_dataset,
 )
+from mmsra_pipeline.config.named_options import named_options
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.ingest.readers.sample import sample_options
 from mmsra_pipeline.ingest.readers.tables import TablesOptions

@@ -64,7 +64,7 @@ def test_of_three_new_datasets_two_end_well_and_the_broken_one_says_what_is_wron
     [(step, text)] = served.failures(runs["broken"]["runId"]).items()
     source, file = served.root / "sources" / "broken" / "interactions.csv", served.root / "datasets" / "broken.yaml"
     assert step == "raw_reviews"
-    assert f"{source}: column 'item_id' is missing. Found: user_id, thing, timestamp, rating, review." in text
+    assert f"{source}: column 'item_id' is missing. Found, separated by commas: user_id, thing," in text
     assert f"Say in {file} what the file calls it: `columns: {{item_id: THEIR_NAME}}`" in text
     store = Store(served.root / "data")
     for asset in assets:

@@ -125,7 +125,7 @@ def test_a_second_refresh_materializes_nothing(shell):
     assert not any(done.values())
 
 
-FUSED = {"fusion", "rankings", "metrics", "recommendations"}
+FUSED = {"fusion", "rankings", "metrics", "recommendations", "served_quality", "report"}
 """The fusion and what depends on it."""
 
 

@@ -45,6 +45,12 @@ def test_the_p_value_is_that_of_the_paired_t_test():
     assert paired_p(np.array([3.0])) == 1
 
 
+@pytest.mark.filterwarnings("error")
+def test_differences_that_rounding_alone_tells_apart_are_equal():
+    assert paired_p(np.array([1, 1, 1 + 1e-15]) - 1) == 1
+    assert paired_p(np.array([0.3, 0.3 + 1e-16, 0.1 + 0.2])) == 0
+
+
 def test_a_difference_of_the_detectable_size_is_found_four_times_of_five():
     generator = np.random.default_rng(1)
     users, spread = 80, 30.0
