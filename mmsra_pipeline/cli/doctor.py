@@ -40,7 +40,7 @@ def examine() -> list[Finding]:
     """Look at versions, device, disk, memory, settings, weights, the instance and the data sets."""
     paths = find_paths()
     looks: list[Callable[[Paths], Iterator[Finding]]] = [
-        _versions, _device, _root, _disk, _memory, _settings, _weights, _instance, _datasets,
+        _versions, _device, _root, _disk, _memory, _settings, _weights, _instance, _mlflow, _datasets,
     ]  # fmt: skip
     return [finding for look in looks for finding in look(paths)]
 
@@ -215,12 +215,18 @@ def _instance(paths: Paths) -> Iterator[Finding]:
     yield Finding("ok", "dagster", f"instance in {home}{remark}")
 
 
+def _mlflow(paths: Paths) -> Iterator[Finding]:
+    from mmsra_pipeline.telemetry.mlflow_database import schema_state
+
+    found, fix = schema_state(paths.mlflow_uri)
+    yield Finding("missing" if fix else "ok", "mlflow", found, fix)
+
+
 def _datasets(paths: Paths) -> Iterator[Finding]:
     names = list_datasets(paths.datasets)
     if not names:
-        yield Finding(
-            "note", "datasets", f"none in {paths.datasets}", "Add one: `mmsra dataset add sample --format sample`."
-        )
+        fix = "Add one: `mmsra dataset add sample --format sample`."
+        yield Finding("note", "datasets", f"none in {paths.datasets}", fix)
     for name in names:
         try:
             spec = load_dataset(paths.datasets, name)

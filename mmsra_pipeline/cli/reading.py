@@ -1,7 +1,7 @@
 """What the command line reads out of the tables."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmsra_pipeline.columns import ITEM, RANK, TITLE, USER, Tables
 from mmsra_pipeline.config.datasets import load_dataset
@@ -10,6 +10,9 @@ from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.slices import Slice
 from mmsra_pipeline.storage.tables import Store
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 def adapters(paths: Paths, dataset: str, *trainings: str) -> list[Path]:
@@ -101,9 +104,23 @@ def ask_sql(paths: Paths, query: str) -> tuple[list[str], list[list[str]]]:
     catalog = paths.data / CATALOG
     if not catalog.is_file():
         raise MissingInputError(f"{catalog} does not exist: no table was made yet. Run `mmsra refresh`.")
-    with duckdb.connect(str(catalog), read_only=True) as connection:
+    with _opened(paths, catalog) as connection:
         try:
             found = connection.execute(query)
             return [name for name, *_ in found.description or ()], [list(map(str, row)) for row in found.fetchall()]
         except duckdb.Error as error:
             raise DataError(f"DuckDB refuses the query: {error}. `mmsra tables` names tables and columns.") from None
+
+
+def _opened(paths: Paths, catalog: Path) -> "duckdb.DuckDBPyConnection":
+    """Open the catalog, a new one where a program that opened it to write keeps others out or left a log behind."""
+    import duckdb
+
+    try:
+        return duckdb.connect(str(catalog), read_only=True)
+    except duckdb.IOException:  # a new file has no lock
+        Store.of(paths).refresh_catalog()
+    try:
+        return duckdb.connect(str(catalog), read_only=True)
+    except duckdb.IOException as error:
+        raise DataError(f"{catalog} cannot be opened: {error}. Close what has it open.") from None

@@ -32,6 +32,8 @@ Made by `mmsra settings --markdown > docs/settings.md`.
 TABLES_HEAD: Final = """# Tables
 
 Every table is Parquet, one slice a data set; `data/catalog.duckdb` has a view of each with the column `dataset` first.
+`duckdb -readonly data/catalog.duckdb` opens it, also where the root was moved;
+what is written into it goes with the next table.
 `mmsra show TABLE -d DATASET` prints rows. Made by `mmsra tables --markdown > docs/tables.md`.
 """
 

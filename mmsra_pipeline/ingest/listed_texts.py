@@ -63,16 +63,18 @@ def listed(cell: str, separator: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def first_picture(cell: str | None) -> str | None:
-    """Return the first picture of a cell that names several.
+def pictures_named(cell: str | None) -> str | None:
+    """Return what a cell names: the first file of several, or all URLs from the first on, with blanks between them.
 
-    >>> first_picture("https://a.test/1.jpg|https://a.test/2.jpg"), first_picture("['b.jpg', 'c.jpg']")
-    ('https://a.test/1.jpg', 'b.jpg')
+    >>> pictures_named("https://a.test/1.jpg|https://a.test/2.jpg"), pictures_named("['b.jpg', 'c.jpg']")
+    ('https://a.test/1.jpg https://a.test/2.jpg', 'b.jpg')
     """
     if cell is None:
         return None
     if is_listed(cell):
-        return next(iter(listed(cell, "")), None)
+        named = listed(cell, "")
+        urls = [each for each in named if URL.fullmatch(each)]
+        return " ".join(urls) if urls and named[0] == urls[0] else next(iter(named), None)
     if not (cell.lower().startswith("http") and NEXT_URL.search(cell)):
         return cell
-    return str(URL.findall(NEXT_URL.sub(" ", cell))[0])
+    return " ".join(URL.findall(NEXT_URL.sub(" ", cell)))

@@ -28,7 +28,7 @@ REVIEWS = pa.schema(
 )
 READ_REVIEWS = pa.schema([field for field in REVIEWS if field.name not in (ORDER, LINE_HASH)])
 ITEMS = pa.schema({name: pa.string() for name in ITEM_COLUMNS})
-"""Entries of category and tags are joined by ', '. ``image`` is a name below the picture folder, or a URL."""
+"""Entries of category and tags are joined by ', '. ``image`` is a name below the picture folder, or URLs."""
 READ_ITEMS = pa.schema({**{name: pa.string() for name in ITEM_FIELDS}, FILE: pa.string(), LINE: pa.int64()})
 """As a reader finds items: one id may come several times, and pictures are not looked for yet."""
 

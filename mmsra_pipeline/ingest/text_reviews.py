@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.ingest.cells import TimeReader, parse_ratings
 from mmsra_pipeline.ingest.ids import NULL_WORDS, IdColumn, without_null_words
-from mmsra_pipeline.ingest.listed_texts import first_picture, is_listed, listed
+from mmsra_pipeline.ingest.listed_texts import is_listed, listed, pictures_named
 from mmsra_pipeline.ingest.raw_tables import FILE, ITEM_FIELDS, LINE, READ_ITEMS, READ_REVIEWS
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.row_checks import Flaw, empty, sound_rows
@@ -86,7 +86,7 @@ def typed_items(
         texts[name] = pa.array(list(joined), pa.string())
     for name in (c.TITLE, c.DESCRIPTION):
         texts[name] = _unlisted(texts[name])
-    texts[c.IMAGE] = pa.array(list(map(first_picture, texts[c.IMAGE].to_pylist())), pa.string())
+    texts[c.IMAGE] = pa.array(list(map(pictures_named, texts[c.IMAGE].to_pylist())), pa.string())
     table = pa.table({**texts, FILE: pa.repeat(label, len(rows.lines)), LINE: pa.array(rows.lines, pa.int64())})
     return sound_rows(table, [empty(table, c.ITEM), rounded], label, rows.text_of, sink).select(READ_ITEMS.names)
 

@@ -28,7 +28,7 @@ from mmsra_pipeline.items.picture_store import (
     store_picture,
 )
 from mmsra_pipeline.items.web.addresses import Resolver
-from mmsra_pipeline.items.web.fetching import fetch_pictures
+from mmsra_pipeline.items.web.alternatives import fetch_first
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.telemetry.progress import tracked
 
@@ -79,7 +79,7 @@ def build_item_images(
     lying = FolderIndex(image_root)
     looked = lying.summary(image_root.name) if image_root else ""
     named = [image for image in map(images.get, item_ids) if isinstance(image, str) and is_url(image)]
-    fetched = fetch_pictures(named, artifacts, config, resolve=resolve)
+    fetched = fetch_first(named, artifacts, config, resolve=resolve)
     known = _reusable(previous, artifacts)
     rows = []
     for item in tracked(item_ids, len(item_ids), "pictures"):

@@ -64,7 +64,7 @@ TABLES: Final[Mapping[str, Described]] = {
         "order": "place in the source", "line_hash": "checksum of the line, where lines may repeat",
     }),
     Tables.RAW_ITEMS: Described("an item as its metadata describe it", "raw_reviews", {
-        "item_id": ITEM, **OF_TEXT, "image": "file below the picture folder, or URL",
+        "item_id": ITEM, **OF_TEXT, "image": "file below the picture folder, or URLs with blanks between them",
         "image_sha256": "hash of the picture file; null: none or by URL",
     }),
     Tables.REJECTS: Described("a row of the source that cannot be used", "raw_reviews", {

@@ -20,6 +20,7 @@ from mmsra_pipeline.orchestration.settings_read import full_settings, json_ready
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.orchestration.table_metadata import table_metadata
 from mmsra_pipeline.storage.hashing import fingerprint
+from mmsra_pipeline.telemetry.losing import losing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +145,9 @@ def _artifacts(stage: Stage) -> dict[str, Any]:
     if stage.mlflow_run_id:
         from mmsra_pipeline.telemetry.tracking import run_link
 
-        shown["mlflow_run"] = dg.MetadataValue.md(run_link(stage.paths.mlflow_uri, stage.mlflow_run_id))
+        shown["mlflow_run"] = dg.MetadataValue.md(f"`{stage.mlflow_run_id}`")
+        with losing("the question for the place of a run"):
+            shown["mlflow_run"] = dg.MetadataValue.md(run_link(stage.paths.mlflow_uri, stage.mlflow_run_id))
     return shown
 
 
@@ -152,7 +155,9 @@ def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, 
     """Return the stage's MLflow run its measures, its plot, and what it published."""
     from mmsra_pipeline.telemetry.tracking import annotate
 
-    if stage.mlflow_run_id:
+    if not stage.mlflow_run_id:
+        return
+    with losing("measures, tags and the plot"):  # what was made is current already
         annotate(
             stage.paths.mlflow_uri,
             stage.mlflow_run_id,

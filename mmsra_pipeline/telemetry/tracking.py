@@ -1,10 +1,11 @@
 """Where curves and settings of a training go: MLflow, or nowhere."""
 
 import contextlib
+import logging
 import os
-import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,16 @@ from urllib.parse import unquote, urlparse
 
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.telemetry.credentials import Guarded, cleaned, hiding, redacted, without_user
-from mmsra_pipeline.telemetry.mlflow_database import make_database
+from mmsra_pipeline.telemetry.losing import Patience, losing
+from mmsra_pipeline.telemetry.mlflow_database import make_database, opening
+from mmsra_pipeline.telemetry.mlflow_names import flatten, metric_name
 
 EXPERIMENT = "mmsra"
 DAGSTER_RUN = "dagster_run_id"
 LEVEL, RUN = "mmsra_level", "dagster run"
 PARENT = "mlflow.parentRunId"
 DELETED_AT_ONCE = 100
+logger = logging.getLogger(__name__)
 UI = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves a store that is no server."""
 
@@ -45,34 +49,47 @@ class NullTracker:
 
 
 class MlflowTracker:
-    """One MLflow run. Values are sent in batches: one call a value takes 40 times as long."""
+    """One MLflow run. Values are sent in batches: one call a value takes 40 times as long.
+
+    What a locked database or a server that is away does not take is lost, with one warning.
+    """
 
     def __init__(self, client: Any, run_id: str, parent_id: str | None = None) -> None:
         self._client = client
         self.run_id = run_id
         self.parent_id = parent_id
         """Of the run that stands for the run of Dagster."""
+        self._patience = Patience()
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Note settings; MLflow bounds a value's length."""
         from mlflow.entities import Param
 
         entries = [Param(key, str(value)[:500]) for key, value in flatten(params).items()]
-        self._client.log_batch(self.run_id, params=entries)
+        with self._patience.losing("settings of the training"):
+            self._client.log_batch(self.run_id, params=entries)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
         """Note values at a step, in one call."""
-        import time
-
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        entries = [Metric(metric_name(key), float(value), now, step) for key, value in metrics.items()]
-        self._client.log_batch(self.run_id, metrics=entries)
+        if self._patience.pauses():
+            return
+        with self._patience.losing(f"the point of the curves at step {step}"):
+            self._client.log_batch(self.run_id, metrics=_points(metrics, step))
 
     def log_folder(self, folder: Path, name: str) -> None:
         """Copy a folder to the run's files, under a name."""
-        self._client.log_artifacts(self.run_id, str(folder), name)
+        with self._patience.losing(f"the folder {name}"):
+            self._client.log_artifacts(self.run_id, str(folder), name)
+
+    def end(self, status: str, parent_status: str) -> None:
+        """Close the run, and that of the run of Dagster if there is one."""
+        lost = self._patience.lost
+        with losing("the end of the training, so that it seems to go on until `mmsra gc`"):
+            self._client.set_terminated(self.run_id, status)
+            if self.parent_id:
+                self._client.set_terminated(self.parent_id, parent_status)
+        if lost:
+            logger.warning("MLflow did not take %d points or settings of run %s in all", lost, self.run_id)
 
 
 @contextlib.contextmanager
@@ -80,24 +97,28 @@ def mlflow_run(uri: str, name: str, tags: Mapping[str, str], artifacts: Path) ->
     """Open an MLflow run that ends as FINISHED, KILLED on interruption, or FAILED on an error.
 
     All that share the tag ``DAGSTER_RUN`` are nested in one run, which stands for that run of Dagster.
+
+    Raises:
+        ConfigError: if another version of MLflow made the database.
+        TrackingError: if the run cannot be opened now. Nothing was trained then; later failures only lose points.
     """
-    client = _client(uri)
-    experiment_id = _experiment(client, artifacts)
-    parent = _parent(client, experiment_id, tags) if tags.get(DAGSTER_RUN) else None
-    nested = {PARENT: parent.info.run_id} if parent else {}
-    run = client.create_run(experiment_id, run_name=name, tags={**tags, **nested})
+    with opening(uri):
+        client = _client(uri)
+        experiment_id = _experiment(client, artifacts)
+        parent = _parent(client, experiment_id, tags) if tags.get(DAGSTER_RUN) else None
+        nested = {PARENT: parent.info.run_id} if parent else {}
+        run = client.create_run(experiment_id, run_name=name, tags={**tags, **nested})
+    tracker = MlflowTracker(client, run.info.run_id, parent.info.run_id if parent else None)
     status = "KILLED"
     try:
-        yield MlflowTracker(client, run.info.run_id, parent.info.run_id if parent else None)
+        yield tracker
         status = "FINISHED"
     except Exception:
         status = "FAILED"
         raise
     finally:
-        client.set_terminated(run.info.run_id, status)
-        if parent:
-            ended_badly = parent.info.status in ("FAILED", "KILLED")
-            client.set_terminated(parent.info.run_id, parent.info.status if ended_badly else status)
+        before = parent.info.status if parent else status
+        tracker.end(status, before if before in ("FAILED", "KILLED") else status)
 
 
 def annotate(
@@ -107,8 +128,7 @@ def annotate(
     from mlflow.entities import RunTag
 
     client = _client(uri)
-    MlflowTracker(client, run_id).log_metrics(metrics, step=0)
-    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    client.log_batch(run_id, metrics=_points(metrics, step=0), tags=[RunTag(key, value) for key, value in tags.items()])
     for file in files:
         client.log_artifact(run_id, str(file))
 
@@ -120,15 +140,6 @@ def run_link(uri: str, run_id: str) -> str:
     link = f"{without_user(uri).rstrip('/') if served else UI}/#/experiments/{experiment}/runs/{run_id}"
     how = "" if served else f"\n\nServe it with `mlflow ui --backend-store-uri {redacted(uri)}`."
     return f"[{run_id}]({link}){how}"
-
-
-def metric_name(name: str) -> str:
-    """Return a name that MLflow takes; it refuses signs such as those of ndcg@10 and mmsrarec+cf.
-
-    >>> metric_name("ndcg@10/uniform/mmsrarec+cf - sasrec")
-    'ndcg_at_10/uniform/mmsrarec_plus_cf - sasrec'
-    """
-    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "_at_").replace("+", "_plus_"))
 
 
 @dataclass(frozen=True)
@@ -182,6 +193,13 @@ def delete_runs(uri: str, run_ids: Sequence[str]) -> None:
             raise MmsraError(f"`mlflow gc` failed: {said}")
 
 
+def _points(metrics: Mapping[str, float], step: int) -> list[Any]:
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    return [Metric(metric_name(key), float(value), now, step) for key, value in metrics.items()]
+
+
 def _client(uri: str) -> Any:
     import mlflow  # 4 s: only when it is really asked
 
@@ -213,18 +231,3 @@ def _parent(client: Any, experiment_id: str, tags: Mapping[str, str]) -> Any:
     shared = {key: value for key, value in tags.items() if key != "asset"}
     name = f"{tags.get('dataset', '')} {dagster_run[:8]}".strip()
     return client.create_run(experiment_id, run_name=name, tags={**shared, LEVEL: RUN})
-
-
-def flatten(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Join nested keys with dots.
-
-    >>> flatten({"a": {"b": 1}, "c": 2})
-    {'a.b': 1, 'c': 2}
-    """
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

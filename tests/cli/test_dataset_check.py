@@ -67,3 +67,36 @@ def test_refused_rows_are_shown_with_file_line_reason_and_text(tmp_path):
     assert "refused      1 row(s)" in shown
     assert "1 x interactions.csv, line 7: timestamp is neither ISO 8601" in shown
     assert "'bo,p2,01:21.7'" in shown
+
+
+def test_what_was_found_is_written_as_a_data_set_that_reads_the_same(tmp_path, paths):
+    from mmsra_pipeline.config.datasets import list_datasets, load_dataset
+    from mmsra_pipeline.ingest.trial_reading import read_first_rows
+
+    folder = write(tmp_path / "10 hm: ähnlich", "10_hm_like")
+    shown = checked(folder, "--write", "hm")
+    file = paths.datasets / "hm.yaml"
+    assert f"{file} written. Next: mmsra refresh --dataset hm" in shown.replace("\n", " ").replace("  ", " ")
+    found, spec = guess(folder), load_dataset(paths.datasets, "hm")
+    assert (spec.format, spec.path, spec.options) == (found.format, folder.resolve(), found.options)
+    read = read_first_rows(spec, tmp_path)
+    assert [(one["user_id"], one["item_id"]) for one in read.reviews.slice(0, 2).to_pylist()] == [
+        ("ana", "108775011"),
+        ("ana", "108775012"),
+    ]
+    before = file.read_bytes()
+    with pytest.raises(MmsraError, match=r"'hm' exists already: .*hm\.yaml\. Edit that file, choose another name"):
+        checked(write(tmp_path / "other", "01_semicolon"), "--write", "hm")
+    assert file.read_bytes() == before
+    assert list_datasets(paths.datasets) == ["hm"]
+
+
+def test_a_stated_option_is_written_too_and_a_name_that_is_none_is_refused(tmp_path, paths):
+    from mmsra_pipeline.config.datasets import list_datasets, load_dataset
+
+    folder = write(tmp_path / "shop", "01_semicolon")
+    checked(folder, "--option", "encoding=utf-8", "--write", "shop")
+    assert load_dataset(paths.datasets, "shop").options["encoding"] == "utf-8"
+    with pytest.raises(MmsraError, match="cannot name a dataset"):
+        checked(folder, "--write", "../up")
+    assert list_datasets(paths.datasets) == ["shop"]

@@ -122,3 +122,27 @@ def test_the_bounds_of_training_leave_the_held_out_targets_alone(made):
     stored = store.read(Tables.SEQUENCES, "shop")
     held_out = stored[stored["split"].isin(["validation", "test"])]
     assert (held_out["position"] >= held_out["user_id"].map(bounds).fillna(0)).all()
+
+
+def test_refused_rows_are_named_before_the_filter_that_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "shop.yaml").write_text(
+        "format: tables\npath: ..\ninteractions: i.csv\nitems: items.csv\n"
+    )
+    times = ["17.01.2024 at noon"] * 12 + ["2024-01-17 12:00:00"] * 3
+    rows = "".join(f"u{place},p1,{time}\n" for place, time in enumerate(reversed(times)))
+    (tmp_path / "i.csv").write_text("user_id,item_id,timestamp\n" + rows)
+    (tmp_path / "items.csv").write_text("item_id,title\np1,Lamp\n")
+    monkeypatch.setenv("MMSRA_ROOT", str(tmp_path))
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("dataset", ["shop"])
+        result = dg.materialize(
+            [raw_reviews, interactions], instance=instance, partition_key="shop",
+            resources={"mmsra": Installation()}, raise_on_error=False,
+        )  # fmt: skip
+    [failure] = [event.step_failure_data.error for event in result.all_events if event.is_step_failure]
+    assert "12 rows (80.0%) of the source were refused, so few are left. Fix these first: i.csv, line 5:" in str(
+        failure
+    )
+    assert str(failure).count("17.01.2024 at noon") == 3
+    assert "Then: no interaction is left after step 'k_core round 1'" in str(failure)

@@ -344,7 +344,7 @@ CASES: dict[str, Case] = {
     "21b_url_list": Case(
         {"interactions.csv": table(), "items.parquet": parquet(
             {"item_id": ["p1"], "title": ["A"], "image": [["https://a.test/1.jpg", "https://a.test/2.jpg"]]})},
-        {"items": "items.parquet"}, other=lambda raw: raw.items["image"].tolist() == ["https://a.test/1.jpg"]),
+        {"items": "items.parquet"}, other=lambda raw: raw.items["image"].tolist() == ["https://a.test/1.jpg https://a.test/2.jpg"]),
     "21d_images_misspelt": Case(
         {"interactions.csv": table(), "items.csv": ITEMS, "pictures/p1.jpg": b"x"}, {"images": "picture"},
         error="there is no folder 'picture'.* Did you mean 'pictures'"),

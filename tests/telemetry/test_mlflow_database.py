@@ -4,7 +4,9 @@ import mlflow
 import pytest
 from mlflow.store.tracking import sqlalchemy_store
 
-from mmsra_pipeline.telemetry.mlflow_database import make_database
+from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.telemetry.mlflow_database import make_database, schema_state
+from mmsra_pipeline.telemetry.tracking import mlflow_run
 
 
 def left(folder):
@@ -51,3 +53,42 @@ def test_what_is_no_file_of_sqlite_is_left_alone(tmp_path, monkeypatch):
     for uri in ("https://mlflow.example", "postgresql://host/db", "sqlite:///:memory:", "sqlite://"):
         make_database(uri)
     assert left(tmp_path) == []
+
+
+def made_by(revision, uri):
+    """Make the tables say that another version of MLflow made them."""
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as tables:
+        tables.execute("update alembic_version set version_num = ?", [revision])
+    return uri
+
+
+def test_tables_of_the_installed_version_are_fit(uri, tmp_path):
+    missing = f"sqlite:///{tmp_path / 'new.db'}"
+    assert schema_state(missing) == (f"{missing} is made by the first training", "")
+    assert schema_state(uri) == (f"{uri} fits MLflow {mlflow.__version__}", "")
+    assert schema_state("https://ann:secret-word@host") == ("a server: https://***@host", "")
+    assert schema_state(str(tmp_path / "mlruns"))[1] == ""
+
+
+def test_tables_of_an_older_version_are_said_with_the_command_that_upgrades_them(uri, tmp_path):
+    made_by("bda7b8c39065", uri)
+    found, fix = schema_state(uri)
+    assert f"older MLflow than the installed {mlflow.__version__}" in found
+    assert f"`mlflow db upgrade {uri}`" in fix
+    with pytest.raises(ConfigError, match="mlflow db upgrade sqlite:///"), mlflow_run(uri, "a", {}, tmp_path):
+        pytest.fail("it was opened")
+
+
+def test_tables_of_a_newer_version_are_said_with_what_reads_them(uri):
+    found, fix = schema_state(made_by("0123456789ab", uri))
+    assert "newer MLflow" in found
+    assert "`pip install --upgrade mlflow`" in fix
+    assert "MLFLOW_TRACKING_URI" in fix
+
+
+def test_what_is_no_database_is_said(tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 1000)
+    found, fix = schema_state(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert "could not be read" in found
+    assert "not a database" in found
+    assert fix == ""
