@@ -270,7 +270,7 @@ def test_refresh_as_json_prints_the_json_and_nothing_else_on_stdout(mmsra, shop)
         "partition": "shop",
         "reasons": ["was never materialized"],
     }
-    assert len(found["stale"]) == 21
+    assert len(found["stale"]) == 23
     assert found["plan"][0] == {**found["stale"][0], "seconds": None}
     assert (found["assets"], found["failed_checks"]) == ([], [])
 
