@@ -170,7 +170,8 @@ def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Ge
 def _first_taken(interactions: pd.DataFrame, items: Sequence[str]) -> np.ndarray:
     """Return when each item was first taken, by anybody; -inf where that is not known."""
     first = interactions.groupby(ITEM)[TIME].min().reindex(list(items))
-    return np.nan_to_num(first.to_numpy(dtype=np.float64, na_value=np.nan), nan=-np.inf)
+    known: np.ndarray = np.nan_to_num(first.to_numpy(dtype=np.float64, na_value=np.nan), nan=-np.inf)
+    return known
 
 
 def _generator(seed: int, *names: object) -> np.random.Generator:
