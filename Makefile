@@ -55,9 +55,9 @@ chaos: $(STAMP) ## Kills at random instants over full runs of the tiny store (N=
 	@PYTHONPATH=tests:. $(BIN)/python -m endurance.chaos --kills $(or $(N),200) --seed $(or $(S),0)
 
 slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
-	@$(BIN)/pytest -q -m "slow and not gpu and not live"
+	@$(BIN)/pytest -q -rs -m "slow and not gpu and not live"
 
-live: $(STAMP) ## In `dagster dev`: three nights, a minute each, and a backfill of everything for three data sets
+live: $(STAMP) ## In `dagster dev`: nights of a minute, one with each wave killed, and a backfill of three data sets
 	@$(BIN)/pytest -q -m live
 
 gpu: $(STAMP) ## Checks that need a CUDA device

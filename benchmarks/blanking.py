@@ -17,12 +17,13 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, POSITION, TARGET, USER, Tables
-from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.metrics import hr, placed
 from mmsra_pipeline.ingest.readers.sample import sample_options
 from mmsra_pipeline.orchestration import recommender_inputs
+from mmsra_pipeline.orchestration.queries import queries_of_users, shown
+from mmsra_pipeline.orchestration.settings_read import dataset_config
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation.columns import class_column
 from mmsra_pipeline.recommendation.context import PromptContext
@@ -72,16 +73,16 @@ def main() -> None:
     parser.add_argument("--protocol", default="uniform")
     parser.add_argument("--parts", nargs="+", default=["context", "pictures", *SLOTS])
     asked = parser.parse_args()
-    config = load_config()
+    config = dataset_config(find_paths(), asked.dataset)
     stage = Workplace("rankings", asked.dataset, "", "", config, find_paths())
     lists = stage.read(Tables.CANDIDATES)
     lists = lists[lists[PROTOCOL] == asked.protocol]
     users = lists[USER].drop_duplicates()[: asked.users]
     lists = lists[lists[USER].isin(users)].reset_index(drop=True)
-    sequences = stage.read(Tables.SEQUENCES)
-    queries = sequences.merge(lists[[USER, POSITION]].drop_duplicates(), on=[USER, POSITION])
+    rows = queries_of_users(stage, set(users))
+    queries = shown(stage, rows.merge(lists[[USER, POSITION]].drop_duplicates(), on=[USER, POSITION]))
     backbone = recommender_inputs.tuned_backbone(stage)
-    context = recommender_inputs.prompt_context(stage, pictures=True)
+    context = recommender_inputs.prompt_context(stage, queries, pictures=True)
     groups = _groups(stage, queries)
 
     def scored(rows: pd.DataFrame, shown: PromptContext) -> pd.Series:
@@ -94,9 +95,9 @@ def main() -> None:
         if part == "pictures":
             stage.blind = True
             rows = with_signals(
-                lists[[USER, POSITION, ITEM, IS_TARGET]], queries, recommender_inputs.signal_source(stage)
+                lists[[USER, POSITION, ITEM, IS_TARGET]], queries, recommender_inputs.signal_source(stage, queries)
             )
-            less = scored(rows, dataclasses.replace(recommender_inputs.prompt_context(stage, pictures=False)))
+            less = scored(rows, dataclasses.replace(recommender_inputs.prompt_context(stage, queries, pictures=False)))
             stage.blind = False
         else:
             slots = OF_OTHERS if part == "context" else (part,)

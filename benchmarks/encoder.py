@@ -46,6 +46,7 @@ from mmsra_pipeline.config.tree import EncoderConfig, InteractionsConfig
 from mmsra_pipeline.evaluation.metrics import Placed, ndcg
 from mmsra_pipeline.ingest.reading import read_dataset
 from mmsra_pipeline.interactions.filtering import build_interactions
+from mmsra_pipeline.interactions.histories import Histories
 from mmsra_pipeline.interactions.splits import build_sequences
 from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
 from mmsra_pipeline.retrieval.user_encoder.training import NDCG, SPEED, train_encoder
@@ -72,8 +73,9 @@ def load(data: Path, workdir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         kept, _ = build_interactions(connection, raw.reviews, config, 0, raw_items=raw.items)
         interactions = kept.read_all()
         queries, _ = build_sequences(connection, interactions, config, 0)
-        sequences = queries.read_all().to_pandas()
+        rows = queries.read_all().to_pandas()
     frame = interactions.to_pandas()
+    sequences = Histories.of(frame).shown(rows)
     asked = sequences[sequences[SPLIT] == VALIDATION]
     sequences.loc[asked.index, HISTORY] = pd.Series(histories(frame, asked), index=asked.index)
     return frame, sequences

@@ -25,6 +25,7 @@ from mmsra_pipeline.evaluation.recall import first_stage_recall
 from mmsra_pipeline.evaluation.report import format_recall
 from mmsra_pipeline.ingest.reading import read_dataset
 from mmsra_pipeline.interactions.filtering import build_interactions
+from mmsra_pipeline.interactions.histories import Histories
 from mmsra_pipeline.interactions.splits import build_sequences, training_interactions
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.first_stage import FirstStage
@@ -65,7 +66,8 @@ def tables(spec: DatasetSpec, config: Config, workdir: Path) -> tuple[pd.DataFra
         kept, _ = build_interactions(connection, raw.reviews, config.interactions, config.seed, raw_items=raw.items)
         interactions = kept.read_all().to_pandas()
         queries, bounds = build_sequences(connection, interactions, config.interactions, config.seed)
-        sequences, training_bounds = queries.read_all().to_pandas(), bounds.read_all().to_pandas()
+        sequences = Histories.of(interactions).shown(queries.read_all().to_pandas())
+        training_bounds = bounds.read_all().to_pandas()
     return interactions, sequences, training_interactions(interactions, training_bounds)
 
 

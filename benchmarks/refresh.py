@@ -36,7 +36,8 @@ TINY = {
 NIGHT = """
 import json
 from mmsra_pipeline.orchestration.instance import open_instance
-from mmsra_pipeline.defs.jobs import COSTLY
+from mmsra_pipeline.orchestration.job_names import COSTLY
+from mmsra_pipeline.orchestration.loading import load_definitions
 from mmsra_pipeline.orchestration.refresh import refresh
 from mmsra_pipeline.items import picture_store, text
 from mmsra_pipeline.storage.paths import find_paths
@@ -54,7 +55,8 @@ counted(text, "_cleaned", "texts cleaned")
 counted(picture_store, "decode_image", "pictures decoded")
 paths = find_paths()
 with open_instance(paths) as instance:
-    outcome = refresh(instance, paths, leave_out=frozenset(COSTLY))
+    # In this process, where the calls are counted.
+    outcome = refresh(instance, paths, leave_out=frozenset(COSTLY), definitions=load_definitions())
 if outcome.failures:
     raise SystemExit("\\n".join(failure.text for failure in outcome.failures))
 print(json.dumps(counts))

@@ -29,6 +29,10 @@ class TrackingError(PassingError):
     """The tracking server of MLflow."""
 
 
+class ComputeError(PassingError):
+    """Workers or ranks on other processes or machines."""
+
+
 class NoSpaceError(MmsraError):
     """There is too little free space to begin."""
 

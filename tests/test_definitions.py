@@ -9,8 +9,9 @@ import pytest
 from mmsra_pipeline.definitions import defs
 from mmsra_pipeline.orchestration.freshness import freshness
 from mmsra_pipeline.orchestration.job_names import COSTLY
-from mmsra_pipeline.orchestration.labels import STAGES, UPKEEP
+from mmsra_pipeline.orchestration.labels import SETTINGS, STAGES, UPKEEP
 from mmsra_pipeline.orchestration.settings_read import READS
+from mmsra_pipeline.orchestration.settings_sources import is_settings
 
 PROMPTED = {
     "cooccurrence_neighbors",
@@ -34,9 +35,9 @@ UPSTREAM = {
     "keyword_quality": {
         "item_keywords", "draft_keywords", "item_text", "item_images", "alignment", "summarizer", "raw_reviews",
     },
-    "user_encoder": {"sequences"},
+    "user_encoder": {"interactions", "sequences"},
     "training_queries": {"sequences"},
-    "similar_users": {"user_encoder", "sequences", "training_queries"},
+    "similar_users": {"user_encoder", "interactions", "sequences", "training_queries"},
     "cooccurrence_neighbors": {"interactions", "sequences"},
     "sft_dataset": {"training_queries"} | PROMPTED,
     "recommender": {"sft_dataset", "alignment", "item_images"},
@@ -72,7 +73,10 @@ def made(graph):
 
 
 def test_every_box_of_the_flow_is_an_asset_and_depends_on_what_it_reads(graph):
-    found = {name: {parent.to_user_string() for parent in node.parent_keys} for name, node in made(graph).items()}
+    found = {
+        name: {parent.to_user_string() for parent in node.parent_keys if not is_settings(parent)}
+        for name, node in made(graph).items()
+    }
     assert found == UPSTREAM
 
 
@@ -87,7 +91,7 @@ def test_every_asset_is_partitioned_by_dataset_and_says_what_a_row_is(graph):
 
 def test_groups_sorted_by_name_are_in_the_order_of_the_flow(graph):
     groups = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
-    assert [name.partition("_")[2] for name in sorted(groups)] == [*STAGES, UPKEEP]
+    assert [name.partition("_")[2] for name in sorted(groups)] == [SETTINGS, *STAGES, UPKEEP]
     for name, node in made(graph).items():
         for parent in UPSTREAM[name]:
             assert graph.get(dg.AssetKey(parent)).group_name <= node.group_name, (name, parent)

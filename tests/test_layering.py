@@ -13,6 +13,7 @@ ROOMS = [  # each may import those before it, and what lies at the root
     "storage",
     "config",
     "telemetry",
+    "compute",
     "backbone",
     "sample_store",
     "ingest",

@@ -1,9 +1,12 @@
 """Takes the pictures of the README in the Dagster UI: the graph, an asset with its plot, and a finished run.
 
     pip install -e ".[docs]"
-    python tools/screenshots.py [--root ROOT] [--dataset sample] [--browser /usr/bin/chromium] [--out docs/images]
+    python tools/screenshots.py [--root ROOT] [--dataset sample] [--variant NAME] [--browser /usr/bin/chromium]
+                                [--out docs/images]
 
-ROOT must hold a finished `make demo`. Without --browser (or $MMSRA_BROWSER) it is the one that
+ROOT must hold a finished `make demo`. Of a variant there are two pictures more, a slice that it took over and a reason
+by section; its settings of `retrieval.similar_users` must have changed since it was refreshed (`mmsra refresh
+--dry-run` observes that). Without --browser (or $MMSRA_BROWSER) it is the one that
 `playwright install chromium` has put in place. The server only reads, and is ended with the script.
 """
 
@@ -107,6 +110,22 @@ def run(page: Page, address: str, run_id: str) -> None:
     expect(page.get_by_text("RUN_SUCCESS").first).to_be_visible(timeout=PATIENCE)
 
 
+def reused(page: Page, address: str, variant: str) -> None:
+    """What a variant took over: the user encoder, with the data set that it is from."""
+    page.goto(f"{address}/assets/user_encoder?view=partitions&partition={variant}")
+    expect(page.get_by_text("reused_from").first).to_be_visible(timeout=PATIENCE)
+    page.get_by_text("reused_from").first.scroll_into_view_if_needed()
+
+
+def stale(page: Page, address: str, variant: str) -> None:
+    """Why the similar users of a variant are stale: the section whose settings changed."""
+    page.goto(f"{address}/assets/similar_users?view=partitions&partition={variant}")
+    mark = page.get_by_text("Unsynced").first
+    expect(mark).to_be_visible(timeout=PATIENCE)
+    mark.hover()
+    expect(page.get_by_text("similar_users").last).to_be_visible(timeout=PATIENCE)
+
+
 def report(page: Page, folder: Path) -> None:
     """The first page of the report."""
     page.set_viewport_size({"width": 1280, "height": 960})
@@ -138,6 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Takes the pictures of the README.")
     parser.add_argument("--root", type=Path, default=PROJECT, help="a root with a finished run")
     parser.add_argument("--dataset", default="sample")
+    parser.add_argument("--variant", help="a data set made by `mmsra dataset vary`")
     parser.add_argument("--browser", default=os.environ.get("MMSRA_BROWSER"), help="path of a Chromium")
     parser.add_argument("--out", type=Path, default=PROJECT / "docs" / "images")
     options = parser.parse_args()
@@ -153,6 +173,12 @@ def main() -> None:
         save(page, options.out / "asset.png", called)
         run(page, address, run_id)
         save(page, options.out / "run.png", called)
+        if options.variant:
+            reused(page, address, options.variant)
+            save(page, options.out / "reused.png", called)
+            stale(page, address, options.variant)
+            save(page, options.out / "stale.png", called)
+
         pages = Artifacts(root / "artifacts").current("report", options.dataset)
         report(page, pages)
         save(page, options.out / "report.png", called)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, POSITION, SCORE, SPLIT, TEST, USER, VALIDATION
-from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.evaluation.baselines import EVIDENCE_ROW, OURS, baseline_scores
 from mmsra_pipeline.evaluation.by_count import by_count_table
 from mmsra_pipeline.evaluation.differences import differences_table
@@ -22,6 +21,7 @@ from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.measuring import measure, metrics_table
 from mmsra_pipeline.evaluation.metrics import hr, placed
 from mmsra_pipeline.orchestration import recommender_inputs
+from mmsra_pipeline.orchestration.settings_read import dataset_config
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation.evidence_model import fit_evidence
 from mmsra_pipeline.recommendation.fusion import KINDS
@@ -77,7 +77,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    config = load_config()
+    config = dataset_config(find_paths(), asked.dataset)
     stage = Stage("rankings", asked.dataset, "", "", config, find_paths())
     key = [USER, POSITION, ITEM]
     every = pd.read_parquet(asked.data / "candidates.parquet")

@@ -20,11 +20,13 @@ from pathlib import Path
 import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, TRAIN, USER, VALIDATION, Tables
-from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
 from mmsra_pipeline.interactions.query_sampling import asked_of, draw_queries
 from mmsra_pipeline.orchestration import recommender_inputs
+from mmsra_pipeline.orchestration.queries import queries as stage_queries
+from mmsra_pipeline.orchestration.queries import shown
+from mmsra_pipeline.orchestration.settings_read import dataset_config
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column
@@ -35,16 +37,6 @@ from mmsra_pipeline.retrieval.similar_users import find_similar_users
 from mmsra_pipeline.storage.paths import find_paths
 
 
-class Workplace(Stage):
-    """A stage with similar users of more queries than the root's."""
-
-    similar: pd.DataFrame
-
-    def read(self, table: str) -> pd.DataFrame:
-        """Read a table."""
-        return self.similar if table == Tables.SIMILAR_USERS else super().read(table)
-
-
 def main() -> None:
     """Pack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -52,27 +44,29 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int)
     asked = parser.parse_args()
-    config, began = load_config(), time.monotonic()
+    config, began = dataset_config(find_paths(), asked.dataset), time.monotonic()
     if config.recommendation.prompt.candidate_image:
         raise ConfigError(
             "prompts show pictures, which are not packed. Set recommendation.prompt.candidate_image: false"
         )
     seed = config.seed if asked.seed is None else asked.seed
-    stage = Workplace("rankings", asked.dataset, "", "", config, find_paths())
-    sequences = stage.read(Tables.SEQUENCES)
+    stage = Stage("rankings", asked.dataset, "", "", config, find_paths())
+    sequences = shown(stage, stage_queries(stage))
     drawn = draw_queries(sequences, config.recommendation, seed)
     held = sequences[sequences[SPLIT].isin((VALIDATION, TEST))]
-    stage.similar = find_similar_users(
+    similar = find_similar_users(
         recommender_inputs.user_encoder(stage),
         sequences,
         pd.concat([asked_of(sequences, drawn, TRAIN), held], ignore_index=True),
         config.retrieval.similar_users,
     )
+    # Of more queries than the root has similar users of.
+    recommender_inputs.similar_rows = lambda *_: similar
     index = recommender_inputs.cooccurrence_index(stage)
-    first_stage = recommender_inputs.first_stage(stage, index)
-    context = recommender_inputs.prompt_context(stage, pictures=False)
+    first_stage = recommender_inputs.first_stage(stage, index, sequences)
+    context = recommender_inputs.prompt_context(stage, sequences, pictures=False)
     training = stage.training_interactions()
-    signals = recommender_inputs.signal_source(stage, fitted=False)
+    signals = recommender_inputs.signal_source(stage, sequences, fitted=False)
     rows = build_sft_dataset(sequences, drawn, training, context, signals, first_stage, config.recommendation, seed)
     asked.out.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(asked.out / "sft_dataset.parquet", compression="zstd", compression_level=12)

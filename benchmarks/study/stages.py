@@ -209,13 +209,18 @@ class Keywords:
             measures |= {f"{way}: {name}": formed[name] for name in MEASURES}
             measures[f"{way}: keywords"] = rows[KEYWORDS].map(len).to_numpy(dtype=np.float64)
             counts |= {f"{way}: {name}": value for name, value in panel.vocabulary(quality).items()}
-            if way != "extractive":
+            if way != "extractive":  # like against like: keywords of the picture are in no text
+                found[f"{way}, text alone"] = placed(rows[panel.TEXT_WORDS].tolist())
                 as_many = as_many_extractive(texts, own, rows[panel.TEXT_WORDS].map(len).tolist())
                 found[f"as many as {way}, extractive"] = placed(as_many)
         hits = {(way, k): own_places.hits(k) for way, own_places in found.items() for k in panel.FIRST}
         measures |= {f"{way}: retrieval@{k}": values for (way, k), values in hits.items()}
         written = [way for way in self._ways if way != "extractive"]
-        pairs = [(way, other) for way in written for other in ("extractive", f"as many as {way}, extractive")]
+        pairs = [
+            (f"{way}, text alone", other)
+            for way in written
+            for other in ("extractive", f"as many as {way}, extractive")
+        ]
         pairs += [(later, written[0]) for later in written[1:]]
         measures |= {
             f"retrieval@{k}: {way} - {other}": hits[way, k] - hits[other, k]

@@ -24,6 +24,7 @@ from mmsra_pipeline.backbone.merging import picture_tokens, prepared_processor, 
 from mmsra_pipeline.backbone.pictures import PictureFeatures
 from mmsra_pipeline.backbone.precision import rounded_weights
 from mmsra_pipeline.backbone.prompt import Prompt
+from mmsra_pipeline.backbone.recipe import Recipe, recipe_of
 from mmsra_pipeline.config.tree import BackboneConfig
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.hashing import fingerprint, folder_hash
@@ -45,6 +46,7 @@ class Backbone:
         fingerprint: str,
         picture_tokens: Sequence[int],
         model: Callable[[], Any],
+        recipe: Recipe | None = None,
     ) -> None:
         self.processor = processor
         self.tokenizer = processor.tokenizer
@@ -52,6 +54,7 @@ class Backbone:
         self.name = name
         self.fingerprint = fingerprint
         self.encoder = Encoder(processor, picture_tokens)
+        self.recipe = recipe
         self._read_model = model
 
     @cached_property
@@ -211,6 +214,7 @@ def open_backbone(
     ``before_reading`` is called then: it may wait for the device.
     """
     place = find_checkpoint(config.model, config.image_side, artifacts)
+    recipe = recipe_of(config, artifacts.root, adapters, tuned, layers=layers, warm_start=warm_start)
     settings = read_config(place)
     processor = prepared_processor(place, settings, config.image_side)
     device = find_device(config.device)
@@ -231,4 +235,5 @@ def open_backbone(
         fingerprint=fingerprint(*parts),
         picture_tokens=picture_tokens(settings),
         model=read,
+        recipe=recipe,
     )

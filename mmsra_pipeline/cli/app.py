@@ -12,7 +12,9 @@ import typer
 from mmsra_pipeline import __version__
 from mmsra_pipeline.cli.backbone import backbone_commands
 from mmsra_pipeline.cli.checking import check
+from mmsra_pipeline.cli.dataset_check import dataset_check
 from mmsra_pipeline.cli.keywords import keywords
+from mmsra_pipeline.cli.planning import plan
 from mmsra_pipeline.cli.reference import settings_command, tables_command
 from mmsra_pipeline.cli.refreshing import ask, exit_code, say_plan, say_refreshed
 from mmsra_pipeline.cli.report import compare, report
@@ -25,8 +27,9 @@ app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pret
 dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
-for own in (keywords, metrics, recommend, summary, check, report, compare):
+for own in (plan, keywords, metrics, recommend, summary, check, report, compare):
     app.command()(own)
+dataset_commands.command("check")(dataset_check)
 app.command("settings")(settings_command)
 app.command("tables")(tables_command)
 
@@ -65,9 +68,12 @@ def refresh(
 ) -> None:
     """Materialize what is stale, through Dagster, and say why.
 
+    Where Dagster's daemon runs (`mmsra ui`), its queue does the work and this follows.
+
     Exit codes: 0 all is up to date; 1 something failed; 2 the command was not understood; 3 all was computed, but a
     check found an error (one that only warns does not count).
     """
+    from mmsra_pipeline.orchestration.following import daemon_runs, refresh_by_queue
     from mmsra_pipeline.orchestration.instance import open_instance
     from mmsra_pipeline.orchestration.job_names import COSTLY
     from mmsra_pipeline.orchestration.refresh import refresh as refresh_stale
@@ -75,15 +81,16 @@ def refresh(
     paths = find_paths()
     tell = None if as_json else functools.partial(say_plan, file=sys.stdout)
     with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
-        outcome = refresh_stale(
-            instance,
-            paths,
-            dataset=dataset,
-            dry_run=dry_run,
-            leave_out=COSTLY if nightly else (),
-            approve=None if yes else ask,
-            tell=tell,
-        )
+        approve = None if yes else ask
+        if not dry_run and daemon_runs(instance):
+            outcome = refresh_by_queue(
+                instance, paths, dataset=dataset, trainings=not nightly, approve=approve, tell=tell
+            )
+        else:
+            left_out = COSTLY if nightly else ()
+            outcome = refresh_stale(
+                instance, paths, dataset=dataset, dry_run=dry_run, leave_out=left_out, approve=approve, tell=tell
+            )
     if as_json:
         print_json({"dataset": dataset, **outcome.as_json()})
     else:
@@ -121,11 +128,12 @@ def show(
     rows: Annotated[int, typer.Option("-n", min=1, help="Rows to print.")] = 10,
 ) -> None:
     """Print the first rows of a table."""
-    from mmsra_pipeline.cli.reading import stored
+    from mmsra_pipeline.cli.reading import current_slice
 
-    content = stored(find_paths(), table, dataset)
-    cells = list(content.head(rows).itertuples(index=False, name=None))
-    print_rows(f"{table} of {dataset}: {len(content)} rows", [str(name) for name in content.columns], cells)
+    found = current_slice(find_paths(), table, dataset)
+    content = found.head(rows)
+    cells = list(content.itertuples(index=False, name=None))
+    print_rows(f"{table} of {dataset}: {found.rows} rows", [str(name) for name in content.columns], cells)
 
 
 @app.command()
@@ -175,7 +183,8 @@ def dataset_add(
     option: Annotated[list[str] | None, typer.Option(help="A setting of the format, as name=value.")] = None,
 ) -> None:
     """Describe a data set in a YAML file, and make its partition."""
-    from mmsra_pipeline.config.datasets import DatasetSpec, named_options, write_dataset
+    from mmsra_pipeline.config.datasets import DatasetSpec, write_dataset
+    from mmsra_pipeline.config.named_options import named_options
     from mmsra_pipeline.orchestration.instance import open_instance
     from mmsra_pipeline.orchestration.refresh import add_partitions
 
@@ -185,6 +194,20 @@ def dataset_add(
     with open_instance(paths) as instance:
         add_partitions(instance, [name])
     typer.echo(f"{file} written. Next: mmsra refresh --dataset {name}")
+
+
+@dataset_commands.command("vary")
+def dataset_vary(
+    name: Annotated[str, typer.Argument(help="The data set to start from.")],
+    variant: Annotated[str, typer.Argument(help="Name of the new one.")],
+    change: Annotated[list[str] | None, typer.Option("--set", help="A setting, as name=value.")] = None,
+    preset: Annotated[str | None, typer.Option(help="Other preset than the data set has.")] = None,
+) -> None:
+    """Describe a data set on the same sources with other settings. It computes only what these change."""
+    from mmsra_pipeline.cli.variants import vary
+
+    file = vary(find_paths(), name, variant, change or [], preset)
+    typer.echo(f"{file} written. Next: mmsra refresh --dataset {variant}")
 
 
 @dataset_commands.command("list")
@@ -205,7 +228,7 @@ def dataset_list() -> None:
 
 @dataset_commands.command("remove")
 def dataset_remove(name: Annotated[str, typer.Argument(help="Name of the data set.")]) -> None:
-    """Drop a data set's description, partition, tables and artifacts. Its source files stay."""
+    """Drop all that there is of a data set, its runs and curves too. Its source files stay."""
     from mmsra_pipeline.orchestration.dataset_removal import remove
     from mmsra_pipeline.orchestration.instance import open_instance
 

@@ -48,13 +48,13 @@ def export(
     from mmsra_pipeline.backbone.served import served_name
     from mmsra_pipeline.cli.reading import adapters
     from mmsra_pipeline.columns import Tables
-    from mmsra_pipeline.config.loading import load_config
+    from mmsra_pipeline.orchestration.settings_read import dataset_config
     from mmsra_pipeline.storage.artifacts import Artifacts
 
     paths = find_paths()
     made = adapters(paths, dataset, Tables.ALIGNMENT, Tables.SUMMARIZER)
     with log_to_stderr():
-        backbone = open_backbone(load_config().backbone, Artifacts.of(paths), made)
+        backbone = open_backbone(dataset_config(paths, dataset).backbone, Artifacts.of(paths), made)
         export_checkpoint(backbone, folder)
     name = served_name(backbone)
     serve = f"vllm serve {folder.absolute()} --served-model-name {name}"

@@ -13,7 +13,7 @@ import psutil
 from packaging.requirements import InvalidRequirement, Requirement
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.config.datasets import DatasetSpec, list_datasets, load_dataset
+from mmsra_pipeline.config.datasets import DatasetSpec, config_of, list_datasets, load_dataset
 from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.errors import MissingInputError, MmsraError
 from mmsra_pipeline.storage.paths import Paths, find_paths
@@ -71,7 +71,7 @@ def _source(spec: DatasetSpec) -> Iterator[Finding]:
 
 
 def _rejects(paths: Paths, name: str) -> Iterator[Finding]:
-    from mmsra_pipeline.ingest.rejects import reject_counts
+    from mmsra_pipeline.ingest.refused import reject_counts
 
     try:
         counts = reject_counts(paths, name)
@@ -234,4 +234,11 @@ def _dataset(name: str, spec: DatasetSpec) -> Finding:
     if spec.path is not None and not spec.path.is_dir():
         fix = f"Put the files there, or correct `path` in {spec.file}."
         return Finding("missing", f"dataset {name}", f"{spec.path} is not a folder", fix)
-    return Finding("ok", f"dataset {name}", f"format {spec.format}, {spec.path or 'made by code'}")
+    try:
+        config_of(spec)
+    except MmsraError as error:
+        return Finding("missing", f"dataset {name}", str(error))
+    own = [f"preset {spec.preset}"] if spec.preset else []
+    own += [f"settings of its own for {', '.join(spec.settings)}"] if spec.settings else []
+    told = [f"format {spec.format}", str(spec.path or "made by code"), *own]
+    return Finding("ok", f"dataset {name}", ", ".join(told))

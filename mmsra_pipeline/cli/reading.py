@@ -8,6 +8,7 @@ from mmsra_pipeline.config.datasets import load_dataset
 from mmsra_pipeline.errors import ConfigError, DataError, MissingInputError
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.slices import Slice
 from mmsra_pipeline.storage.tables import Store
 
 
@@ -27,12 +28,13 @@ def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
     Raises:
         DataError: if the user has none, with how to get some.
     """
-    table = stored(paths, Tables.RECOMMENDATIONS, dataset)
-    own = table[table[USER] == user].sort_values(RANK)
+    table = current_slice(paths, Tables.RECOMMENDATIONS, dataset)
+    own = table.where(USER, [user]).sort_values(RANK)
     if own.empty:
-        example = f", for example {table[USER].iloc[0]!r}" if len(table) else ""
+        users = _users(table)
+        example = f", for example {users[0]!r}" if users else ""
         raise DataError(
-            f"user {user!r} of dataset {dataset!r} has no stored recommendations: {table[USER].nunique()} users have"
+            f"user {user!r} of dataset {dataset!r} has no stored recommendations: {len(users)} users have"
             f"{example}. Check the id; if it is right, raise `recommendations.users` or lower `interactions.user_core` "
             f"in the settings and run `mmsra refresh --dataset {dataset}`."
         )
@@ -50,12 +52,24 @@ def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
 
 def first_users(paths: Paths, dataset: str, count: int) -> list[str]:
     """Return the first users, by id, that have stored recommendations."""
-    users = sorted(stored(paths, Tables.RECOMMENDATIONS, dataset)[USER].unique())
-    return [str(user) for user in users[:count]]
+    return sorted(_users(current_slice(paths, Tables.RECOMMENDATIONS, dataset)))[:count]
+
+
+def _users(table: Slice) -> list[str]:
+    """Return the users of a table, in the order of its rows."""
+    import pyarrow.parquet as pq
+
+    found: list[str] = pq.read_table(table.path, columns=[USER], partitioning=None).column(USER).unique().to_pylist()
+    return found
 
 
 def stored(paths: Paths, table: str, dataset: str) -> Any:
-    """Return the rows of a table of a data set.
+    """Return the rows of a table of a data set. Raises what ``current_slice`` raises."""
+    return current_slice(paths, table, dataset).read()
+
+
+def current_slice(paths: Paths, table: str, dataset: str) -> Slice:
+    """Return the current slice of a table of a data set.
 
     Raises:
         ConfigError: if there is no such table or data set, naming those there are.
@@ -65,7 +79,7 @@ def stored(paths: Paths, table: str, dataset: str) -> Any:
     if table not in known:
         raise ConfigError(f"table {table!r} does not exist. Choose one of: {', '.join(known)}.")
     load_dataset(paths.datasets, dataset)
-    return Store.of(paths).read(table, dataset)
+    return Store.of(paths).current(table, dataset)
 
 
 def stored_or_none(paths: Paths, table: str, dataset: str) -> Any | None:

@@ -1,22 +1,29 @@
 """What can be set and what is stored: `mmsra settings`, `mmsra tables`, and the pages of docs/ that they make."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from mmsra_pipeline.config.loading import load_config
+from mmsra_pipeline.config.datasets import load_dataset, settings_layers
+from mmsra_pipeline.config.loading import resolved, root_layers, source_of
 from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.orchestration.dictionary import TABLES
+from mmsra_pipeline.storage.paths import find_paths, local_root
 from mmsra_pipeline.telemetry.terminal import print_rows
 
 Markdown = Annotated[bool, typer.Option("--markdown", help="Print the page of docs/.")]
 SETTINGS_HEAD: Final = """# Settings
 
-Every setting with its default. A preset gives other values to some; `mmsra settings` prints what holds.
+Every setting with its default. A preset gives other values to some; `mmsra settings -d DATASET` prints what holds for
+a data set and where it comes from: the weakest is the preset, then the lines of `mmsra.yaml` beside `workspace.yaml`
+(or of the file that `MMSRA_CONFIG` names, in its place), then the data set's own, under `settings` in its file. A
+`preset` of the data set's own takes the place of the root's and stands above the lines of `mmsra.yaml`. `automation`,
+`retention` and `limits` are of the root alone.
 Made by `mmsra settings --markdown > docs/settings.md`.
 
 | setting | default | meaning |
@@ -31,14 +38,28 @@ Every table is Parquet, one slice a data set; `data/catalog.duckdb` has a view o
 
 def settings_command(
     below: Annotated[str, typer.Argument(help="A section or setting, such as retrieval.encoder; else all.")] = "",
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="Of this data set; else what the root says.")
+    ] = None,
     markdown: Markdown = False,
 ) -> None:
-    """Print every setting: its value now, its default and its meaning."""
+    """Print every setting: its value now and where that comes from, its default and its meaning."""
     if markdown:
         typer.echo(settings_markdown(), nl=False)
         return
-    rows = [[one.path, one.value, one.default, one.meaning] for one in settings(load_config(), below)]
-    print_rows("Settings", ["setting", "value", "default", "meaning"], rows)
+    layers = root_layers() if dataset is None else settings_layers(load_dataset(find_paths().datasets, dataset))
+    rows = [
+        [one.path, one.value, _below_the_root(source_of(layers, one.path)), one.default, one.meaning]
+        for one in settings(resolved(layers), below)
+    ]
+    title = f"Settings of {dataset}" if dataset else "Settings of the root"
+    print_rows(title, ["setting", "value", "from", "default", "meaning"], rows)
+
+
+def _below_the_root(source: str) -> str:
+    root = local_root()
+    inside = root is not None and Path(source).is_relative_to(root)
+    return str(Path(source).relative_to(root)) if root and inside else source
 
 
 def tables_command(

@@ -19,6 +19,8 @@ class EvaluationConfig(Section):
     """Test users that are scored, a random sample. Unset: all."""
     validation_users: PositiveInt | None = 200
     """Validation users that are scored, a random sample: on their lists the fusion is fitted. Unset: all."""
+    recall_users: PositiveInt = 20_000
+    """Test users by whom the recall of the first stage is measured, a random sample where there are more."""
     cutoff: PositiveInt = 5
     """k of HR@k, NDCG@k, MRR@k."""
     bootstrap: PositiveInt = 1000
@@ -45,8 +47,11 @@ class RecommendationsConfig(Section):
 
     top_n: PositiveInt = 5
     """Items of a stored list."""
-    users: PositiveInt | None = None
-    """Users who get a list, a random sample. Unset: all."""
+    users: PositiveInt | Literal["active"] | None = None
+    """Users who get a list: a random sample of so many, or ``active``: those seen in the last ``active_days``. Unset:
+    all, and of more than 100,000 users those that are active."""
+    active_days: PositiveInt = 30
+    """Before the latest interaction of the data."""
 
 
 class ReportConfig(Section):

@@ -1,11 +1,14 @@
 """Settings of how an installation runs by itself and what it keeps. None of them changes a result."""
 
 import zoneinfo
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
 from mmsra_pipeline.config.section import Section
+
+OPERATION: Final = ("automation", "retention", "limits", "compute")
+"""Sections of how the installation runs. They are of the root: no asset reads them, and no data set has its own."""
 
 
 class AlertConfig(Section):
@@ -41,6 +44,8 @@ class AutomationConfig(Section):
     late_days: PositiveInt = 7
     """The UI calls `metrics` and `recommendations` late where no data set had them computed for so many days, and warns
     at half of that. A refresh that finds nothing changed computes nothing, so data that change less often need more."""
+    show_users: bool = False
+    """Whether samples of tables in the UI show users' ids and the texts of reviews."""
     alert: AlertConfig = AlertConfig()
     owner: Annotated[str, Field(pattern=r"^(team:[\w.-]+|[^\s@:]+@[^\s@]+)$")] = "team:recommendations"
     """Of the assets, as the UI and alerts name it: a team (team:NAME) or an e-mail address."""
@@ -79,6 +84,11 @@ class RetentionConfig(Section):
 class LimitsConfig(Section):
     """How much is computed at a time on one machine."""
 
-    run_memory_gb: PositiveFloat = 6
-    """Main memory that computing one data set is reckoned to need: as many are computed at a time as fit into the
-    machine's, or the container's; one in any case. Models take turns on their device whatever stands here."""
+    step_memory_gb: PositiveFloat = 4
+    """Main memory that one step is reckoned to need. As many steps without a model run at a time as fit into the
+    machine's, or the container's, beside one with a model; one in any case. A step that took more says so in its check
+    `memory_within_limits`."""
+    duckdb_memory_gb: PositiveFloat = 4
+    """Main memory that the relational work of an asset may take; what is more goes to the disk."""
+    duckdb_threads: PositiveInt | None = None
+    """Of the relational work. Unset: as many as there are processors for this process."""

@@ -26,6 +26,8 @@ class EncoderConfig(Section):
     """Passes over the training histories, at most."""
     patience: PositiveInt = 20
     """Epochs without a better validation NDCG@10 before training ends."""
+    validation_users: PositiveInt = 10_000
+    """Validation queries that are looked at after each epoch, a random sample where there are more."""
     batch_size: PositiveInt = 32
     """Windows of histories a step."""
     learning_rate: PositiveFloat = 3e-3
@@ -62,6 +64,12 @@ class SimilarUsersConfig(Section):
     rule: Literal["as_of", "training_users"] = "as_of"
     """as_of: a neighbour's next item counts only if it happened before the query. training_users: the paper's rule,
     which lets it lie in the future."""
+    exact_entries: PositiveInt = 1_000_000
+    """Training moments up to which all are compared with each query. Of more the nearest cells are searched, which
+    finds most of them; nothing from the future is found either way."""
+    held_out_queries: PositiveInt = 20_000
+    """Validation and test queries each, of as many random users, that get similar users where the search is not exact.
+    ``evaluation.users`` must not be more then."""
 
 
 class CooccurrenceConfig(Section):

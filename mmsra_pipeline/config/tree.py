@@ -10,6 +10,7 @@ from pydantic import NonNegativeInt
 from mmsra_pipeline.config.backbone import AlignmentConfig as AlignmentConfig
 from mmsra_pipeline.config.backbone import BackboneConfig as BackboneConfig
 from mmsra_pipeline.config.backbone import LoraSettings as LoraSettings
+from mmsra_pipeline.config.compute import ComputeConfig as ComputeConfig
 from mmsra_pipeline.config.data import FetchConfig as FetchConfig
 from mmsra_pipeline.config.data import InteractionsConfig as InteractionsConfig
 from mmsra_pipeline.config.data import ItemsConfig as ItemsConfig
@@ -56,6 +57,7 @@ class Config(Section):
     automation: AutomationConfig = AutomationConfig()
     retention: RetentionConfig = RetentionConfig()
     limits: LimitsConfig = LimitsConfig()
+    compute: ComputeConfig = ComputeConfig()
 
     def section(self, path: str) -> Any:
         """Return what lies at a dotted path, such as 'retrieval.encoder'."""

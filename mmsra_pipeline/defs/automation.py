@@ -1,7 +1,7 @@
 """What happens by itself once it is switched on (`automation.enabled`), or is started in the UI.
 
-Nothing here has a memory of its own that could be lost: the nightly refresh asks Dagster what is stale, the sensors
-look at what is there.
+Nothing here has a memory of its own that could be lost: nights and sensors ask Dagster what is stale and look at what
+is there.
 """
 
 import dagster as dg
@@ -9,22 +9,23 @@ from pydantic import Field
 
 from mmsra_pipeline.config.datasets import list_datasets
 from mmsra_pipeline.config.operation import AutomationConfig
-from mmsra_pipeline.defs.jobs import retrain
+from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.defs.jobs import everything, retrain
 from mmsra_pipeline.errors import MmsraError, PassingError
 from mmsra_pipeline.orchestration.abandoned_runs import end_abandoned
-from mmsra_pipeline.orchestration.instance import RefreshBusyError
-from mmsra_pipeline.orchestration.job_names import COSTLY, RETRAIN
+from mmsra_pipeline.orchestration.job_names import NIGHT, RETRAIN
+from mmsra_pipeline.orchestration.loading import load_definitions
+from mmsra_pipeline.orchestration.looking import OP, answers, look
+from mmsra_pipeline.orchestration.nights import UNFINISHED, Nights, open_nights
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import size_pools
 from mmsra_pipeline.orchestration.retraining import due_reasons, occasion, pin_what_the_training_saw
-from mmsra_pipeline.orchestration.settings_read import loaded_config
+from mmsra_pipeline.orchestration.settings_read import dataset_config, loaded_config
 from mmsra_pipeline.storage.paths import find_paths
-
-QUEUED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
-UNFINISHED = [*QUEUED, dg.DagsterRunStatus.STARTED]
 
 
 class RefreshOptions(dg.Config):
-    """What one run of `catalog_refresh` does, as the launchpad shows it. Settings of stages are in the config file."""
+    """What a night does, as the launchpad shows it. Settings of stages are in the config file."""
 
     dataset: str = Field("", description="Only this data set. Empty: all that the datasets folder describes.")
     trainings: bool = Field(
@@ -39,54 +40,48 @@ def sensor_status(settings: AutomationConfig) -> dg.DefaultSensorStatus:
 
 
 def refresh_job(settings: AutomationConfig) -> dg.JobDefinition:
-    """Return the job that the schedule starts. Its one op makes further runs, one a wave and data set."""
+    """Return the job with which a night begins. It computes nothing: the sensor `waves` starts the runs that do."""
 
     @dg.op(
+        name=OP,
         retry_policy=dg.RetryPolicy(
             max_retries=settings.retries, delay=settings.retry_seconds, backoff=dg.Backoff.EXPONENTIAL
-        )
+        ),
     )
-    def refresh_cheap_part(context: dg.OpExecutionContext, config: RefreshOptions) -> None:
-        """Materialize what is stale; unless the launchpad says otherwise of all data sets, but for trainings."""
-        from mmsra_pipeline.orchestration.refresh import refresh
-
+    def look_at_sources(context: dg.OpExecutionContext, config: RefreshOptions) -> None:
+        """Observe the sources of all data sets, unless the launchpad names one, and say what is stale."""
         try:
-            outcome = refresh(
+            tags, failures = look(
                 context.instance,
                 find_paths(),
-                dataset=config.dataset or None,
+                load_definitions().resolve_asset_graph(),
+                dataset=config.dataset,
+                trainings=config.trainings,
                 dry_run=config.dry_run,
-                leave_out=frozenset() if config.trainings else frozenset(COSTLY),
+                say=context.log.info,
             )
-        except RefreshBusyError as busy:
-            context.log.info(f"skipped: {busy}")
-            return
         except MmsraError as error:
             raise dg.Failure(str(error), allow_retries=isinstance(error, PassingError)) from None
-        made = ", ".join(map(str, outcome.materialized)) or "nothing"
-        told = f"materialized: {made}" if outcome.stale or outcome.failures else "nothing was stale"
-        if config.dry_run and outcome.stale:
-            told = "\n".join(f"stale: {entry}: {'; '.join(entry.reasons)}" for entry in outcome.stale)
-        context.log.info(told)
-        if outcome.failures:
-            text = "\n".join(f"dataset {failure.partition}: {failure.text}" for failure in outcome.failures)
-            raise dg.Failure(text, allow_retries=any(failure.may_pass for failure in outcome.failures))
+        context.instance.add_run_tags(context.run_id, tags)
+        if failures:
+            raise dg.Failure("\n".join(f"dataset {one.partition}: {one.text}" for one in failures), allow_retries=False)
 
     @dg.job(
-        description="Observe the sources and materialize what is stale, but for trainings. Those: `retrain`, or the "
-        "option `trainings` of a run.",
+        name=NIGHT,
+        description="Begin a night: observe the sources, and have all that is stale computed in runs of their own, "
+        "wave after wave, but for trainings. Those: `retrain`, or the option `trainings`.",
         executor_def=dg.in_process_executor,
         tags={"dagster/max_retries": str(settings.retries)},  # of runs whose process died; the op retries the others
     )
     def catalog_refresh() -> None:
         """Wrap the one op, so that a schedule can start it."""
-        refresh_cheap_part()
+        look_at_sources()
 
     return catalog_refresh
 
 
 def refresh_schedule(settings: AutomationConfig, job: dg.JobDefinition) -> dg.ScheduleDefinition:
-    """Return the schedule of the job. A night that is not over when the next one comes is not started again."""
+    """Return the schedule of the job. A look that is not over when the next one comes is not started again."""
 
     def tonight(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         wanted = dg.RunsFilter(job_name=job.name, statuses=UNFINISHED)
@@ -95,7 +90,7 @@ def refresh_schedule(settings: AutomationConfig, job: dg.JobDefinition) -> dg.Sc
 
     on, off = dg.DefaultScheduleStatus.RUNNING, dg.DefaultScheduleStatus.STOPPED
     return dg.ScheduleDefinition(
-        name="catalog_refresh",
+        name=NIGHT,
         job=job,
         cron_schedule=settings.cron,
         execution_timezone=settings.timezone,
@@ -105,9 +100,27 @@ def refresh_schedule(settings: AutomationConfig, job: dg.JobDefinition) -> dg.Sc
     )
 
 
-SETTINGS = loaded_config().automation
+SETTINGS, LIMITS = loaded_config().automation, loaded_config().limits
 catalog_refresh = refresh_job(SETTINGS)
 nightly = refresh_schedule(SETTINGS, catalog_refresh)
+
+
+@dg.sensor(
+    jobs=[catalog_refresh, everything], minimum_interval_seconds=10, default_status=dg.DefaultSensorStatus.RUNNING
+)
+def waves(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+    """Start the next wave of each data set of a night that is open. On from the start: the launchpad needs it too."""
+    if context.repository_def is None:
+        return dg.SkipReason("the definitions are not loaded")
+    asked = answers(context.instance)
+    requests: list[dg.RunRequest] = []
+    remarks: list[str] = []
+    if open_nights(context.instance):  # else the root need not be asked, which may be far away
+        nights = Nights(context.instance, find_paths(), context.repository_def.asset_graph, SETTINGS)
+        requests, remarks = nights.next_runs()
+    if requests or asked:
+        return dg.SensorResult(run_requests=[*asked, *requests])
+    return dg.SkipReason("; ".join(remarks) or "no night is open")
 
 
 @dg.sensor(minimum_interval_seconds=60, default_status=sensor_status(SETTINGS))
@@ -123,6 +136,7 @@ def new_datasets(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Sk
 @dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
 def abandoned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Mark runs as failed whose process is gone, which else would hold up all others. On from the start."""
+    size_pools(context.instance, LIMITS.step_memory_gb)
     ended = end_abandoned(context.instance)
     return dg.SkipReason(f"marked as failed: {', '.join(ended)}" if ended else "every run at work has its process")
 
@@ -142,13 +156,22 @@ def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     requests = []
     for name in context.instance.get_dynamic_partitions(str(datasets.name)):
         pin_what_the_training_saw(context.instance, store, name)
-        reasons = due_reasons(context.instance, graph, store, name, loaded_config().automation)
+        config = _config(context, name)
+        reasons = due_reasons(context.instance, graph, store, name, loaded_config().automation, config)
         if reasons and not _is_retraining(context.instance, name):
             context.log.info(f"{name}: {'; '.join(reasons)}")
             tags = {"mmsra/why": "; ".join(reasons)}
-            key = occasion(context.instance, graph, name)
+            key = occasion(context.instance, graph, name, config)
             requests.append(dg.RunRequest(run_key=key, partition_key=name, tags=tags))
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no retraining is due")
+
+
+def _config(context: dg.SensorEvaluationContext, dataset: str) -> Config | None:
+    try:
+        return dataset_config(find_paths(), dataset)
+    except MmsraError as error:
+        context.log.error(f"{dataset}: {error}")
+        return None
 
 
 def _is_retraining(instance: dg.DagsterInstance, dataset: str) -> bool:
@@ -164,11 +187,16 @@ def alert_on_failure(context: dg.RunFailureSensorContext) -> dg.SkipReason | Non
     run, alert = context.dagster_run, loaded_config().automation.alert
     if not (alert.command or alert.webhook):
         return dg.SkipReason("automation.alert names nobody")
-    if run.tags.get("dagster/will_retry") == "true":
+    if run.tags.get("dagster/will_retry") == "true" or _night_tries_again(context):
         return dg.SkipReason(f"run {run.run_id} is tried again")
     for problem in send_alert(alert, failure_message(context)):
         context.log.error(problem)
     return None
+
+
+def _night_tries_again(context: dg.RunFailureSensorContext) -> bool:
+    graph = load_definitions().resolve_asset_graph()
+    return Nights(context.instance, find_paths(), graph, SETTINGS).will_try_again(context.dagster_run)
 
 
 def _root() -> str:

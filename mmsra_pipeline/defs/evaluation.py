@@ -2,12 +2,15 @@
 
 import dagster as dg
 
-from mmsra_pipeline.columns import TARGET, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.columns import TARGET, TEST, USER, Tables
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import MEMORY
+from mmsra_pipeline.orchestration.queries import queries as asked
+from mmsra_pipeline.orchestration.queries import queries_of_users, shown
 from mmsra_pipeline.orchestration.recommender_inputs import cooccurrence_index, first_stage
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
@@ -23,23 +26,27 @@ from mmsra_pipeline.orchestration.settings_read import code_version
         Tables.ITEM_KEYWORDS,
     ],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pandas"},
     code_version=code_version("first_stage_recall", 1, __name__),
     check_specs=specs(Tables.FIRST_STAGE_RECALL),
 )
+@reusable
 def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per view and k: how often the first k candidates hold what came next, in percent, 95 % intervals.
 
-    Of all users of the test split, over the whole catalogue, against popularity and each view alone.
+    Of the users of the test split, `evaluation.recall_users` at most, over the whole catalogue, against popularity and
+    each view alone.
     """
-    from mmsra_pipeline.evaluation.lists import held_out_queries
+    from mmsra_pipeline.evaluation.lists import held_out_queries, recall_queries
     from mmsra_pipeline.evaluation.recall import first_stage_recall as measure
 
     stage = mmsra.stage(context)
-    queries, training = held_out_queries(stage.read(Tables.SEQUENCES)), stage.training_interactions()
-    ranking = first_stage(stage, cooccurrence_index(stage))
+    some = recall_queries(held_out_queries(asked(stage, TEST)), stage.config.evaluation.recall_users, stage.config.seed)
+    queries, training = shown(stage, some), stage.training_interactions()
+    ranking = first_stage(stage, cooccurrence_index(stage), queries)
 
     table = measure(ranking, queries, training, stage.config.evaluation.bootstrap, stage.config.seed)
 
@@ -51,6 +58,7 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 @dg.asset(
     deps=[Tables.RANKINGS, Tables.INTERACTIONS, Tables.SEQUENCES, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pandas", "mlflow"},
@@ -58,6 +66,7 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
     freshness_policy=FRESH,
     check_specs=specs(Tables.METRICS, blocking=("metrics_are_numbers",), warning=("adds_to_evidence",)),
 )
+@reusable
 def metrics(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per ranking row, protocol and metric, in percent, with a 95 % interval over users.
 
@@ -74,9 +83,9 @@ def metrics(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
 
     stage = mmsra.stage(context)
     config, drawn = stage.config, (stage.config.evaluation.bootstrap, stage.config.seed)
-    sequences, pictures = stage.read(Tables.SEQUENCES), stage.read(Tables.ITEM_IMAGES)
-
+    pictures = stage.read(Tables.ITEM_IMAGES)
     measured = measure(stage.read(Tables.RANKINGS), config.evaluation, config.seed)
+    sequences = shown(stage, queries_of_users(stage, {str(user) for one in measured for user in one.queries[USER]}))
     table, differences = metrics_table(measured), differences_table(measured)
     training = stage.training_interactions()
     by_count = by_count_table(measured, training, *drawn)

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mmsra_pipeline.columns import VALIDATION, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
+from mmsra_pipeline.orchestration.queries import queries as asked
+from mmsra_pipeline.orchestration.queries import shown
 from mmsra_pipeline.orchestration.recommender_inputs import PROMPT_TABLES, answered, cooccurrence_index, first_stage
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
@@ -25,12 +28,14 @@ CHECKS = ("calibrated", "answers_are_words", "few_ties", "not_inverted")
 @dg.asset(
     deps=[Tables.SFT_DATASET, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("fusion", 2, __name__),
     check_specs=specs(Tables.FUSION, blocking=(names.VARIES,), warning=CHECKS),
 )
+@reusable
 def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per kind of fusion and feature: its coefficient with a 95 % interval over validation users.
 
@@ -44,17 +49,19 @@ def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     from mmsra_pipeline.evaluation.calibration import calibration, reliability
     from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
     from mmsra_pipeline.evaluation.metric_plots import fusion_png
+    from mmsra_pipeline.interactions.query_table import read_interactions
     from mmsra_pipeline.recommendation.fusion import FUSED, KINDS, WITHOUT_MODEL, save_models
     from mmsra_pipeline.recommendation.fusion_fit import AT_PIVOT, FusionFit
 
     stage = mmsra.stage(context)
     config = stage.config
-    queries = sample_queries(stage.read(Tables.SEQUENCES), config.evaluation, config.seed, split=VALIDATION)
+    some = sample_queries(asked(stage, VALIDATION), config.evaluation, config.seed, split=VALIDATION)
+    queries = shown(stage, some)
     lists = all_lists(
         queries,
         stage.training_interactions(),
-        stage.read(Tables.INTERACTIONS),
-        first_stage(stage, cooccurrence_index(stage)),
+        read_interactions(stage.path(Tables.INTERACTIONS)),
+        first_stage(stage, cooccurrence_index(stage), queries),
         config.retrieval.first_stage.candidates,
         config.evaluation,
         config.seed,
@@ -73,7 +80,7 @@ def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     stage.write(Tables.FUSION, table, read_on=False)
     stage.write(Tables.VALIDATION_CANDIDATES, candidates, read_on=False)
     found = Answers.of(candidates)
-    shown = table[table["feature"].str.endswith(AT_PIVOT)]
+    plotted = table[table["feature"].str.endswith(AT_PIVOT)]
     bins = reliability(served[FUSED]["p"].to_numpy(), served[FUSED]["is_target"].to_numpy())
     yield from report(
         stage,
@@ -90,7 +97,7 @@ def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
             _calibrated(judged[FUSED], config.fusion.max_calibration_error, models[FUSED].calibration),
             *(check(name, passed, said, warn=True) for name, (passed, said) in found.checks().items()),
         ],
-        plot=fusion_png(bins, shown),
+        plot=fusion_png(bins, plotted),
     )
 
 

@@ -5,15 +5,17 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from mmsra_pipeline.columns import SPLIT, Tables
+from mmsra_pipeline.columns import SPLIT, TRAIN, VALIDATION, Tables
 from mmsra_pipeline.config.datasets import list_datasets, load_dataset
-from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.defs.resources import Installation, reusable
+from mmsra_pipeline.errors import DataError, MmsraError
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.interaction_checks import SPECS, interaction_checks
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import MEMORY
+from mmsra_pipeline.orchestration.queries import queries
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 from mmsra_pipeline.storage.paths import find_paths
@@ -44,12 +46,14 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
 @dg.asset(
     deps=[source_files],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("raw_reviews", 3, __name__),
+    code_version=code_version("raw_reviews", 4, __name__),
     check_specs=specs(Tables.RAW_REVIEWS, warning=("few_rejects", "whole_sources")),
 )
+@reusable
 def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per review of the source, as it stands there; one per item in raw_items, one per refused line in rejects.
 
@@ -57,7 +61,8 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
     """
     from mmsra_pipeline.ingest.raw_tables import ITEMS, REVIEWS
     from mmsra_pipeline.ingest.reading import load
-    from mmsra_pipeline.ingest.rejects import REJECTS, reject_counts
+    from mmsra_pipeline.ingest.refused import reject_counts
+    from mmsra_pipeline.ingest.rejects import REJECTS
 
     stage = mmsra.stage(context)
 
@@ -81,6 +86,7 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
         {
             "source rows": loaded.rows,
             "repeated items": loaded.repeated,
+            "told from the files": "; ".join(loaded.notes) or "nothing: all is as usual",
             "reject reasons": sample_table(reasons, len(reasons)),
         },
         checks=[
@@ -93,17 +99,20 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 @dg.asset(
     deps=[Tables.RAW_REVIEWS],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("interactions", 2, __name__),
     check_specs=SPECS,
 )
+@reusable
 def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user and item taken, in order of time (position 0, 1, …), after filtering.
 
     The table funnel says how many users, items and interactions each filter left.
     """
+    from mmsra_pipeline.ingest.refused import why_few
     from mmsra_pipeline.interactions.filtering import build_interactions
     from mmsra_pipeline.interactions.funnel_plot import funnel_png
     from mmsra_pipeline.interactions.measures import measure_interactions
@@ -112,7 +121,10 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
     config, reviews, items = stage.config, stage.path(Tables.RAW_REVIEWS), stage.path(Tables.RAW_ITEMS)
 
     with stage.store.duckdb() as connection:
-        kept, funnel = build_interactions(connection, reviews, config.interactions, config.seed, raw_items=items)
+        try:
+            kept, funnel = build_interactions(connection, reviews, config.interactions, config.seed, raw_items=items)
+        except DataError as error:
+            raise DataError(f"{why_few(stage.paths, stage.dataset)}{error}") from None
         stage.write(Tables.INTERACTIONS, kept)
         measured = measure_interactions(connection, stage.slices[0][0].path, items, datetime.now(UTC))
 
@@ -128,17 +140,19 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
 @dg.asset(
     deps=[Tables.INTERACTIONS],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("sequences", 2, __name__),
     check_specs=specs(Tables.SEQUENCES),
 )
+@reusable
 def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
-    """One row per query: a user at a moment, with the history before it and the item that came next (the target).
+    """One row per query: a user at a moment, where the history before it begins, and what came next (the target).
 
-    Split 'serve' has one row per user, the whole history and no target: the query of a recommendation. The table
-    training_bounds says up to which position of a user training may see.
+    The history itself stands in interactions. Split 'serve' has one row per user, the whole history and no target: the
+    query of a recommendation. The table training_bounds says up to which position of a user training may see.
     """
     from mmsra_pipeline.interactions.splits import build_sequences, query_counts
 
@@ -146,8 +160,8 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
     config, taken = stage.config, stage.path(Tables.INTERACTIONS)
 
     with stage.store.duckdb() as connection:
-        queries, bounds = build_sequences(connection, taken, config.interactions, config.seed)
-        stage.write(Tables.SEQUENCES, queries)
+        rows, bounds = build_sequences(connection, taken, config.interactions, config.seed)
+        stage.write(Tables.SEQUENCES, rows)
         stage.write(Tables.TRAINING_BOUNDS, bounds)
         counts = query_counts(connection, stage.slices[0][0].path)
 
@@ -157,12 +171,14 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
 @dg.asset(
     deps=[Tables.SEQUENCES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("training_queries", 1, __name__),
     check_specs=specs(Tables.TRAINING_QUERIES, blocking=(names.NO_TEST,)),
 )
+@reusable
 def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per query drawn for the recommender: those that it learns from, and those that choose its best step.
 
@@ -172,7 +188,7 @@ def training_queries(context: dg.AssetExecutionContext, mmsra: Installation) -> 
 
     stage = mmsra.stage(context)
 
-    drawn = draw_queries(stage.read(Tables.SEQUENCES), stage.config.recommendation, stage.config.seed)
+    drawn = draw_queries(queries(stage, TRAIN, VALIDATION), stage.config.recommendation, stage.config.seed)
 
     stage.write(Tables.TRAINING_QUERIES, drawn)
     counts = {str(split): int(count) for split, count in drawn[SPLIT].value_counts().items()}

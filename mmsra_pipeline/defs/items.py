@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, TEXT, TITLE, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import MEMORY
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
 
@@ -22,19 +23,25 @@ FEW = 0.1
 @dg.asset(
     deps=[Tables.RAW_REVIEWS, Tables.INTERACTIONS],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["items"],
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("item_text", 2, __name__),
     check_specs=specs(Tables.ITEM_TEXT, warning=("most_items_have_text", "near_duplicate_titles")),
 )
+@reusable
 def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of the catalogue, with its cleaned text; an item that nothing is said of has an empty one."""
+    import pandas as pd
+
+    from mmsra_pipeline.interactions.query_table import distinct_items
     from mmsra_pipeline.items.duplicates import near_duplicate_titles
     from mmsra_pipeline.items.text import SOURCE_KEY, build_item_text
 
     stage = mmsra.stage(context)
-    items, taken = stage.read(Tables.RAW_ITEMS), stage.read(Tables.INTERACTIONS)
+    items = stage.read(Tables.RAW_ITEMS)
+    taken = pd.DataFrame({ITEM: distinct_items(stage.path(Tables.INTERACTIONS))})
 
     texts = build_item_text(items, taken, stage.config.items, previous=stage.previous(Tables.ITEM_TEXT_SOURCES))
 
@@ -51,12 +58,14 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
 @dg.asset(
     deps=[Tables.RAW_REVIEWS, Tables.ITEM_TEXT],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["items"],
     owners=OWNERS,
     kinds={"parquet", "jpeg"},
     code_version=code_version("item_images", 3, __name__),
     check_specs=specs(Tables.ITEM_IMAGES, warning=("most_items_have_a_picture", "near_duplicate_pictures")),
 )
+@reusable
 def item_images(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of the catalogue, with the hash of its stored picture, or why it has none.
 

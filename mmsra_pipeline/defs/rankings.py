@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mmsra_pipeline.columns import ITEM, SCORE, TARGET, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.columns import ITEM, SCORE, TARGET, TEST, Tables
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
+from mmsra_pipeline.orchestration.queries import queries as asked
+from mmsra_pipeline.orchestration.queries import shown
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     answered,
@@ -30,12 +33,14 @@ OURS = "mmsrarec"
 @dg.asset(
     deps=[Tables.FUSION, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, Tables.SFT_DATASET, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("rankings", 6, __name__),
     check_specs=specs(Tables.RANKINGS, blocking=(names.VARIES, names.AS_OF)),
 )
+@reusable
 def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per protocol, ranking row, query and candidate of the test split: its score, and p where it is one.
 
@@ -47,17 +52,17 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     from mmsra_pipeline.evaluation.baselines import baseline_scores
     from mmsra_pipeline.evaluation.fused import fused_rankings
     from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
+    from mmsra_pipeline.interactions.query_table import read_interactions
     from mmsra_pipeline.recommendation.evidence_model import fit_evidence
     from mmsra_pipeline.recommendation.fusion import load_models
     from mmsra_pipeline.recommendation.sft_dataset import training_lists
 
     stage = mmsra.stage(context)
-    config, taken, index = stage.config, stage.read(Tables.INTERACTIONS), cooccurrence_index(stage)
-    training, queries = (
-        stage.training_interactions(),
-        sample_queries(stage.read(Tables.SEQUENCES), config.evaluation, config.seed),
-    )
-    lists = all_lists(queries, training, taken, first_stage(stage, index), 0, config.evaluation, config.seed)
+    config, taken, index = stage.config, read_interactions(stage.path(Tables.INTERACTIONS)), cooccurrence_index(stage)
+    training = stage.training_interactions()
+    queries = shown(stage, sample_queries(asked(stage, TEST), config.evaluation, config.seed))
+    ranking = first_stage(stage, index, queries)
+    lists = all_lists(queries, training, taken, ranking, 0, config.evaluation, config.seed)
 
     candidates = answered(stage, lists, queries)
     rows = [baseline_scores(candidates, queries, training, index, user_encoder(stage).full, config.seed)]

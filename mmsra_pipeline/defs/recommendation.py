@@ -1,114 +1,139 @@
 """Stage 5, recommendation: examples, the recommender, and what it recommends."""
 
+import functools
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mmsra_pipeline.columns import SERVE, SPLIT, TRAIN, VALIDATION, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.columns import SERVE, SPLIT, TRAIN, USER, VALIDATION, Tables
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
+from mmsra_pipeline.orchestration.queries import drawn, histories, shown
+from mmsra_pipeline.orchestration.queries import queries as asked
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     cooccurrence_index,
     first_stage,
     prompt_context,
+    scoring_workers,
     signal_source,
     tuned_backbone,
     untuned_backbone,
 )
 from mmsra_pipeline.orchestration.reporting import report, switched_off
-from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.settings_read import code_version, loaded_config
 from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
     import pandas as pd
 
+MANY_USERS = 100_000  # above which, unless the settings say otherwise, only those who were seen of late get a list
+
 
 @dg.asset(
     deps=[Tables.TRAINING_QUERIES, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("sft_dataset", 7, __name__),
     check_specs=specs(Tables.SFT_DATASET, blocking=(names.NO_HELD_OUT, names.AS_OF)),
 )
+@reusable
 def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per example of one of four tasks: prompts (text and pictures in order) with their answers.
 
     A query is one example with all its candidates. Rows of the split validation choose the best step of the training.
     """
+    import pandas as pd
+
+    from mmsra_pipeline.interactions.query_table import distinct_items
     from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
     from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
 
     stage = mmsra.stage(context)
-    config, sequences, training = (
-        stage.config.recommendation,
-        stage.read(Tables.SEQUENCES),
-        stage.training_interactions(),
-    )
-    ranking = first_stage(stage, cooccurrence_index(stage)) if config.negatives.first_stage else None
+    config, training = stage.config.recommendation, stage.training_interactions()
+    queries = shown(stage, pd.concat([drawn(stage, split) for split in (TRAIN, VALIDATION)], ignore_index=True))
+    taken = dict(histories(stage, queries).of_users(queries[USER].unique().tolist()))
+    ranking = first_stage(stage, cooccurrence_index(stage), queries) if config.negatives.first_stage else None
 
-    signals = signal_source(stage, fitted=False)
+    signals = signal_source(stage, queries, fitted=False)
     examples = build_sft_dataset(
-        sequences,
+        queries,
         stage.read(Tables.TRAINING_QUERIES),
         training,
-        prompt_context(stage, pictures=False),
+        prompt_context(stage, queries, pictures=False),
         signals,
         ranking,
         config,
         stage.config.seed,
+        taken,
+        distinct_items(stage.path(Tables.INTERACTIONS)),
     )
 
     with stage.publish() as folder:
         (signals.evidence or EvidenceModel((), ())).save(folder)
     stage.write(Tables.SFT_DATASET, examples)
     of_training = examples[examples[SPLIT] == TRAIN]
-    shown = {
+    found = {
         "tasks": {str(task): int(count) for task, count in of_training["task"].value_counts().items()},
         "validation_lists": int((examples[SPLIT] == VALIDATION).sum()),
     }
-    yield from report(stage, shown)
+    yield from report(stage, found)
 
 
 @dg.asset(
     deps=[Tables.SFT_DATASET, Tables.ALIGNMENT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("recommender", 3, __name__),
     check_specs=specs(Tables.RECOMMENDER, blocking=(names.FINITE,), warning=(names.FALLS,)),
 )
+@reusable
 def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The recommender, an adapter tuned on the examples of all tasks; rows are its loss by step.
 
     With `recommendation.epochs: 0` there is no adapter and the table is empty: scores without SFT (table 6).
     """
+    from mmsra_pipeline.backbone.elsewhere import origin_of
     from mmsra_pipeline.backbone.lora import save_adapter
+    from mmsra_pipeline.recommendation.ranks import threads_of, train_in_ranks
     from mmsra_pipeline.recommendation.training import train_recommender
     from mmsra_pipeline.telemetry.plots import curve_png
 
     stage = mmsra.stage(context)
-    config = stage.config
+    config, ranks = stage.config, loaded_config().compute.training_ranks
     if config.recommendation.epochs == 0:
         yield from switched_off(stage, "loss")
         return
-    examples, images = stage.read(Tables.SFT_DATASET), stage.images()
-    backbone = untuned_backbone(stage)
+    examples = stage.read(Tables.SFT_DATASET)
+    backbone = untuned_backbone(stage, read=ranks == 1)
 
     with stage.training(config.backbone.device) as (workdir, tracker):
-        model, curve = train_recommender(
-            backbone, examples, images, config.recommendation, config.seed, workdir, tracker
-        )
+        if ranks == 1:
+            model, curve = train_recommender(
+                backbone, examples, stage.images(), config.recommendation, config.seed, workdir, tracker
+            )
+            save: Callable[[Path], None] = functools.partial(save_adapter, model)
+        else:
+            origin, pictures = origin_of(backbone, stage.artifacts, threads_of(ranks)), stage.read(Tables.ITEM_IMAGES)
+            save, curve = train_in_ranks(
+                origin, examples, pictures, config.recommendation, config.seed, workdir, tracker, ranks
+            )
 
     with stage.publish() as folder:
-        save_adapter(model, folder)
+        save(folder)
     stage.write(Tables.RECOMMENDER, curve, read_on=False)
     yield from report(stage, plot=curve_png(curve, "step", ["loss", "validation_loss"], "recommender"))
 
@@ -116,6 +141,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 @dg.asset(
     deps=[Tables.FUSION, Tables.SFT_DATASET, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["recommendation"],
     owners=OWNERS,
     kinds={"pytorch"},
@@ -123,6 +149,7 @@ def recommender(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
     freshness_policy=FRESH,
     check_specs=specs(Tables.RECOMMENDATIONS),
 )
+@reusable
 def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
 
@@ -134,21 +161,22 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
 
     stage = mmsra.stage(context)
     texts, queries = stage.read(Tables.ITEM_TEXT), _served(stage)
-    ranking = first_stage(stage, cooccurrence_index(stage))
+    ranking = first_stage(stage, cooccurrence_index(stage), queries)
     candidates = ranking.candidates(queries, stage.config.retrieval.first_stage.candidates)
-    context_of_prompts, backbone = prompt_context(stage, pictures=True), tuned_backbone(stage)
+    context_of_prompts, backbone = prompt_context(stage, queries, pictures=True), tuned_backbone(stage)
 
     lists = recommend(
         backbone,
         queries,
         candidates,
-        signal_source(stage),
+        signal_source(stage, queries),
         load_models(stage.artifact(Tables.FUSION))[FUSED],
         context_of_prompts,
         texts,
         stage.config.recommendations.top_n,
         stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,
+        spread=scoring_workers(stage, backbone, context_of_prompts),
     )
 
     stage.write(Tables.RECOMMENDATIONS, lists)
@@ -157,8 +185,14 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
 
 def _served(stage: Stage) -> "pd.DataFrame":
     """Return the queries of the users who get a list, a sample if the settings bound them."""
-    sequences, bound = stage.read(Tables.SEQUENCES), stage.config.recommendations.users
-    queries = sequences[sequences[SPLIT] == SERVE]
-    if bound is not None and bound < len(queries):
+    from mmsra_pipeline.interactions.query_table import active_users
+
+    queries, config = asked(stage, SERVE), stage.config.recommendations
+    bound = "active" if config.users is None and len(queries) > MANY_USERS else config.users
+    if bound == "active":
+        with stage.store.duckdb() as connection:
+            active = active_users(connection, stage.path(Tables.INTERACTIONS), config.active_days)
+        queries = queries[queries[USER].isin(active)]
+    elif bound is not None and bound < len(queries):
         queries = queries.sample(bound, random_state=stage.config.seed).sort_index()
-    return queries.reset_index(drop=True)
+    return shown(stage, queries.reset_index(drop=True))

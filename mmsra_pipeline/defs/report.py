@@ -9,6 +9,9 @@ from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
+from mmsra_pipeline.orchestration.queries import queries as asked
+from mmsra_pipeline.orchestration.queries import shown as with_histories
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     prompt_context,
@@ -45,6 +48,7 @@ EXPLAINED_ITEMS = 2  # of a stored list, its first ones
         *PROMPT_TABLES,
     ],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"html"},
@@ -56,27 +60,28 @@ def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
 
     The table explanations says, for a few users, what leaving out each part of a prompt does to p.
     """
+    from mmsra_pipeline.interactions.query_table import plain
     from mmsra_pipeline.recommendation.explaining import explain
     from mmsra_pipeline.report.case_data import CaseTables
     from mmsra_pipeline.report.cases import choose_cases
     from mmsra_pipeline.report.pages import FIRST, write_report
 
     stage = mmsra.stage(context)
-    config, sequences = stage.config.report, stage.read(Tables.SEQUENCES)
+    config, sequences = stage.config.report, plain(asked(stage, TEST, SERVE))
     lists, rankings = stage.read(Tables.RECOMMENDATIONS), stage.read(Tables.RANKINGS)
     per_user, keywords = stage.read(Tables.USER_METRICS), stage.read(Tables.ITEM_KEYWORDS)
     listed = sequences[(sequences[SPLIT] == SERVE) & sequences[USER].isin(lists[USER].unique())]
     served = list(zip(listed[USER], listed[POSITION].astype(int)))
     cases = choose_cases(per_user, served, config.cases, config.explained_cases, stage.config.seed)
-    queries = sequences.merge(cases[[USER, POSITION]], on=[USER, POSITION])
+    queries = with_histories(stage, sequences.merge(cases[[USER, POSITION]], on=[USER, POSITION]))
     similar = stage.read(Tables.SIMILAR_USERS)
     shown = similar[similar[RANK] <= stage.config.retrieval.similar_users.k].merge(cases[[USER, POSITION]])
 
     explanations = explain(
         tuned_backbone(stage),
         _asked(cases, queries, rankings, lists),
-        signal_source(stage),
-        prompt_context(stage, pictures=True),
+        signal_source(stage, queries),
+        prompt_context(stage, queries, pictures=True),
         {item: tuple(words) for item, words in zip(keywords[ITEM], keywords["image_keywords"])},
         stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,

@@ -4,25 +4,29 @@ import math
 
 import dagster as dg
 
-from mmsra_pipeline.columns import RANK, SPLIT, TEST, TRAIN, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.columns import RANK, SPLIT, TEST, TRAIN, VALIDATION, Tables
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
+from mmsra_pipeline.orchestration.queries import answered_queries, batches, drawn, histories, queries
 from mmsra_pipeline.orchestration.reporting import report
 from mmsra_pipeline.orchestration.settings_read import code_version
 
 
 @dg.asset(
-    deps=[Tables.SEQUENCES],
+    deps=[Tables.INTERACTIONS, Tables.SEQUENCES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("user_encoder", 2, __name__),
     check_specs=specs(Tables.USER_ENCODER, blocking=(names.FINITE, names.DIFFER), warning=(names.FALLS,)),
 )
+@reusable
 def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The sequential model on item ids whose history embedding finds similar users; rows are its epochs.
 
@@ -32,10 +36,11 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
     from mmsra_pipeline.telemetry.plots import curve_png
 
     stage = mmsra.stage(context)
-    queries = stage.read(Tables.SEQUENCES)
+    asked, taken = queries(stage, TRAIN, VALIDATION), histories(stage)
 
     with stage.training("cpu") as (workdir, tracker):
-        encoder, curve = train_folded(queries, stage.config.retrieval.encoder, stage.config.seed, workdir, tracker)
+        config = stage.config.retrieval.encoder
+        encoder, curve = train_folded(asked, config, stage.config.seed, workdir, tracker, taken)
 
     with stage.publish() as folder:
         encoder.save(folder)
@@ -44,14 +49,16 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
 
 
 @dg.asset(
-    deps=[Tables.USER_ENCODER, Tables.SEQUENCES, Tables.TRAINING_QUERIES],
+    deps=[Tables.USER_ENCODER, Tables.INTERACTIONS, Tables.SEQUENCES, Tables.TRAINING_QUERIES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("similar_users", 2, __name__),
     check_specs=specs(Tables.SIMILAR_USERS, blocking=(names.NO_FUTURE, names.NO_TEST), warning=(names.ALIKE,)),
 )
+@reusable
 def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per query and similar training user: who it is, at which moment, and the item that came next there.
 
@@ -59,25 +66,21 @@ def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Res
     shares are of the users whose next items the prompt shows. That of training queries must not be far above that of
     test: it would teach the recommender to trust what is weaker later.
     """
-    import pandas as pd
-
-    from mmsra_pipeline.interactions.query_sampling import asked_of
-    from mmsra_pipeline.retrieval.similar_users import find_similar_users, hit_share, leak_rate
+    from mmsra_pipeline.retrieval.many_similar_users import similar_users_in_parts
+    from mmsra_pipeline.retrieval.similar_users import hit_share, leak_rate
     from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
     stage = mmsra.stage(context)
-    sequences, encoder = stage.read(Tables.SEQUENCES), FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
-    asked = asked_of(sequences, stage.read(Tables.TRAINING_QUERIES), TRAIN)
-    queries = pd.concat([asked, sequences[sequences[SPLIT] != TRAIN]], ignore_index=True)
-    config = stage.config.retrieval.similar_users
+    encoder, config = FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER)), stage.config.retrieval.similar_users
+    asked = drawn(stage, TRAIN)
 
-    rows = find_similar_users(encoder, sequences, queries, config)
+    parts = similar_users_in_parts(encoder, queries(stage), asked, config, histories(stage), stage.config.seed)
 
-    stage.write(Tables.SIMILAR_USERS, rows)
-    leaks, tested = leak_rate(rows, queries), queries[queries[SPLIT] == TEST]
-    shown_users = rows[rows[RANK] <= config.k]
+    stage.write(Tables.SIMILAR_USERS, batches(parts))
+    rows, held_out = answered_queries(stage)
+    tested, shown_users = held_out[held_out[SPLIT] == TEST], rows[rows[RANK] <= config.k]
     shown = {
-        "leak_rate": _or_none(leaks),
+        "leak_rate": _or_none(leak_rate(rows, held_out)),
         "hit_share": _or_none(hit_share(shown_users, tested)),
         "hit_share_training": _or_none(hit_share(shown_users, asked)),
         "test_queries": len(tested),
@@ -89,17 +92,19 @@ def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Res
 @dg.asset(
     deps=[Tables.INTERACTIONS, Tables.SEQUENCES],
     partitions_def=datasets,
+    pool=MEMORY,
     group_name=GROUPS["retrieval"],
     owners=OWNERS,
     kinds={"parquet"},
     code_version=code_version("cooccurrence_neighbors", 3, __name__),
     check_specs=specs(Tables.COOCCURRENCE_NEIGHBORS),
 )
+@reusable
 def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item and neighbor: the items that users take soon after each other, best first.
 
-    Counts training interactions only, so no held-out interaction reaches a neighbor list. The artifact holds each event
-    with its time and user: evidence, first stage and baseline ask it as of any moment and without a given user.
+    Counts training interactions only, so no held-out interaction reaches a neighbor list. The artifact holds them with
+    their times and users: evidence, first stage and baseline ask it as of any moment and without a given user.
     """
     from mmsra_pipeline.retrieval.cooccurrence.index import WINDOW, CooccurrenceIndex
     from mmsra_pipeline.retrieval.cooccurrence.neighbors import neighbors
@@ -113,7 +118,7 @@ def cooccurrence_neighbors(context: dg.AssetExecutionContext, mmsra: Installatio
     stage.write(Tables.COOCCURRENCE_NEIGHBORS, neighbors(index.within(config.window), config.neighbors_per_item))
     with stage.publish() as folder:
         index.save(folder)
-    yield from report(stage, {"training_interactions": len(training), "events": len(index.events.first)})
+    yield from report(stage, {"training_interactions": len(training), "events": int(index.event_counts().sum())})
 
 
 def _or_none(share: float) -> float | None:

@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mmsra_pipeline.columns import ITEM, KEYWORDS, RANK, TARGET, Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.columns import ITEM, KEYWORDS, RANK, TARGET, TEST, Tables
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
+from mmsra_pipeline.orchestration.queries import queries as asked
+from mmsra_pipeline.orchestration.queries import shown
 from mmsra_pipeline.orchestration.recommender_inputs import PROMPT_TABLES, answered, cooccurrence_index, first_stage
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
@@ -25,12 +28,14 @@ HELPS = "reranking_does_no_harm"
 @dg.asset(
     deps=[Tables.FUSION, Tables.RECOMMENDER, Tables.ALIGNMENT, Tables.ITEM_IMAGES, Tables.SFT_DATASET, *PROMPT_TABLES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["evaluation"],
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("served_quality", 1, __name__),
     check_specs=specs(Tables.SERVED_QUALITY, warning=(HELPS,)),
 )
+@reusable
 def served_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per row, depth and metric: the first stage's candidates as the model orders them, over the catalogue.
 
@@ -48,8 +53,8 @@ def served_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> Re
     stage = mmsra.stage(context)
     config = stage.config.evaluation
     bound = EvaluationConfig(users=config.served_users)
-    queries = sample_queries(stage.read(Tables.SEQUENCES), bound, stage.config.seed)
-    ranking = first_stage(stage, cooccurrence_index(stage))
+    queries = shown(stage, sample_queries(asked(stage, TEST), bound, stage.config.seed))
+    ranking = first_stage(stage, cooccurrence_index(stage), queries)
     lists = ranking.candidates(queries, max(config.served_depths)).rename(columns={RANK: FIRST_STAGE_RANK})
     lists = lists.merge(queries[["user_id", "position", TARGET]], on=["user_id", "position"])
     lists.insert(0, "protocol", SERVED)

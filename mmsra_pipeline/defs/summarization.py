@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, check, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
+from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.reporting import report, sample_table, switched_off
-from mmsra_pipeline.orchestration.settings_read import code_version
+from mmsra_pipeline.orchestration.settings_read import code_version, loaded_config
 from mmsra_pipeline.orchestration.shop_truth import known_looks
 from mmsra_pipeline.orchestration.stage import Stage
 
@@ -28,12 +29,14 @@ FOLLOWED = ("reward", "information", "reconstruction", "length", "grounding", "k
 @dg.asset(
     deps=[Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("alignment", 2, __name__),
     check_specs=specs(Tables.ALIGNMENT, blocking=(names.FINITE,), warning=(names.FALLS,)),
 )
+@reusable
 def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The warm start of the backbone, an adapter; rows are its loss by step and what it then sees in pictures.
 
@@ -80,12 +83,14 @@ def alignment(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
 @dg.asset(
     deps=[Tables.ALIGNMENT, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("draft_keywords", 3, __name__),
     check_specs=specs(Tables.DRAFT_KEYWORDS),
 )
+@reusable
 def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item of a sample: its keywords as the aligned backbone writes them, before GRPO. For comparison."""
     from mmsra_pipeline.summarization.writing import draft_sample
@@ -102,12 +107,14 @@ def draft_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Re
 @dg.asset(
     deps=[Tables.ALIGNMENT, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch", "mlflow"},
     code_version=code_version("summarizer", 2, __name__),
     check_specs=specs(Tables.SUMMARIZER, blocking=(names.FINITE,), warning=(names.RISES, TUNING)),
 )
+@reusable
 def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """The summarizer, an adapter tuned by GRPO on the rewards (1) to (4); rows are its rewards by step.
 
@@ -160,12 +167,14 @@ def summarizer(context: dg.AssetExecutionContext, mmsra: Installation) -> Result
 @dg.asset(
     deps=[Tables.SUMMARIZER, Tables.ALIGNMENT, Tables.DRAFT_KEYWORDS, Tables.ITEM_TEXT, Tables.ITEM_IMAGES],
     partitions_def=datasets,
+    pool=DEVICE,
     group_name=GROUPS["summarization"],
     owners=OWNERS,
     kinds={"pytorch"},
     code_version=code_version("item_keywords", 2, __name__),
     check_specs=specs(Tables.ITEM_KEYWORDS, blocking=(names.FORM,)),
 )
+@reusable
 def item_keywords(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per item: its keywords, of picture and of text, as the tuned summarizer writes them.
 
@@ -189,6 +198,7 @@ def _keywords(
     from mmsra_pipeline.backbone.served import ServedModel
     from mmsra_pipeline.storage.hashing import fingerprint
     from mmsra_pipeline.storage.keyed_cache import KeyedCache
+    from mmsra_pipeline.summarization.answering import by_workers
     from mmsra_pipeline.summarization.writing import extractive_keywords, write_keywords
 
     if stage.config.summarization.writer == "extractive":
@@ -201,9 +211,9 @@ def _keywords(
         if server
         else (backbone, backbone.fingerprint)
     )
-    return write_keywords(
-        writer, items, stage.images(), stage.config.summarization, SentenceEncoder(), cache, summarizer
-    )
+    config = stage.config.summarization
+    workers = None if server else by_workers(backbone, stage.artifacts, config, loaded_config().compute)
+    return write_keywords(writer, items, stage.images(), config, SentenceEncoder(), cache, summarizer, spread=workers)
 
 
 def _tower_classes(stage: Stage) -> "Classes | None":

@@ -1,6 +1,8 @@
 """Candidate lists: the item that came next among items that the user never took."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,6 +52,14 @@ def sample_queries(sequences: pd.DataFrame, config: EvaluationConfig, seed: int,
     return rows[rows[USER].isin(users)]
 
 
+def recall_queries(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """Return rows of ``held_out_queries``: those of ``most`` random users, of all where there are no more."""
+    users = rows[USER].unique()
+    if most >= len(users):
+        return rows
+    return rows[rows[USER].isin(np.random.default_rng(seed).permutation(np.asarray(users, dtype=object))[:most])]
+
+
 def all_lists(
     queries: pd.DataFrame,
     training: pd.DataFrame,
@@ -76,24 +86,22 @@ def all_lists(
         As ``draw_candidates``, with ``first_stage_rank`` (from 1; null where the first stage does not rank).
     """
     catalogue = interactions[ITEM].unique().tolist()
-    ranks = {(user, at): own for user, at, own in first_stage.ranked(queries, max(served, 1))}
-    drawn = [draw_candidates(queries, training, catalogue, config, seed, interactions=interactions)]
-    if served:
-        drawn.append(_served(queries, ranks, served))
-    rows = pd.concat(drawn, ignore_index=True)
-    found = [ranks[user, at].get(item) for user, at, item in zip(rows[USER], rows[POSITION], rows[ITEM])]
-    rows[FIRST_STAGE_RANK] = pd.array(found, dtype="Int64")
+    drawn = draw_candidates(queries, training, catalogue, config, seed, interactions=interactions)
+    places: dict[Any, Any] = {**drawn.groupby([USER, POSITION], sort=False).indices}
+    items: list[str] = drawn[ITEM].tolist()
+    ranks: list[int | None] = [None] * len(drawn)
+    listed: list[tuple[str, str, int, str, bool]] = []
+    ranked = first_stage.ranked(queries, max(served, 1))  # of the whole catalogue, so one query at a time
+    for (user, at, own), target in zip(ranked, queries[TARGET], strict=True):
+        for row in places.get((user, at), ()):
+            ranks[row] = own.get(items[row])
+        best = itertools.islice(own, served)  # in order of rank
+        listed += [(SERVED, user, at, item, item == target) for item in best]
+    served_ranks = pd.DataFrame(listed, columns=[PROTOCOL, USER, POSITION, ITEM, IS_TARGET])
+    counted = served_ranks.groupby([USER, POSITION], sort=False).cumcount() + 1
+    rows = pd.concat([drawn, _as_lists(listed)], ignore_index=True) if served else drawn
+    rows[FIRST_STAGE_RANK] = pd.array([*ranks, *counted], dtype="Int64")
     return rows
-
-
-def _served(queries: pd.DataFrame, ranks: Mapping[tuple[str, int], Mapping[str, int]], count: int) -> pd.DataFrame:
-    rows = [
-        (SERVED, str(user), int(at), item, item == target)
-        for user, at, target in zip(queries[USER], queries[POSITION], queries[TARGET])
-        for item, rank in ranks[str(user), int(at)].items()
-        if rank <= count
-    ]
-    return _as_lists(rows)
 
 
 def draw_candidates(

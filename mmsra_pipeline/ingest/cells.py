@@ -1,12 +1,15 @@
 """Times and ratings out of text, and why a cell cannot be one."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.row_checks import LATEST_MS
+from mmsra_pipeline.ingest.time_forms import DateForms, plain_number, without_zone_name
 
 logger = logging.getLogger(__name__)
 
@@ -22,18 +25,32 @@ class Unit:
 
 
 # As seconds, a number from 10^11 on would lie after the year 5100; as milliseconds, one from 10^14 on likewise.
-UNITS = (Unit("seconds", 0, 1e-3), Unit("milliseconds", 1e11, 1.0), Unit("microseconds", 1e14, 1e3))
-BEYOND = 1e17
+UNITS = (
+    Unit("seconds", 0, 1e-3),
+    Unit("milliseconds", 1e11, 1.0),
+    Unit("microseconds", 1e14, 1e3),
+    Unit("nanoseconds", 1e17, 1e6),
+)
+BEYOND = 1e20
 DAY = r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"  # 20240229: a day, not a second of August 1970
+EXCEL, DAY_FIRST, MONTH_FIRST = "excel", "day-first", "month-first"
+SERIAL_DAYS = (29_221, 73_050)  # 1980 to 2099; as seconds they would all lie on the first of January 1970
+EPOCH_SERIAL = 25_569  # of 1970-01-01; Excel counts days from the end of 1899
+ROUNDED = r"\d(?:[.,]\d{1,6})?[eE]\+?\d+"  # 1.70E+12 holds a time to some months
+NO_TIME = (
+    "timestamp is neither ISO 8601 nor a number of a unit since 1970, nor a date with one reading; state how it is "
+    "written: `time_format:`"
+)
 
 
 @dataclass
 class TimeReader:
     """Reads a column of times chunk by chunk: ISO 8601 (UTC where no zone is given), days like 20240229, or numbers.
 
-    What numbers count, seconds, milliseconds or microseconds since 1970, is told by the size of most in the first chunk
-    and holds for the column: a number of another size is refused, since reading it either way would misplace the
-    interaction. A column whose first chunk has no time has none: such data have order but no times.
+    What numbers count, seconds to nanoseconds since 1970 or days of a spreadsheet, is told by the size of most in the
+    first chunk and holds for the column: a number of another size is refused, since reading it either way would
+    misplace the interaction. So does whether dates have the day or the month first. A column whose first chunk has no
+    time has none: such data have order but no times.
     """
 
     source: str
@@ -42,36 +59,64 @@ class TimeReader:
     unit: Unit | None = None
     days: bool = field(default=False)
     none: bool = field(default=False)
+    form: str | None = None
+    """What the YAML states: 'day-first', 'month-first', 'excel', or a pattern of strptime."""
+    decimal: str | None = None
+    """What the YAML states: '.' or ','."""
+    say: Callable[[str], None] = field(default=lambda _: None)
+    """Is told of what is not as usual."""
+    serial: bool = field(default=False)
+    """Whether numbers are days of a spreadsheet."""
+
+    def __post_init__(self) -> None:
+        order = self.form if self.form in (DAY_FIRST, MONTH_FIRST) else None
+        self._dates = DateForms(self.source, order, self.say)  # type: ignore[arg-type]  # one of the two
+        self.serial = self.form == EXCEL
 
     def read(self, text: pd.Series) -> tuple[pd.Series, pd.Series]:
         """Return Int64 milliseconds (null where unusable), and the reason of each cell ("" where usable).
 
         Args:
             text: cells, null where empty.
+
+        Raises:
+            DataError: if the day or the month may be first, or the stated pattern is none.
         """
         reasons = pd.Series("", index=text.index, dtype="str")
         times = pd.Series(pd.NA, index=text.index, dtype="Int64")
         numbers = pd.to_numeric(text, errors="coerce").astype("float64")
+        dates = self._dated(text.where(numbers.isna()))
+        rest = text.notna() & numbers.isna() & dates.isna()
+        if self.form and "%" in self.form:
+            dates, numbers = self._by_pattern(text), numbers * np.nan
+        elif rest.any():
+            odd = self._dates.iso(text[rest].map(without_zone_name), text)
+            plain = odd.map(lambda cell: plain_number(cell, self.decimal))
+            numbers[rest] = pd.to_numeric(plain, errors="coerce").astype("float64")
+            if numbers[rest].notna().any():
+                self.say(f"times such as {text[rest][numbers[rest].notna()].iloc[0]!r} are read as numbers")
+            dates[rest] = self._dated(odd.where(numbers[rest].isna()))
         if not self.stated and len(text):
             self._tell(text, numbers)
         if self.none:
             return times, reasons.mask(text.notna(), "has a timestamp, but the first rows of the column have none")
         numeric = numbers.notna()
         if self.days:
-            numeric &= ~text.str.fullmatch(DAY).fillna(False).astype(bool)
+            day = text.str.fullmatch(DAY).fillna(False).astype(bool)
+            numeric &= ~day
+            dates = dates.where(~day, self._dated(text.where(day)))
         unit = self.unit or UNITS[0]
-        times[numeric] = _whole(numbers[numeric] / unit.per_millisecond)
-        dates = pd.to_datetime(text.where(~numeric), format="ISO8601", utc=True, errors="coerce")
+        times[numeric] = self._milliseconds(numbers[numeric], unit)
         dated = dates.notna()
         times[dated] = dates[dated].dt.as_unit("ms").astype("int64").astype("Int64")
         size = _sizes(numbers)
         flaws = [
             (text.isna(), "timestamp is empty"),
-            (text.notna() & ~numeric & ~dated, "timestamp is neither ISO 8601 nor a number of a unit since 1970"),
+            (text.notna() & ~numeric & ~dated, NO_TIME),
             (numeric & self.days, "timestamp is no day like 20240229, as the column's are"),
-            (numeric & (numbers.abs() >= BEYOND), "timestamp is too large for microseconds since 1970"),
+            (numeric & (numbers.abs() >= BEYOND), "timestamp is too large for nanoseconds since 1970"),
             (
-                numeric & (size != UNITS.index(unit)),
+                numeric & (size != UNITS.index(unit)) & (not self.serial),
                 f"timestamp is of another size than {unit.name}, as the column's are",
             ),
             ((times < 0) | (times > LATEST_MS), "timestamp does not lie between 1970 and 2200"),
@@ -79,6 +124,23 @@ class TimeReader:
         for flawed, reason in flaws:
             reasons = reasons.mask((reasons == "") & flawed.fillna(False).astype(bool), reason)
         return times.mask(reasons != ""), reasons
+
+    def _dated(self, text: pd.Series) -> pd.Series:
+        return pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce").dt.as_unit("ms")
+
+    def _by_pattern(self, text: pd.Series) -> pd.Series:
+        try:
+            return pd.to_datetime(text, format=self.form, utc=True, errors="coerce")
+        except ValueError as error:
+            raise DataError(
+                f"{self.source}: time_format: {self.form!r} is no pattern of times ({error}). Write for example "
+                "'%d.%m.%Y %H:%M', day-first, month-first or excel."
+            ) from None
+
+    def _milliseconds(self, numbers: pd.Series, unit: Unit) -> pd.Series:
+        if self.serial:  # a spreadsheet keeps a second to some hundredths
+            return _whole((numbers - EPOCH_SERIAL) * 86_400) * 1000
+        return _whole(numbers / unit.per_millisecond)
 
     def _tell(self, text: pd.Series, numbers: pd.Series) -> None:
         """Find out what the column holds, and state it."""
@@ -89,21 +151,43 @@ class TimeReader:
         self.days = bool(numeric.any() and day[numeric].mean() > 0.5)
         if numeric.any() and not self.days:
             self.unit = UNITS[int(np.bincount(_sizes(numbers[numeric])).argmax())]
+            if self.form is None and numbers[numeric].between(*SERIAL_DAYS).mean() > 0.9:
+                self.serial = True
+                self.say(f"times such as {text[numeric].iloc[0]!r} are read as days of a spreadsheet since 1899-12-30")
+            rounded = text[numeric].str.fullmatch(ROUNDED).fillna(False)
+            if rounded.any():
+                same = int(text[numeric][rounded].duplicated(keep=False).sum())
+                self.say(
+                    f"{int(rounded.sum())} times of the first {len(text)} rows are rounded, such as "
+                    f"{text[numeric][rounded].iloc[0]!r}, and {same} are the same as another: the order in time is "
+                    "lost. Export the column as text again"
+                )
         if self.none:
             found = "none; the order of rows is the order of time"
         elif self.days:
             found = "days written as YYYYMMDD"
+        elif self.serial:
+            found = "days of a spreadsheet since 1899-12-30"
         else:
-            found = f"{self.unit.name} since 1970" if self.unit else "ISO 8601"
+            found = f"{self.unit.name} since 1970" if self.unit else "dates"
         logger.info("%s: timestamps are %s, told from the first %d rows", self.source, found, len(text))
 
 
-def parse_ratings(text: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Read ratings: float64, null where empty; and the reason per cell ("" where usable)."""
+def parse_ratings(text: pd.Series, decimal: str | None = None) -> tuple[pd.Series, pd.Series]:
+    """Read ratings: float64, null where empty; and the reason per cell ("" where usable).
+
+    Args:
+        text: cells, null where empty.
+        decimal: '.' or ',' where it is stated; else '4,5' is read as 4.5.
+    """
     numbers = pd.to_numeric(text, errors="coerce").astype("float64")
+    odd = text.notna() & numbers.isna()
+    if odd.any():
+        plain = text[odd].map(lambda cell: plain_number(cell, decimal))
+        numbers[odd] = pd.to_numeric(plain, errors="coerce").astype("float64")
     flawed = text.notna() & ~np.isfinite(numbers)
-    reasons = pd.Series("", index=text.index, dtype="str").mask(flawed, "rating is not a number")
-    return numbers.mask(flawed), reasons
+    reason = "rating is not a number; where it has a decimal comma, state `decimal: ','`"
+    return numbers.mask(flawed), pd.Series("", index=text.index, dtype="str").mask(flawed, reason)
 
 
 def _sizes(numbers: pd.Series) -> np.ndarray:

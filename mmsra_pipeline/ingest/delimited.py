@@ -1,128 +1,103 @@
-"""Rows of CSV, TSV and Parquet files as text, with the line where each begins, in memory that does not grow.
+"""Rows of delimited and Parquet files as text, with the line where each begins, in memory that does not grow."""
 
-One bad line must cost one row. A quote that is never closed would make the csv module swallow the rest of the file, so
-a record may span at most ``RECORD_LINES`` lines; else its first line is rejected and reading goes on with the next.
-"""
-
-import csv
-from collections.abc import Iterable, Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mmsra_pipeline.errors import DataError, MissingInputError
-from mmsra_pipeline.ingest.lines import LineBlock
+from mmsra_pipeline.ingest.containers import PARQUET, begin_of
+from mmsra_pipeline.ingest.dialect import COMMENT, Dialect, DialectOptions, sniff
 from mmsra_pipeline.ingest.parquet import parquet_rows
-from mmsra_pipeline.ingest.rejects import TEXT_CHARS, RejectSink
-from mmsra_pipeline.ingest.source_files import tracked_blocks
-from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, is_utf8, of_text
+from mmsra_pipeline.ingest.records import RECORD_LINES, Record, Records
+from mmsra_pipeline.ingest.rejects import HEADER_AGAIN, TEXT_CHARS, RejectSink
+from mmsra_pipeline.ingest.source_files import folder_values, tracked_blocks
+from mmsra_pipeline.ingest.text_rows import Header, TextRows, checked_header, is_utf8, of_text
 
-RECORD_LINES = 500
 CHUNK_ROWS = 50_000
-csv.field_size_limit(2**31 - 1)  # a record is bounded by its lines
+USUAL = DialectOptions()
 
 
 def read_text_rows(
-    path: Path, label: str, list_separator: str, sink: RejectSink, *, names: Sequence[str] | None = None
+    path: Path,
+    label: str,
+    list_separator: str,
+    sink: RejectSink,
+    *,
+    names: Sequence[str] | None = None,
+    options: DialectOptions = USUAL,
+    stated: Sequence[str] = (),
+    apart: Sequence[str] = (),
 ) -> Iterator[TextRows]:
-    """Return the rows of a CSV, TSV (by its name) or Parquet file in chunks, at least one; ill-formed ones are refused.
+    """Return the rows of a Parquet or delimited file in chunks, at least one; ill-formed ones are refused.
+
+    What the file is, is told from its first bytes. Of a file in a folder ``key=value``, ``key`` is a column too.
 
     Args:
-        path: plain, gzip or zstd.
-        label: what rejects call it.
+        path: plain or packed.
+        label: what rejects call it: its path below the data set's folder.
         list_separator: goes between the entries of a Parquet file's lists.
-        sink: is told of the ill-formed rows only.
-        names: of the columns, if the file has no header.
+        sink: is told of the ill-formed rows only, and of what was not as usual.
+        names: of the columns, if such files have no header.
+        options: what the YAML states of delimited files.
+        stated: what the YAML says the file calls columns.
+        apart: columns of Parquet that, where they are lists, hold one row an entry.
 
     Raises:
         MissingInputError: if the file is not there.
-        DataError: if it has no header, a repeated column, or is not what its ending says.
+        DataError: if it has no header, or is neither text nor Parquet.
     """
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
-    if path.suffix.lower() in {".parquet", ".pq"}:
-        yield from parquet_rows(path, label, list_separator, sink)
-        return
-    delimiter = "\t" if ".tsv" in path.name.lower() else ","
-    yield from _delimited_rows(path, label, delimiter, sink, names)
+    begin = begin_of(path, len(PARQUET))
+    if begin == PARQUET:
+        found = parquet_rows(path, label, list_separator, sink, apart=apart)
+    else:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            if not begin:
+                raise DataError(f"{path}: is empty. Write the file again, or take it out of the YAML.")
+            sink.note(f"{label}: is called Parquet, but is text")
+        dialect = sniff(path, options, names, stated)
+        for said in dialect.said:
+            sink.note(f"{label}: {said}")
+        found = _delimited_rows(path, label, dialect, sink, names)
+    values = folder_values(label)
+    for rows in found:
+        yield _with_folders(rows, values, label, sink) if values else rows
 
 
-class Records:
-    """The records of a delimited file in order: the 1-based line where each begins, its fields, and its first line.
-
-    The fields are None if the quotes are wrong. Empty lines are no records. Quotes follow RFC 4180.
-    """
-
-    def __init__(self, blocks: Iterable[LineBlock], delimiter: str) -> None:
-        self.flawed: list[LineBlock] = []
-        """Blocks that are no lines, as met so far."""
-        self._blocks = iter(blocks)
-        self._delimiter = delimiter
-        self._lines: list[str] = []
-        self._first = 1
-        """Number of the first of ``_lines``."""
-
-    def __iter__(self) -> Iterator[tuple[int, list[str] | None, str]]:
-        at = 0
-        while True:
-            if at == len(self._lines):
-                if not self._fetch(at):
-                    return
-                at = 0
-                continue
-            line = self._lines[at]
-            if not line.strip():
-                at += 1
-            elif '"' not in line:
-                yield self._first + at, line.split(self._delimiter), line
-                at += 1
-            else:
-                while len(self._lines) - at < RECORD_LINES and self._fetch(at):
-                    at = 0
-                taken, fields = self._quoted(at)
-                yield self._first + at, fields, line
-                at += taken
-
-    def _quoted(self, at: int) -> tuple[int, list[str] | None]:
-        """Return how many lines a record with quotes takes, and its fields."""
-        lines = (line + "\n" for line in self._lines[at : at + RECORD_LINES])
-        reader = csv.reader(lines, delimiter=self._delimiter, strict=True)
-        try:
-            fields = next(reader)
-        except csv.Error:
-            return 1, None
-        return reader.line_num, fields
-
-    def _fetch(self, done: int) -> bool:
-        """Drop the first ``done`` lines and add those of the next block; tell whether there was one."""
-        block = next(self._blocks, None)
-        if block is None:
-            return False
-        if block.flaw:
-            self.flawed.append(block)
-        text = "" if block.flaw else block.content.decode("utf-8", "surrogateescape")
-        lines = text.split("\n")
-        if not lines[-1] and not block.flaw:  # a flawed line leaves an empty one, so that numbers stay right
-            lines.pop()
-        kept = self._lines[done:]
-        self._first = block.first - len(kept)
-        self._lines = kept + [line.removesuffix("\r") for line in lines]
-        return True
+def _with_folders(rows: TextRows, values: dict[str, str | None], label: str, sink: RejectSink) -> TextRows:
+    """Add what the names of the folders say, as Spark and Hive write it, where the file itself does not."""
+    new = {key: value for key, value in values.items() if key not in rows.header.names}
+    if new:
+        sink.note(f"{label.split('/', 1)[0]}: {', '.join(new)} taken from the names of folders")
+    cells, names = [column.to_pylist() for column in rows.cells.columns], [*rows.header.names, *new]
+    count = len(rows.lines)
+    table = of_text([*cells, *([value] * count for value in new.values())], names)
+    return TextRows(table, rows.lines, Header(names, rows.header.repeated, delimiter=rows.header.delimiter))
 
 
 def _delimited_rows(
-    path: Path, label: str, delimiter: str, sink: RejectSink, names: Sequence[str] | None
+    path: Path, label: str, dialect: Dialect, sink: RejectSink, names: Sequence[str] | None
 ) -> Iterator[TextRows]:
-    source = Records(tracked_blocks(path), delimiter)
+    blocks = tracked_blocks(path, encoding=dialect.encoding, cr=dialect.cr)
+    source = Records(blocks, dialect.delimiter, dialect.quote, dialect.first_line)
     records = iter(source)
-    if names is None:
-        _, header, _ = next(records, (0, None, ""))
-        if header is None:
-            raise DataError(f"{path}: has no header line. Its first line must name the columns.")
-        names = checked_header([name.strip() for name in header], path)
+    header, pending, again = _header(path, dialect, names, records)
     starts: list[int] = []
     rows: list[list[str]] = []
     given = False
-    for start, fields, line in records:
-        reason = _flaw(fields, names)
+    nameless = header.nameless
+    width, comments = len(header.names), dialect.comments
+    for start, fields, line in itertools.chain(pending, records):
+        if fields is not None and len(fields) != width:
+            fields = _fitted(fields, width, nameless)
+        if fields is not None and fields[0][:1] <= " " and not any(map(str.strip, fields)):
+            continue  # a spreadsheet's empty row is no row
+        if comments and line.startswith(COMMENT) and (fields is None or len(fields) != width):
+            continue
+        reason = _flaw(fields, width)
+        if again is not None and fields == again:
+            reason = HEADER_AGAIN
         if fields is None or reason:
             sink.see(1)
             sink.refuse(label, start, reason, line[:TEXT_CHARS])
@@ -130,24 +105,64 @@ def _delimited_rows(
         starts.append(start)
         rows.append(fields)
         if len(rows) == CHUNK_ROWS:
-            yield _text_rows(names, rows, starts)
+            yield _text_rows(header, rows, starts)
             starts, rows, given = [], [], True
     for block in source.flawed:
         sink.refuse_block(label, block)
+    if source.nuls:
+        sink.note(f"{label}: {source.nuls} bytes NUL were left out")
+    if source.backslashes:
+        sink.note(f"{label}: {source.backslashes} rows have quotes behind backslashes, as MySQL writes them")
     if rows or not given:
-        yield _text_rows(names, rows, starts)
+        yield _text_rows(header, rows, starts)
 
 
-def _flaw(fields: list[str] | None, names: Sequence[str]) -> str:
+def _header(
+    path: Path, dialect: Dialect, names: Sequence[str] | None, records: Iterator[Record]
+) -> tuple[Header, list[Record], list[str] | None]:
+    """Return the columns, the records that were looked at but are data, and the fields of the header's row."""
+    first = next(records, None)
+    fields = first[1] if first else None
+    if names is not None and not dialect.header:
+        return Header(list(names), delimiter=dialect.delimiter), [first] if first else [], None
+    if first is None or fields is None:
+        empty = "is empty: it " if not path.stat().st_size else ""
+        raise DataError(
+            f"{path}: {empty}has no header line. Its first line must name the columns; where it is data, write "
+            "`header: false` in the YAML and the columns by their places."
+        )
+    if not dialect.header:
+        cells = [cell.strip() for cell in fields]
+        places = {cell: str(place) for place, cell in enumerate(cells, start=1) if cells.count(cell) == 1}
+        own = [str(place) for place in range(1, len(cells) + 1)]
+        return Header(own, headerless=True, first_row=places, delimiter=dialect.delimiter), [first], None
+    cells = [cell.strip() for cell in fields]
+    cells[0] = cells[0].lstrip(COMMENT).strip()
+    return checked_header([""] * dialect.row_names + cells, path, dialect.delimiter), [], fields
+
+
+def _fitted(fields: list[str], width: int, nameless: frozenset[int]) -> list[str]:
+    """Bring a row to the header's width where only empty cells, or columns without a name, are too many or too few."""
+    if len(fields) > width:
+        return fields[:width] if not any(map(str.strip, fields[width:])) else fields
+    missing = range(len(fields), width)
+    return [*fields, *([""] * len(missing))] if nameless.issuperset(missing) else fields
+
+
+def _flaw(fields: list[str] | None, width: int) -> str:
     if fields is None:
-        return f"a quote is not closed within {RECORD_LINES} lines, or is followed by text"
-    if len(fields) != len(names):
-        return f"has {len(fields)} fields, the header has {len(names)}"
+        return (
+            f"a quote is not closed within {RECORD_LINES} lines, or is followed by text; where quotes mean nothing, "
+            "write `quote: none`"
+        )
+    if len(fields) != width:
+        return f"has {len(fields)} fields, the header has {width}; put cells that hold separators in quotes"
     if not all(map(is_utf8, fields)):
-        return "is not valid UTF-8"
+        return "is not valid UTF-8; save the file as UTF-8, or state its `encoding:`"
     return ""
 
 
-def _text_rows(names: Sequence[str], rows: list[list[str]], starts: list[int]) -> TextRows:
-    columns = zip(*rows) if rows else [[] for _ in names]
-    return TextRows(of_text([[value.strip() or None for value in column] for column in columns], names), starts)
+def _text_rows(header: Header, rows: list[list[str]], starts: list[int]) -> TextRows:
+    columns = zip(*rows) if rows else [[] for _ in header.names]
+    cells = of_text([[value.strip() or None for value in column] for column in columns], header.names)
+    return TextRows(cells, starts, header)

@@ -1,9 +1,6 @@
-"""Lines of plain, gzip or zstd files in blocks, in memory that does not grow with the file.
+"""Lines of plain or packed files in blocks, in memory that does not grow with the file."""
 
-What a file is compressed with is told by its first bytes, not by its name.
-"""
-
-import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,21 +8,18 @@ from io import FileIO
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from zlib_ng import zlib_ng
 
-from mmsra_pipeline.errors import DataError, MissingInputError
+from mmsra_pipeline.errors import MissingInputError
+from mmsra_pipeline.ingest.containers import chunks, refuse_foreign
+from mmsra_pipeline.ingest.encodings import UTF8, translated, wide_encoding
 
 BLOCK_BYTES = 4 << 20
-PIECE_BYTES = 1 << 17  # of a compressed file
-SMALL_BYTES = 1 << 10  # of a decompressed one: of the piece in which a file turns out to be damaged nothing is given
 BEGIN_BYTES = 1000  # of a line that is not given whole
 LINE_BYTES = 16 << 20  # a longer line is no row of any format; without a bound a file without line ends is one
-MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+LEAST_BYTES = 24  # by which a file shows what it is
 (NEWLINE,) = b"\n"
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
 BOM = b"\xef\xbb\xbf"
-GZIP_ERROR: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says that this is an instance
 
 
 @dataclass(frozen=True)
@@ -82,39 +76,61 @@ class LineBlock:
         return [line[:-1] if line.endswith(b"\r") else line for line in found]
 
 
-def read_blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[LineBlock]:
+def read_blocks(
+    path: Path, block_bytes: int = BLOCK_BYTES, *, encoding: str = UTF8, cr: bool = False
+) -> Iterator[LineBlock]:
     """Return the lines of a file in blocks of ``block_bytes`` at most, but for longer lines, cut at line ends only.
 
     A line above ``LINE_BYTES`` comes by itself as a block with a ``flaw``, cut to its begin; so does, at the end, the
-    place where a compressed file is damaged or cut off. All other lines come whole, without a byte order mark.
+    place where a compressed file is damaged or cut off. All other lines come whole, as UTF-8 without a byte order mark.
+    UTF-16 and UTF-32 are told by themselves.
+
+    Args:
+        path: a file, plain or packed.
+        block_bytes: see above.
+        encoding: of the file.
+        cr: whether its lines end in CR alone.
 
     Raises:
         MissingInputError: if the file is not there.
-        DataError: if it is UTF-16.
+        DataError: if it is no text, but a database or a web page, for instance.
     """
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
     with path.open("rb", buffering=0) as handle:
-        yield from _blocks(path, handle, block_bytes)
+        yield from _blocks(handle, _as_utf8(path, chunks(path, handle, block_bytes), encoding, cr=cr))
 
 
-def _blocks(path: Path, handle: FileIO, size: int) -> Iterator[LineBlock]:
+def _as_utf8(path: Path, found: Iterator[list[bytes] | str], encoding: str, *, cr: bool) -> Iterator[list[bytes] | str]:
+    """Look at the first bytes, once, and pass UTF-8 on as it is."""
+    first: list[list[bytes] | str] = []
+    begin = b""
+    for pieces in found:
+        first.append(pieces)
+        begin += b"" if isinstance(pieces, str) else b"".join(pieces)
+        if len(begin) >= LEAST_BYTES:
+            break
+    refuse_foreign(path, begin)
+    encoding = (wide_encoding(begin) or encoding) if encoding == UTF8 else encoding
+    whole = itertools.chain(first, found)
+    yield from whole if encoding == UTF8 and not cr else translated(whole, encoding, cr=cr)
+
+
+def _blocks(handle: FileIO, found: Iterator[list[bytes] | str]) -> Iterator[LineBlock]:
     number, rest, beginning, skipping = 1, b"", True, False
-    for pieces in _chunks(handle, size):
+    for pieces in found:
         if isinstance(pieces, str):
             yield LineBlock(rest[:BEGIN_BYTES], number, handle.tell(), pieces, damaged=True)
             return
         if beginning:
             chunk, rest = b"".join((rest, *pieces)), b""
-            if chunk[:2] in UTF16:
-                raise DataError(f"{path}: is UTF-16, not UTF-8. Save it as UTF-8.")
             if len(chunk) < len(BOM):
                 rest = chunk
                 continue
             pieces, beginning = [chunk.removeprefix(BOM)], False
         if skipping:
-            _, found, chunk = b"".join(pieces).partition(b"\n")
-            if not found:
+            _, end, chunk = b"".join(pieces).partition(b"\n")
+            if not end:
                 continue
             pieces, skipping, number = [chunk], False, number + 1
         lines, left = _cut(pieces)
@@ -141,89 +157,3 @@ def _cut(pieces: list[bytes]) -> tuple[list[bytes | memoryview], bytes]:
             after = b"".join((memoryview(pieces[place])[cut:], *pieces[place + 1 :]))
             return [*pieces[:place], memoryview(pieces[place])[:cut]], after
     return [], b"".join(pieces)
-
-
-def _chunks(handle: FileIO, size: int) -> Iterator[list[bytes] | str]:
-    """Return decompressed bytes; at last, where the file is damaged, the reason as text.
-
-    They come in pieces, to be joined once, where lines are cut.
-    """
-    start = handle.read(4)
-    handle.seek(0)
-    codec = next((name for magic, name in MAGIC.items() if start.startswith(magic)), None)
-    try:
-        yield from _gathered(_inflated(handle, size) if codec == "gzip" else _streamed(handle, codec, size), size)
-    except (OSError, EOFError, GZIP_ERROR) as error:
-        if codec is None:
-            raise
-        reason = str(error).splitlines()[0][:100]
-        yield f"the {codec} file is damaged or cut off here ({reason}); what follows is lost"
-
-
-def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
-    """Return pieces of ``size`` bytes at most together; what came before an error is given before it is raised."""
-    waiting: list[bytes] = []
-    held = 0
-    try:
-        for piece in pieces:
-            if waiting and held + len(piece) > size:
-                yield waiting
-                waiting, held = [], 0
-            waiting.append(piece)
-            held += len(piece)
-            if held > size // 2:
-                yield waiting
-                waiting, held = [], 0
-    except (OSError, EOFError, GZIP_ERROR):
-        if waiting:
-            yield waiting
-        raise
-    if waiting:
-        yield waiting
-
-
-def _streamed(handle: FileIO, codec: str | None, size: int) -> Iterator[bytes]:
-    if codec is None:
-        while piece := handle.read(size):
-            yield piece
-        return
-    again = open(handle.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115  # Arrow closes what it reads
-    with pa.CompressedInputStream(pa.PythonFile(again), codec) as stream:
-        while piece := stream.read(SMALL_BYTES):
-            yield piece
-
-
-def _inflated(handle: FileIO, size: int) -> Iterator[bytes]:
-    """Yield every byte of a gzip file up to where it is damaged. It may have several members, and end in zeros."""
-    member, waiting = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16), b""
-    while True:
-        waiting = waiting or handle.read(PIECE_BYTES)
-        if not waiting:
-            break
-        before = member.copy()  # type: ignore[attr-defined]  # its stub does not know it
-        try:
-            piece = member.decompress(waiting, size)
-        except GZIP_ERROR:
-            yield from _bytewise(before, waiting)
-            raise
-        waiting = member.unconsumed_tail
-        if piece:
-            yield piece
-        if member.eof:
-            waiting = (member.unused_data or handle.read(PIECE_BYTES)).lstrip(b"\0")
-            while not waiting and (more := handle.read(PIECE_BYTES)):
-                waiting = more.lstrip(b"\0")
-            if not waiting:
-                return
-            member = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16)
-    while piece := member.flush():
-        yield piece
-    if not member.eof:
-        raise EOFError("it ends before its end mark")
-
-
-def _bytewise(member: "zlib_ng._Decompress", compressed: bytes) -> Iterator[bytes]:
-    """Return what can be read before the damage: of the call in which it is met zlib gives nothing."""
-    with contextlib.suppress(GZIP_ERROR):
-        for at in range(len(compressed)):
-            yield member.decompress(compressed[at : at + 1])

@@ -1,15 +1,18 @@
 """Rows of Parquet files as text, as a CSV would hold them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from mmsra_pipeline.columns import IMAGE
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.ingest.column_matching import SYNONYMS, like
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, of_text
 
@@ -17,29 +20,82 @@ CHUNK_ROWS = 50_000
 FOREIGN = "\udcff"  # stands for a cell of Parquet that is not valid UTF-8; no such cell can say so
 
 
-def parquet_rows(path: Path, label: str, list_separator: str, sink: RejectSink) -> Iterator[TextRows]:
+def parquet_rows(
+    path: Path, label: str, list_separator: str, sink: RejectSink, *, apart: Sequence[str] = ()
+) -> Iterator[TextRows]:
     """Return the rows in chunks, at least one; those with bytes that are no UTF-8 are refused.
+
+    Args:
+        path: the file.
+        label: what rejects call it.
+        list_separator: goes between the entries of lists.
+        sink: is told of refused rows.
+        apart: columns that, where they are lists, hold one row an entry, with the other lists of the row beside them.
 
     Raises:
         DataError: if the file is no Parquet.
     """
     try:
         with pq.ParquetFile(path) as file:
-            names = checked_header(list(file.schema_arrow.names), path)
+            header = checked_header(list(file.schema_arrow.names), path)
             start, empty = 1, file.schema_arrow.empty_table().to_batches() or [file.schema_arrow.empty_table()]
+            for field in file.schema_arrow:
+                if _holds_pictures(field):
+                    sink.note(
+                        f"{label}: column {field.name!r} holds pictures themselves, which are not read; write them "
+                        "into the picture folder as ITEM_ID.jpg"
+                    )
+            lists = _lists(file.schema_arrow, apart)
+            if lists:
+                sink.note(f"{label}: {', '.join(lists)} are lists; each entry is read as a row of its own")
             for batch in file.iter_batches(CHUNK_ROWS) if file.metadata.num_rows else empty:
-                columns = [_as_text(batch.column(name), list_separator) for name in names]
+                lines = np.arange(start, start + batch.num_rows)
+                start += batch.num_rows
+                if lists:
+                    batch, lines = _entries(batch, lists, lines, label, sink)
+                columns = [_as_text(column, list_separator) for column in batch.columns]
                 foreign = {row for column in columns for row, text in enumerate(column) if text == FOREIGN}
                 for row in sorted(foreign):
                     sink.see(1)
                     line = ",".join(column[row] or "" for column in columns)
-                    sink.refuse(label, start + row, "is not valid UTF-8", line)
+                    sink.refuse(label, int(lines[row]), "is not valid UTF-8; write the text as UTF-8", line)
                 rows = [row for row in range(batch.num_rows) if row not in foreign]
                 cells = [[column[row] for row in rows] for column in columns]
-                yield TextRows(of_text(cells, names), [start + row for row in rows])
-                start += batch.num_rows
+                yield TextRows(of_text(cells, header.names), lines[rows].tolist(), header)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not readable as Parquet: {error}. Write the file again, or name a CSV.") from None
+
+
+def _holds_pictures(field: pa.Field) -> bool:
+    """Whether a column of pictures has their bytes, alone or, as libraries of data sets write it, beside a path."""
+    binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
+    struct = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
+    return (binary and like(field.name) in SYNONYMS[IMAGE]) or struct
+
+
+def _lists(schema: pa.Schema, apart: Sequence[str]) -> list[str]:
+    """Return the columns that are lists, if one of ``apart`` is."""
+    found = [field.name for field in schema if pa.types.is_list(field.type) or pa.types.is_large_list(field.type)]
+    return found if any(like(name) in apart for name in found) else []
+
+
+def _entries(
+    batch: pa.RecordBatch, lists: Sequence[str], lines: np.ndarray, label: str, sink: RejectSink
+) -> tuple[pa.RecordBatch, np.ndarray]:
+    """Return one row an entry of the lists; rows whose lists are not of one length are refused."""
+    lengths = [pc.fill_null(pc.list_value_length(batch.column(name)), 0) for name in lists]
+    same = np.logical_and.reduce([lengths[0].to_numpy() == other.to_numpy() for other in lengths])
+    for row in np.flatnonzero(~same).tolist():
+        sink.see(1)
+        told = ", ".join(f"{name}: {length[row].as_py()}" for name, length in zip(lists, lengths, strict=True))
+        sink.refuse(label, int(lines[row]), f"its lists have different lengths ({told}); write one row an entry", told)
+    kept = batch.filter(pa.array(same))
+    place = np.repeat(np.arange(kept.num_rows), lengths[0].filter(pa.array(same)).to_numpy())
+    columns = [
+        pc.list_flatten(column) if name in lists else column.take(pa.array(place))
+        for name, column in zip(kept.schema.names, kept.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=kept.schema.names), lines[same][place]
 
 
 def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str) -> list[str | None]:
@@ -50,7 +106,11 @@ def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str) -> list[st
         values = [_listed(row, list_separator) for row in _values(column)]
     elif pa.types.is_floating(kind):
         values = map(_number, column.to_pylist())
-    elif pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        values = map(_decoded, column.to_pylist())
+    elif pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:  # of a picture; its bytes are not read
+        return _as_text(pc.struct_field(column, "path"), list_separator)
+    elif pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
         values = [None] * len(column)  # no column of ours; only text, numbers, times and lists can be one
     else:
         values = _values(pc.cast(column, pa.string()))
@@ -71,6 +131,14 @@ def _value(cell: pa.Scalar) -> Any:
         return cell.as_py()
     except UnicodeDecodeError:
         return FOREIGN
+
+
+def _decoded(value: bytes | None) -> str | None:
+    """Return the text of bytes, as some libraries write texts; none of those that are no UTF-8."""
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _listed(entries: Any, separator: str) -> str | None:

@@ -1,14 +1,23 @@
 """Where the picture of an item lies, never outside the picture folder."""
 
 import errno
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mmsra_pipeline.storage.hashing import file_hash
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+ENDINGS = (
+    ".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif",
+    ".jfif", ".jpe", ".jif", ".mpo", ".dib", ".apng", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".ico",
+)  # fmt: skip
+"""Of files that are looked at as pictures; which of them can be decoded ``items.decoding`` says."""
+DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
 
 def is_url(image: str) -> bool:
@@ -44,16 +53,53 @@ def pictures_in(root: Path | None) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file()) if root is not None else []
 
 
-def find_images(root: Path | None) -> dict[str, str]:
-    """Return the pictures in ``root`` by their name without ending, as names below it."""
-    if root is None or not root.is_dir():
-        return {}
-    return {
-        path.stem: path.name
-        for ending in reversed(ENDINGS)  # the first ending wins where an item has two files
-        for path in sorted(root.iterdir())
-        if path.suffix.lower() == ending
-    }
+def like_name(name: str) -> str:
+    """Return what names of one picture have in common: a Mac writes 'é' as two signs, and Windows knows no case."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
+class FolderIndex:
+    """The pictures of a folder and of those below it, by what they are called."""
+
+    def __init__(self, root: Path | None) -> None:
+        self.by_stem: dict[str, str] = {}
+        """Names below the folder, '/' between the parts, by the name without folder and ending, and with the folder."""
+        self._alike: dict[str, str] = {}
+        self._files: dict[str, str] = {}
+        self.counts: Counter[str] = Counter()
+        """Pictures by their folder below the root."""
+        found = [] if root is None or not root.is_dir() else [path for path in root.rglob("*") if _is_picture(path)]
+        # The nearest to the root wins, then the first ending, then the first name.
+        found.sort(key=lambda path: (len(path.parts), ENDINGS.index(path.suffix.lower()), path))
+        for path in found:
+            assert root is not None
+            inner = path.relative_to(root)
+            name = inner.as_posix()
+            stem = unicodedata.normalize("NFC", path.stem)
+            for key in (stem, unicodedata.normalize("NFC", inner.with_suffix("").as_posix())):
+                self.by_stem.setdefault(key, name)
+            self._alike.setdefault(like_name(path.stem), name)
+            self._files.setdefault(like_name(path.name), name)
+            self._files.setdefault(f"{path.stem.strip()}{path.suffix}".casefold(), name)
+            self.counts[inner.parent.as_posix()] += 1
+
+    def called(self, item: str) -> str | None:
+        """Return the picture that is called as an item."""
+        return self.by_stem.get(item) or self.by_stem.get(unicodedata.normalize("NFC", item))
+
+    def file(self, named: str) -> str | None:
+        """Return the picture of that file name, wherever it lies below the folder and however its letters are cased."""
+        last = re.split(r"[\\/]", named)[-1]
+        return self._files.get(like_name(last))
+
+    def summary(self, name: str) -> str:
+        """Say what lies in the folder."""
+        total = sum(self.counts.values())
+        if not total:
+            return f"the folder {name} holds no file with the ending of a picture"
+        below = sum(count for folder, count in self.counts.items() if folder != ".")
+        where = f", {below} of them in folders below" if below else ""
+        return f"the folder {name} holds {total} picture(s){where}, such as {next(iter(self.by_stem.values()))!r}"
 
 
 class ItemPictures:
@@ -61,13 +107,16 @@ class ItemPictures:
 
     def __init__(self, root: Path | None) -> None:
         self.root = root
-        self._names = find_images(root)
+        self._index = FolderIndex(root)
         self._reviewed: set[str] = set()
 
     def note_reviewed(self, items: pa.ChunkedArray) -> None:
         """Take note of items that reviews name."""
-        if self._names:
-            self._reviewed |= self._names.keys() & items.unique().to_pylist()
+        if self._index.by_stem:
+            found = items.unique()
+            self._reviewed |= self._index.by_stem.keys() & found.to_pylist()
+            foreign = found.filter(pc.invert(pc.string_is_ascii(found))).to_pylist()
+            self._reviewed.update(item for item in foreign if self._index.called(item))
 
     def note_found(self, items: Iterable[str]) -> None:
         """Take note of items that the source describes."""
@@ -78,8 +127,31 @@ class ItemPictures:
         return sorted(self._reviewed)
 
     def of(self, item: str, named: str | None) -> str | None:
-        """Return an item's picture: the file that the source names, else the one called as the item, else the URL."""
-        return named if named and not is_url(named) else self._names.get(item, named)
+        """Return an item's picture: the file that the source names, else the one called as the item, else the URL.
+
+        A file that is not where the source says is looked for by its name alone below the folder.
+        """
+        if not named or is_url(named):
+            return self._index.called(item) or named
+        if self.root is not None and not self._is_there(named):
+            return self._index.file(named) or self._index.called(item) or named
+        return named
+
+    def has_file(self, item: str, named: str | None) -> bool:
+        """Whether an item's picture is a file of the folder."""
+        found = self.of(item, named)
+        return bool(self.root and found and not is_url(found) and self._is_there(found))
+
+    def _is_there(self, named: str) -> bool:
+        assert self.root is not None
+        if DRIVE.match(named):
+            return False
+        path = locate(self.root, named)
+        return path is not None and path.is_file()
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in ENDINGS and path.is_file()
 
 
 def hash_image(image: str | None, root: Path | None) -> str | None:

@@ -16,17 +16,19 @@ from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.picture_paths import ItemPictures, hash_image
 from mmsra_pipeline.ingest.prefetching import prefetched
-from mmsra_pipeline.ingest.raw_tables import ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
-from mmsra_pipeline.ingest.rejects import REJECTS, REPEATED, TEXT_CHARS, RejectSink
+from mmsra_pipeline.ingest.raw_tables import ITEM_FIELDS, ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
+from mmsra_pipeline.ingest.rejects import NOTHING_NEW, REJECTS, REPEATED, TEXT_CHARS, RejectSink
 
 Sink = Callable[[pa.Table], None]
 ROWS_AT_ONCE = 50_000
 AHEAD = 16  # tables of some MB: a group of rows is written in one go, and reading goes on meanwhile
 logger = logging.getLogger(__name__)
 
-KEPT_ITEMS = """
-    select * from found
-    qualify row_number() over (partition by item_id order by place) = 1
+TEXTS = ", ".join(f"arg_min({name}, place) as {name}" for name in ITEM_FIELDS[1:])  # it passes over nulls
+KEPT_ITEMS = f"""
+    select item_id, {TEXTS}, arg_min(file, place) as file, arg_min(line, place) as line, min(place) as place
+    from found
+    group by item_id
     order by place
 """
 REPEATED_ITEMS = f"""
@@ -46,9 +48,11 @@ class Loaded:
     items: int
     rejects: int
     repeated: int
-    """Those of ``rejects`` that only repeat an item."""
+    """Those of ``rejects`` that only repeat an item, or a header."""
     damaged: tuple[str, ...]
     """Source files that could not be read to their end, each with the place and the reason."""
+    notes: tuple[str, ...] = ()
+    """What was not as usual and was told from the files themselves."""
 
     @property
     def bad_share(self) -> float:
@@ -79,7 +83,7 @@ def load(
     Args:
         spec: what to read. What is made by code is first made below ``workdir``.
         workdir: for what is made by code.
-        connection: finds items that come several times; the first counts.
+        connection: finds items that come several times; the first value counts, field by field.
         reviews: is given tables of ``raw.REVIEWS`` in the order of the source.
         items: is given tables of ``raw.ITEMS``, no id twice.
         rejects: is given tables of ``rejects.REJECTS`` in order of file and line.
@@ -111,11 +115,12 @@ def load(
     for batch in ordered.to_arrow_reader(ROWS_AT_ONCE):
         rejects(pa.Table.from_batches([batch]).cast(REJECTS))
     refused, repeated = connection.execute(
-        "select count(*), count(*) filter (reason = $reason) from refused", {"reason": REPEATED}
+        "select count(*), count(*) filter (list_contains($nothing_new, reason)) from refused",
+        {"nothing_new": list(NOTHING_NEW)},
     ).fetchone() or (0, 0)
     connection.execute("drop table refused; drop table found")
     logger.info("%s: %d rows: %d reviews, %d items, %d rejected", spec.name, sink.rows, kept, found, refused)
-    return Loaded(sink.rows, kept, found, refused, repeated, tuple(sink.damaged))
+    return Loaded(sink.rows, kept, found, refused, repeated, tuple(sink.damaged), tuple(sink.notes))
 
 
 def read_dataset(spec: DatasetSpec, workdir: Path) -> RawData:
@@ -152,7 +157,10 @@ def files_reader(spec: DatasetSpec) -> Reader:
 def _load_items(
     reader: Reader, sink: RejectSink, connection: duckdb.DuckDBPyConnection, items: Sink, pictures: ItemPictures
 ) -> int:
-    """Hand on the first row of each item, with its picture, and give their number. Leaves the table ``found``."""
+    """Hand on each item, with its picture, and give their number. Leaves the table ``found``.
+
+    Of several rows of an item the first that says something counts, field by field.
+    """
     columns = ", ".join(f"{field.name} {'bigint' if field.type == pa.int64() else 'text'}" for field in READ_ITEMS)
     connection.execute(f"create or replace table found ({columns}, place bigint)")
     place = 0
@@ -191,8 +199,13 @@ def _insert(connection: duckdb.DuckDBPyConnection, name: str, table: pa.Table) -
 
 def _nothing_usable(spec: DatasetSpec, connection: duckdb.DuckDBPyConnection) -> str:
     count = (connection.execute("select count(*) from refused").fetchone() or (0,))[0]
-    first = connection.execute("select file, line, reason from refused order by file, line limit 1").fetchone()
-    why = f" {count} rows were refused, the first in {first[0]}, line {first[1]}: {first[2]}." if first else ""
+    first = connection.execute("select file, line, reason, text from refused order by file, line limit 1").fetchone()
+    why = (
+        f" {count} rows were refused, the first in {first[0]}, line {first[1]}: {first[2]}. "
+        f"That row: {first[3][:120]!r}."
+        if first
+        else ""
+    )
     return f"dataset {spec.name!r} in {spec.path}: no usable review.{why} Fix the files, or correct the YAML."
 
 

@@ -1,22 +1,24 @@
 """Rows that are kept out of the pipeline, each with its place and the reason."""
 
+import logging
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 
-from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.ingest.lines import LineBlock
-from mmsra_pipeline.storage.paths import Paths
-from mmsra_pipeline.storage.tables import Store
 
 TEXT_CHARS = 300
-SHOWN_REASONS = 50
+MOST_NOTES = 100
 HELD = 10_000  # rejects in memory at most
 REPEATED = "repeats an item that stands in an earlier row"
-"""The reason of a well-formed row that says nothing new. It does not count as bad."""
+HEADER_AGAIN = "repeats the header, as where files were joined; nothing is lost"
+NOTHING_NEW = (REPEATED, HEADER_AGAIN)
+"""The reasons of well-formed rows that say nothing new. They do not count as bad."""
 REJECTS = pa.schema({"file": pa.string(), "line": pa.int64(), "reason": pa.string(), "text": pa.string()})
+
+
+logger = logging.getLogger(__name__)
 
 
 class Reject(NamedTuple):
@@ -44,12 +46,20 @@ class RejectSink:
         self.refused = 0
         self.damaged: list[str] = []
         """Files that could not be read to their end, and why."""
+        self.notes: list[str] = []
+        """What was not as usual and was told from the files themselves, each once."""
         self._keep = keep
         self._held: list[Reject] = []
 
     def see(self, rows: int) -> None:
         """Count rows of the source."""
         self.rows += rows
+
+    def note(self, text: str) -> None:
+        """Say what was told from the files themselves, so that none of it is silent."""
+        if text not in self.notes and len(self.notes) < MOST_NOTES:
+            self.notes.append(text)
+            logger.warning("%s", text)
 
     def refuse(self, file: str, line: int, reason: str, text: str | bytes) -> None:
         """Note a row that cannot be used. It must have been counted by ``see``."""
@@ -87,26 +97,3 @@ def printable(text: str | bytes) -> str:
 def _escaped(text: str) -> bool:
     """Whether lone surrogates in the text stand for bytes, as they do in lines that were read."""
     return all("\udc80" <= char <= "\udcff" for char in text[:TEXT_CHARS] if "\ud800" <= char <= "\udfff")
-
-
-def reject_counts(paths: Paths, dataset: str, rejects: Path | None = None) -> Any:
-    """Return how many rows of a data set were refused for each reason: file, reason, rows, first_line; most first.
-
-    ``rejects``: the Parquet file that says so; None: the current one.
-
-    Raises:
-        MissingInputError: if the data set was not read yet.
-    """
-    store = Store.of(paths)
-    rejects = rejects or store.current(Tables.REJECTS, dataset).path
-    with store.duckdb() as connection:
-        return connection.execute(
-            """
-            select file, reason, count(*) as rows, min(line) as first_line
-            from read_parquet($rejects, hive_partitioning = false)
-            group by all
-            order by rows desc, file, reason
-            limit $most
-            """,
-            {"rejects": str(rejects), "most": SHOWN_REASONS},
-        ).df()

@@ -2,13 +2,36 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
 
 from mmsra_pipeline.errors import DataError
+
+
+@dataclass(frozen=True)
+class Header:
+    """The columns of a file, each under a name of its own."""
+
+    names: list[str]
+    repeated: frozenset[str] = frozenset()
+    """Names that the file gives to several columns; the later ones have a number behind theirs."""
+    headerless: bool = False
+    """Whether the file names no columns; their names are then their places from 1 on."""
+    first_row: Mapping[str, str] = field(default_factory=dict)
+    """Of a file without a header, the place of each cell of the first row: who took that row for the header states its
+    cells as names."""
+    delimiter: str = ","
+
+    @property
+    def nameless(self) -> frozenset[int]:
+        """Places of columns without a name."""
+        return frozenset(place for place, name in enumerate(self.names) if name.startswith(NAMELESS))
+
+
+NAMELESS = "\0"  # before the place of a column without a name
 
 
 @dataclass(frozen=True)
@@ -18,6 +41,7 @@ class TextRows:
     cells: pa.Table
     lines: list[int]
     """The line where each row begins; in Parquet files the 1-based row."""
+    header: Header = field(default_factory=lambda: Header([]))
 
     def text_of(self, row: int) -> str:
         """Return a row as a CSV would have it."""
@@ -37,15 +61,20 @@ def is_utf8(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= char <= "\udfff" for char in text)
 
 
-def checked_header(names: list[str], path: Path) -> list[str]:
-    """Return the names of a file's columns.
+def checked_header(names: Sequence[str], path: Path, delimiter: str = ",") -> Header:
+    """Return the columns of a file. Some may have no name, or one that others have too: perhaps nobody asks for them.
 
     Raises:
-        DataError: if one is there twice, or is no text.
+        DataError: if a name is no text.
     """
     if not all(map(is_utf8, names)):
-        raise DataError(f"{path}: the header is not valid UTF-8. Save the file as UTF-8.")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(f"{path}: the header names {repeated[0][:60]!r} more than once. Rename one of them.")
-    return names
+        raise DataError(
+            f"{path}: the header is not valid UTF-8. Save the file as UTF-8, or state its `encoding:` in the YAML."
+        )
+    own: list[str] = []
+    repeated: set[str] = set()
+    for place, name in enumerate(names, start=1):
+        if name and name in own:
+            repeated.add(name)
+        own.append(name if name and name not in own else f"{name or NAMELESS}{NAMELESS}{place}")
+    return Header(own, frozenset(repeated), delimiter=delimiter)

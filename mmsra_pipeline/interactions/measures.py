@@ -21,6 +21,23 @@ from interactions
 REPEATED_SQL = """
 select count(*) from (select user_id, item_id from interactions group by user_id, item_id having count(*) > 1)
 """
+TIED_SQL = """
+select coalesce(sum(n), 0)
+from (
+    select count(*) as n from interactions where timestamp is not null group by user_id, timestamp having count(*) > 1
+)
+"""
+ONLY_SQL = """
+create or replace temp table only_reviewed as
+    select distinct item_id, {like} as alike from interactions anti join raw_items using (item_id);
+create or replace temp table only_described as
+    select item_id, {like} as alike from raw_items anti join interactions using (item_id);
+""".format(like=r"regexp_replace(regexp_replace(lower(trim(item_id)), '[.]0+$', ''), '^0+', '')")
+ALIKE_SQL = """
+select reviewed.item_id, described.item_id from only_reviewed reviewed join only_described described using (alike)
+order by all limit $most
+"""
+EXAMPLES = 3
 KNOWN_SQL = "select count(*) from interactions semi join raw_items using (item_id)"
 
 
@@ -37,6 +54,14 @@ class InteractionMeasures:
     """Interactions before 1995 or more than a day after now."""
     earliest: str | None
     latest: str | None
+    tied: int = 0
+    """Interactions at the time of another one of the same user."""
+    only_reviewed: tuple[str, ...] = ()
+    """Some items that ``raw_items`` lacks."""
+    only_described: tuple[str, ...] = ()
+    """Some items of ``raw_items`` that nobody took."""
+    alike: tuple[tuple[str, str], ...] = ()
+    """Some pairs of these that differ in case, leading zeros or a '.0' alone."""
 
 
 def measure_interactions(
@@ -47,6 +72,12 @@ def measure_interactions(
     register(connection, "raw_items", raw_items)
     limits = {"first": _milliseconds(FIRST_TIME), "last": _milliseconds(now + CLOCKS_DIFFER)}
     count, earliest, latest, strange = connection.execute(TIMES_SQL, limits).fetchall()[0]
+    connection.execute(ONLY_SQL)
+    some = {
+        name: tuple(str(item) for (item,) in connection.execute(f"select item_id from {name} order by 1 limit $most",
+                                                                {"most": EXAMPLES}).fetchall())
+        for name in ("only_reviewed", "only_described")
+    }  # fmt: skip
     return InteractionMeasures(
         interactions=count,
         repeated_pairs=connection.execute(REPEATED_SQL).fetchall()[0][0],
@@ -54,6 +85,9 @@ def measure_interactions(
         strange_times=strange,
         earliest=_date(earliest),
         latest=_date(latest),
+        tied=int(connection.execute(TIED_SQL).fetchall()[0][0]),
+        alike=tuple(connection.execute(ALIKE_SQL, {"most": EXAMPLES}).fetchall()),
+        **some,
     )
 
 

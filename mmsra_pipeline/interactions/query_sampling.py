@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from mmsra_pipeline.columns import HISTORY, POSITION, SPLIT, TIME, TRAIN, USER, VALIDATION
+from mmsra_pipeline.columns import POSITION, SPLIT, TIME, TRAIN, USER, VALIDATION
 from mmsra_pipeline.config.tree import RecommendationConfig, TaskWeights
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.interactions.histories import history_lengths
 
 YES_NO = "yes_no"
 CHOOSE = "choose"
@@ -38,7 +39,7 @@ def draw_queries(sequences: pd.DataFrame, config: RecommendationConfig, seed: in
         DataError: if there is no training row.
     """
     drawn = [training_queries(sequences, config, seed), validation_queries(sequences, config, seed)]
-    return pd.concat([rows[KEY] for rows in drawn], ignore_index=True)
+    return pd.concat([rows[KEY].astype({SPLIT: "str", USER: "str"}) for rows in drawn], ignore_index=True)
 
 
 def asked_of(sequences: pd.DataFrame, drawn: pd.DataFrame, split: str) -> pd.DataFrame:
@@ -80,7 +81,7 @@ def training_queries(sequences: pd.DataFrame, config: RecommendationConfig, seed
         rows = rows[rows[USER].isin(rng.choice(users, config.training_users, replace=False))]
     counts = task_counts(config.examples, config.tasks)
     needed = counts[YES_NO] + counts[CHOOSE] + counts[NEXT_KEYWORDS]
-    short = (rows[HISTORY].map(len) < config.min_history).to_numpy()
+    short = history_lengths(rows) < config.min_history
     order = np.lexsort((rng.random(len(rows)), short | _early(rows, config.early_share)))
     return rows.iloc[np.sort(order[:needed])].reset_index(drop=True)
 

@@ -1,7 +1,7 @@
 """Interactions to sequences: one row a query, each of train, validation, test or serve. Done in SQL, part by part.
 
-Where a user's targets lie is told by three positions in the table ``bounds``; only in them the splits differ. Histories
-are many times as long as the interactions, so they are made of some tens of thousands of interactions at a time.
+Where a user's targets lie is told by three positions in the table ``bounds``; only in them the splits differ. A history
+is a stretch of the user's interactions (``histories``), so a query says where it begins and repeats nothing of it.
 """
 
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ from mmsra_pipeline.storage.relations import BATCH_ROWS, Rows, register
 
 BOUND = "bound"
 HELD_OUT_SHARE = 0.1  # of the users, for validation and again for test: 8:1:1 (sec. 4)
-PART_ROWS = 65_536  # interactions whose histories are made together, and at most one user more
+PART_ROWS = 1_048_576  # interactions that are sorted together, and at most one user more
 CUTS = [0.8, 0.9]  # quantiles of all times; validation and test begin there under global_time
 SEQUENCES = pa.schema(
     {
         c.USER: pa.string(),
         c.SPLIT: pa.string(),
         c.POSITION: pa.int64(),
-        c.HISTORY: pa.list_(pa.string()),
+        c.START: pa.int64(),
         c.TARGET: pa.string(),
         c.TIME: pa.int64(),
     }
@@ -87,7 +87,7 @@ placed as (
     union all
     select user_id, length, null, null from own
 )
-select user_id, split, position, history, target, timestamp
+select user_id, split, position, greatest(position - $history_limit, 0) as history_start, target, timestamp
 from (
     select *,
            case when position = length then 'serve'
@@ -95,10 +95,7 @@ from (
                 when position = validation_at then 'validation'
                 when position = test_at then 'test'
                 when position < bound then 'train'
-           end as split,
-           list(target) over (
-               partition by user_id order by position rows between $history_limit preceding and 1 preceding
-           ) as history
+           end as split
     from placed join own using (user_id)
 )
 where split is not null
@@ -110,7 +107,7 @@ TRAINING_BOUNDS_SQL = "select user_id, bound from bounds where bound > 0 order b
 def build_sequences(
     connection: duckdb.DuckDBPyConnection, interactions: Rows, config: InteractionsConfig, seed: int
 ) -> tuple[pa.RecordBatchReader, pa.RecordBatchReader]:
-    """Return the queries: what a user had taken, and what came next. And how far training may see.
+    """Return the queries: where a user stood, and what came next. And how far training may see.
 
     * by_user: users fall 8:1:1 into train, validation and test. Every interaction of a training user but the first is
       a target; of the others only the last.
@@ -132,9 +129,9 @@ def build_sequences(
         seed: draws the users of by_user.
 
     Returns:
-        sequences: user_id, split, position (of the target), history (the last ``history_limit`` items before it,
-        oldest first), target (null for serve), timestamp (of the target; null for serve and in data without times);
-        sorted by user and position.
+        sequences: user_id, split, position (of the target), history_start (position of the first of the last
+        ``history_limit`` items before it), target (null for serve), timestamp (of the target; null for serve and in
+        data without times); sorted by user and position.
         training_bounds: user_id, bound. Training may see a user's interactions at positions below ``bound``, and none
         of users without a row.
 

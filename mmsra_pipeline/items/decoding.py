@@ -9,9 +9,18 @@ from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+from mmsra_pipeline.items.picture_kinds import (
+    END_OF_JPEG,
+    MOST_FILL,
+    PNG_MAGIC,
+    kind_of,
+    missing_rows,
+    readable_formats,
+    without_texts,
+)
+
 MAX_BYTES = 100_000_000
 MARKUP_BYTES = 512  # within which an SVG or HTML file shows what it is
 JPEG_QUALITY = 90
@@ -26,6 +35,8 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+JPEG_MAGIC = b"\xff\xd8"
+PIXELS = re.compile(r"\((\d+) pixels\)")
 WIDE_MODES = {"I", "F", "I;16", "I;16L", "I;16B"}
 OBJECT = re.compile(r" ?<[^<>]* at 0x[0-9a-f]+>")  # its address differs from run to run
 # What Pillow's decoders raise on broken files.
@@ -49,19 +60,46 @@ def decode_image(content: bytes, *, max_side: int, max_pixels: int) -> Image.Ima
         raise UnreadableImageError(f"the file has {len(content)} bytes, more than {MAX_BYTES}")
     _refuse_markup(content)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the bound below is tighter than the one Pillow warns of
-            with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-                if image.width * image.height > max_pixels:
-                    raise UnreadableImageError(
-                        f"{image.width} x {image.height} pixels are more than items.max_image_pixels ({max_pixels})"
-                    )
-                if image.format == "JPEG":
-                    image.draft(image.mode, (2 * max_side, 2 * max_side))  # decodes at a fraction of the size
-                return _upright_rgb(image, max_side)
+        return _decoded(content, max_side, max_pixels)
+    except Image.DecompressionBombError as error:
+        pixels = PIXELS.search(str(error))
+        count = f"{pixels[1]} pixels" if pixels else "its pixels"
+        raise UnreadableImageError(f"{count} are more than items.max_image_pixels ({max_pixels})") from None
     except BROKEN as error:
+        if content.startswith(PNG_MAGIC) and "MAX_TEXT" in str(error):
+            return decode_image(without_texts(content), max_side=max_side, max_pixels=max_pixels)
+        if content.startswith(JPEG_MAGIC) and "truncated" in str(error):
+            return _completed(content, max_side, max_pixels)
         detail = OBJECT.sub("", str(error)).splitlines()[0][:120] if str(error) else ""
-        raise UnreadableImageError(f"not readable as a picture: {type(error).__name__} {detail}".strip()) from None
+        unread = f"not readable as a picture: {type(error).__name__} {detail}".strip()
+        raise UnreadableImageError(
+            (kind_of(content) if isinstance(error, UnidentifiedImageError) else "") or unread
+        ) from None
+
+
+def _completed(content: bytes, max_side: int, max_pixels: int) -> Image.Image:
+    """Return a JPEG that lacks its last bytes, if hardly a row of it is missing."""
+    try:
+        picture = _decoded(content + END_OF_JPEG, max_side, max_pixels)
+    except BROKEN as error:
+        raise UnreadableImageError(f"the file is cut off: {str(error)[:120]}") from None
+    missing = missing_rows(np.asarray(picture))
+    if missing > MOST_FILL:
+        raise UnreadableImageError(f"the file is cut off: the lower {missing:.0%} of the picture are missing")
+    return picture
+
+
+def _decoded(content: bytes, max_side: int, max_pixels: int) -> Image.Image:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the bound below is tighter than the one Pillow warns of
+        with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
+            if image.width * image.height > max_pixels:
+                raise UnreadableImageError(
+                    f"{image.width} x {image.height} pixels are more than items.max_image_pixels ({max_pixels})"
+                )
+            if image.format == "JPEG":
+                image.draft(image.mode, (2 * max_side, 2 * max_side))  # decodes at a fraction of the size
+            return _upright_rgb(image, max_side)
 
 
 def to_jpeg(image: Image.Image) -> bytes:

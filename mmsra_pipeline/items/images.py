@@ -13,7 +13,7 @@ from PIL import Image
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.config.tree import ItemsConfig
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.ingest.picture_paths import is_url, locate
+from mmsra_pipeline.ingest.picture_paths import FolderIndex, is_url, locate
 from mmsra_pipeline.items.decoding import MAX_BYTES
 from mmsra_pipeline.items.picture_store import (
     BROKEN,
@@ -76,6 +76,8 @@ def build_item_images(
     """
     images = dict(zip(raw_items[c.ITEM], raw_items[c.IMAGE]))
     hashes = dict(zip(raw_items[c.ITEM], raw_items[c.IMAGE_HASH]))
+    lying = FolderIndex(image_root)
+    looked = lying.summary(image_root.name) if image_root else ""
     named = [image for image in map(images.get, item_ids) if isinstance(image, str) and is_url(image)]
     fetched = fetch_pictures(named, artifacts, config, resolve=resolve)
     known = _reusable(previous, artifacts)
@@ -84,7 +86,7 @@ def build_item_images(
         image, source_hash = images.get(item), hashes.get(item)
         key = source_key(source_hash, config) if isinstance(source_hash, str) else ""
         picture = fetched.get(image) if isinstance(image, str) else None
-        rows.append((item, *(picture or known.get(key) or _picture(image, image_root, artifacts, config))))
+        rows.append((item, *(picture or known.get(key) or _picture(image, image_root, artifacts, config, looked))))
     table = pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
     for status in (BROKEN, UNREACHABLE):
         failed = table[table["status"] == status].head(5)
@@ -144,16 +146,17 @@ class ItemImages:
         return self._hashes.get(item_id)
 
 
-def _picture(image: object, root: Path | None, artifacts: Artifacts, config: ItemsConfig) -> Picture:
+def _picture(image: object, root: Path | None, artifacts: Artifacts, config: ItemsConfig, looked: str) -> Picture:
     if not isinstance(image, str):
-        return Picture(None, MISSING, "the source names no picture")
+        none = f", and no file is called as the item: {looked}" if looked else ""
+        return Picture(None, MISSING, f"the source names no picture{none}")
     if root is None:
-        return Picture(None, MISSING, "the data set has no picture folder")
+        return Picture(None, MISSING, "the data set has no picture folder; name it in the YAML: `images: FOLDER`")
     path = locate(root, image)
     if path is None:
         return Picture(None, BROKEN, f"{image[:100]!r} leads out of the picture folder and was not read")
     if not path.is_file():
-        return Picture(None, MISSING, f"{image[:100]!r} is not in the picture folder")
+        return Picture(None, MISSING, f"{image[:100]!r} is not there: {looked}")
     if (size := path.stat().st_size) > MAX_BYTES:
         return Picture(None, BROKEN, f"{image[:100]!r}: the file has {size} bytes, more than {MAX_BYTES}")
     return store_picture(path.read_bytes(), artifacts, config)

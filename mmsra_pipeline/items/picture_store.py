@@ -11,7 +11,7 @@ from mmsra_pipeline.storage.hashing import content_hash, fingerprint
 KIND = "images"
 SUFFIX = ".jpg"
 OK, MISSING, BROKEN, UNREACHABLE = "ok", "missing", "broken", "unreachable"
-FORM = 3  # of what is stored; other decoding or other reasons, other number
+FORM = 4  # of what is stored; other decoding or other reasons, other number
 
 
 class Picture(NamedTuple):

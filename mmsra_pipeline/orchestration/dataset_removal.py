@@ -5,8 +5,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from mmsra_pipeline.config.datasets import load_dataset, remove_dataset
+from mmsra_pipeline.config.datasets import dataset_file, load_dataset, remove_dataset
 from mmsra_pipeline.errors import ConfigError, MmsraError
+from mmsra_pipeline.orchestration.event_removal import forget_curves, forget_events, forget_free_pages
 from mmsra_pipeline.orchestration.instance import only_refresh
 from mmsra_pipeline.orchestration.job_names import MODELS
 from mmsra_pipeline.orchestration.partitions import datasets
@@ -19,17 +20,19 @@ from mmsra_pipeline.storage.run_locks import dataset_lock
 
 
 def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
-    """Drop tables, artifacts, partition and description of a data set, and say what was dropped. Source files stay.
+    """Drop all that there is of a data set, and say what was dropped: tables, artifacts, scores, runs of Dagster and
+    MLflow with what they logged, partition and description. Source files stay.
 
-    Pictures and keywords are kept by their content and may serve other data sets, so they stay too.
+    Pictures, keywords and sentence embeddings are kept by their content and may serve other data sets, so they stay
+    too: they are of items, not of users.
 
     Raises:
         ConfigError: if it is not described.
-        MmsraError: if a refresh is at work, or another run of this data set.
+        MmsraError: if a refresh is at work, or another run of this data set waits or is.
     """
     from mmsra_pipeline.storage.tables import Store
 
-    file = paths.datasets / f"{name}.yaml"
+    file = dataset_file(paths.datasets, name)
     if not file.is_file():
         load_dataset(paths.datasets, name)
     own = dataset_lock(paths, name)
@@ -39,6 +42,8 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
                 f"dataset {name!r} is being computed. Wait until its run has ended, or cancel it in the Dagster UI."
             )
         turn.enter_context(paths.remote.turn(name, f"the data set {name}"))
+        runs = forget_events(instance, name)  # first, as it refuses where one has not ended
+        curves = forget_curves(paths, name)
         tables = Store.of(paths).remove(name)
         places = [place for place in _places(paths, name) if place.exists() or paths.remote.listing(place)]
         for place in places:
@@ -48,12 +53,14 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
         known = instance.has_dynamic_partition(str(datasets.name), name)
         if known:
             instance.delete_dynamic_partition(str(datasets.name), name)
+        forget_free_pages(instance, paths)
         remove_dataset(paths.datasets, name, paths.remote)
         paths.remote.delete(turn_file(paths.root, name))  # all is done, so another may make it anew
     return [
         f"tables: {', '.join(tables) or 'none'}",
         f"artifacts: {', '.join(map(paths.remote.address, places)) or 'none'}",
         f"remembered source files: {forgotten}",
+        f"runs of Dagster: {runs}, of MLflow: {curves}",
         f"partition: {name if known else 'none'}",
         f"description: {paths.remote.address(file)}",
     ]

@@ -80,8 +80,8 @@ TABLES: Final[Mapping[str, Described]] = {
     }),
     Tables.SEQUENCES: Described("a query: a user at a moment", "sequences", {
         "user_id": USER, "split": "train, validation, test, or serve: the query of a recommendation",
-        "position": "of the target", "history": "item ids before it, oldest first", "target": "item that came next",
-        "timestamp": TIME,
+        "position": "of the target", "target": "item that came next", "timestamp": TIME,
+        "history_start": "position of the first item of its history, whose items stand in interactions",
     }),
     Tables.TRAINING_BOUNDS: Described("a user", "sequences", {
         "user_id": USER, "bound": "positions below it are training",

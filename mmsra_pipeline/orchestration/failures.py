@@ -1,5 +1,6 @@
 """Why a run failed, in words for whoever must fix it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,17 +26,29 @@ class Failure:
     """Whether nobody foresaw it, so that another try may do. What a user must fix does not pass."""
 
 
-def failures_of(result: dg.ExecuteInProcessResult, partition: str) -> list[Failure]:
-    """Say why steps failed; those that were skipped after them say nothing."""
+def failures_of(
+    events: Iterable[dg.DagsterEvent], run_id: str, partition: str, *, success: bool, canceled: bool = False
+) -> list[Failure]:
+    """Say why steps of a run failed; those that were skipped after them say nothing.
+
+    Args:
+        events: of the run.
+        run_id: its id.
+        partition: the data set.
+        success: whether the run ended well.
+        canceled: whether somebody ended it.
+    """
     found = []
-    for event in result.all_events:
+    for event in events:
         if event.is_step_failure:
             error: Any = event.step_failure_data.error
-            text, own = describe(error, result.run_id)
+            text, own = describe(error, run_id)
             may_pass = not own or _kind(_telling(error))[0] in PASSING
             found.append(Failure(partition, f"{event.step_key}: {text}", str(event.step_key), may_pass=may_pass))
-    if not found and not result.success:
-        text = f"run {result.run_id} failed; its log is in the Dagster UI"
+    if canceled:
+        return [Failure(partition, f"run {run_id} was canceled")]
+    if not found and not success:
+        text = f"run {run_id} failed; its log is in the Dagster UI"
         found.append(Failure(partition, text, may_pass=True))
     return found
 

@@ -19,13 +19,13 @@ INSTANCE_YAML: Final = """\
 # The local Dagster instance. Runs, events and schedules are kept in SQLite files beside this file (Dagster's default);
 # Postgres can take their place here, without a change of code.
 
-# Up to four runs at a time, one of a data set, each a process. Runs that the UI, a backfill or a schedule start beyond
+# Up to four runs at a time, one of a data set. Runs that the UI, a backfill or a schedule start beyond
 # that wait in the queue, and the queue outlives a restart.
 #
-# No pool is named here: after a kill -9 its slot stays taken. Runs take turns by locks of the operating system, which a
-# kill frees, and `mmsra refresh` beside the queue does so too: one process has a model on a device, and no more data
-# sets are computed at a time than fit into memory (setting limits.run_memory_gb). A run that waits says so in its log.
-# Should you add pools, then the sensor abandoned_runs frees the slots that dead runs hold.
+# Each step of a run is a process of its own, and of one of two pools: `device`, where it reads a model, or `memory`.
+# One step at a time has a model; `dagster instance concurrency set device 2` says otherwise, for two devices. The size
+# of `memory` follows the setting limits.step_memory_gb. A slot that a kill -9 leaves taken is freed by the sensor
+# abandoned_runs within a minute, and by the next `mmsra refresh`.
 concurrency:
   runs:
     max_concurrent_runs: 4
@@ -33,6 +33,9 @@ concurrency:
       - key: dagster/partition
         limit: 1
         value: {applyLimitPerUniqueValue: true}
+  pools:
+    default_limit: 1
+    granularity: op
 
 # Runs that do not start, or do not answer a cancel, are ended after a time. The daemon resumes none
 # (max_resume_run_attempts stays 0, else a user's cancel does not reach the step): trainings go on from their

@@ -10,4 +10,5 @@ MODELS: Final = (*COSTLY, Tables.COOCCURRENCE_NEIGHBORS, Tables.SFT_DATASET, Tab
 """Assets that have an artifact: later ones read it, or people do."""
 EVERYTHING: Final = "everything"
 RETRAIN: Final = "retrain"
+NIGHT: Final = "catalog_refresh"
 """Names of jobs."""

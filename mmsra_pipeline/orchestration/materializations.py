@@ -7,7 +7,8 @@ from typing import Any, Final
 
 import dagster as dg
 
-from mmsra_pipeline.orchestration.settings_read import settings_of
+from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.orchestration.settings_read import json_ready, settings_of
 
 ROWS: Final = "dagster/row_count"
 SECONDS: Final = "seconds"
@@ -15,6 +16,10 @@ MEMORY: Final = "peak_memory_gb"
 SLICE: Final = "slice"
 NULLS: Final = "null_shares"
 SETTINGS: Final = "settings"
+WORK: Final = "made_of"
+"""A fingerprint of code, settings and inputs."""
+REUSED_FROM: Final = "reused_from"
+"""The data set that it was taken over from."""
 DATA_VERSION: Final = "dagster/data_version"
 CODE_VERSION: Final = "dagster/code_version"
 
@@ -31,7 +36,7 @@ class Materialization:
     version: str | None
     """The data version: of the content."""
     code: str | None
-    """The code version: of code and settings."""
+    """The code version."""
     metadata: Mapping[str, Any]
 
     @property
@@ -53,6 +58,16 @@ class Materialization:
     def null_shares(self) -> Mapping[str, float] | None:
         """Share of nulls of each column of the asset's own table that is no list."""
         return self.metadata.get(NULLS)
+
+    @property
+    def work(self) -> str | None:
+        """A fingerprint of what it was made of; None: not known."""
+        return self.metadata.get(WORK)
+
+    @property
+    def reused_from(self) -> str | None:
+        """The data set that it was taken over from; None: it was computed."""
+        return self.metadata.get(REUSED_FROM)
 
     @property
     def slice(self) -> str | None:
@@ -78,6 +93,17 @@ def last(
     return [_of(record) for record in instance.fetch_materializations(wanted, limit=count).records]
 
 
+def latest_with_event(
+    instance: dg.DagsterInstance, asset: str, partition: str
+) -> tuple[Materialization, dg.AssetMaterialization] | None:
+    """Return the last materialization, also as Dagster keeps it; None if there is none."""
+    wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[partition])
+    for record in instance.fetch_materializations(wanted, limit=1).records:
+        if record.asset_materialization:
+            return _of(record), record.asset_materialization
+    return None
+
+
 def _of(record: dg.EventLogRecord) -> Materialization:
     event = record.asset_materialization
     if event is None:
@@ -92,11 +118,11 @@ def _of(record: dg.EventLogRecord) -> Materialization:
     )
 
 
-def changed_settings(asset: str, made: Materialization | None) -> list[str]:
-    """Say which settings of an asset differ from those that it was made with."""
+def changed_settings(asset: str, made: Materialization | None, config: Config) -> list[str]:
+    """Say which settings of an asset differ in ``config`` from those that it was made with."""
     before = (made.metadata.get(SETTINGS) if made else None) or {}
-    now = {path: list(value) if isinstance(value, tuple) else value for path, value in settings_of(asset).items()}
-    paths = sorted(set(before) | set(now)) if before else []
+    now = json_ready(settings_of(asset, config)) if before else {}
+    paths = sorted(set(before) | set(now))
     changed = [path for path in paths if path not in before or path not in now or before[path] != now[path]]
     return [f"{path} {before.get(path, 'absent')} -> {now.get(path, 'absent')}" for path in changed]
 

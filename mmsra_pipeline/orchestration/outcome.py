@@ -9,10 +9,11 @@ import dagster as dg
 from mmsra_pipeline.orchestration.failures import Failure
 from mmsra_pipeline.orchestration.staleness import Stale
 
-Result = Literal["computed", "unchanged", "failed", "skipped"]
+Result = Literal["computed", "unchanged", "reused", "failed", "skipped"]
 RESULTS: Final[Mapping[str, Result]] = {
     "changed": "computed",
     "unchanged": "unchanged",
+    "reused": "reused",
     "failed": "failed",
     "cut off": "skipped",
     "left out": "skipped",
@@ -124,7 +125,7 @@ def asset_outcomes(dataset: str, rows: Iterable[Mapping[str, Any]]) -> list[Asse
     return found
 
 
-def failed_checks(result: dg.ExecuteInProcessResult, dataset: str) -> list[FailedCheck]:
+def failed_checks(evaluations: Iterable[dg.AssetCheckEvaluation], run_id: str, dataset: str) -> list[FailedCheck]:
     """Return the checks of a run that did not pass."""
     return [
         FailedCheck(
@@ -134,9 +135,9 @@ def failed_checks(result: dg.ExecuteInProcessResult, dataset: str) -> list[Faile
             severity="ERROR" if evaluation.severity == dg.AssetCheckSeverity.ERROR else "WARN",
             found=evaluation.description or "it says nothing",
             measured=_numbers(evaluation.metadata),
-            run_id=result.run_id,
+            run_id=run_id,
         )
-        for evaluation in result.get_asset_check_evaluations()
+        for evaluation in evaluations
         if not evaluation.passed
     ]
 

@@ -3,6 +3,8 @@
 from typing import TYPE_CHECKING, Final
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, Tables
+from mmsra_pipeline.orchestration.queries import histories, similar_rows
+from mmsra_pipeline.orchestration.settings_read import loaded_config
 from mmsra_pipeline.orchestration.stage import Stage
 
 if TYPE_CHECKING:
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
 
     from mmsra_pipeline.backbone.model import Backbone
     from mmsra_pipeline.recommendation.context import PromptContext
+    from mmsra_pipeline.recommendation.list_scorer import Spread
     from mmsra_pipeline.recommendation.signals import SignalSource
     from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
     from mmsra_pipeline.retrieval.first_stage import FirstStage
@@ -45,8 +48,8 @@ def user_encoder(stage: Stage) -> "FoldedEncoder":
     return FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
 
 
-def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
-    """Return what takes candidates out of the whole catalogue."""
+def first_stage(stage: Stage, index: "CooccurrenceIndex", queries: "pd.DataFrame") -> "FirstStage":
+    """Return what takes candidates out of the whole catalogue for rows of ``sequences``."""
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
     from mmsra_pipeline.retrieval.first_stage import FirstStage
     from mmsra_pipeline.retrieval.keyword_view import KeywordView
@@ -56,14 +59,17 @@ def first_stage(stage: Stage, index: "CooccurrenceIndex") -> "FirstStage":
         user_encoder(stage).full,
         index,
         stage.read(Tables.ITEM_TEXT)[ITEM].tolist(),
-        interactions=stage.read(Tables.INTERACTIONS),
+        interactions=histories(stage, queries),
         keywords=KeywordView(dict(zip(words[ITEM], words[KEYWORDS])), sentences.encode),
         cold_share=stage.config.retrieval.first_stage.cold_items,
     )
 
 
-def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
-    """Return what evidence comes of; ``fitted``: with the regression that sums it up, which sft_dataset has fitted."""
+def signal_source(stage: Stage, queries: "pd.DataFrame", *, fitted: bool = True) -> "SignalSource":
+    """Return what evidence comes of for rows of ``sequences``.
+
+    ``fitted``: with the regression that sums it up, which sft_dataset has fitted.
+    """
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
     from mmsra_pipeline.recommendation.content import content_vectors
     from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
@@ -75,32 +81,33 @@ def signal_source(stage: Stage, *, fitted: bool = True) -> "SignalSource":
     return SignalSource(
         _cooccurrence(stage),
         user_encoder(stage),
-        stage.read(Tables.SIMILAR_USERS),
+        similar_rows(stage, queries),
         keywords={item: tuple(own) for item, own in zip(words[ITEM], words[KEYWORDS])},
         vectors=content_vectors(texts, words, sentences.encode),
         evidence=EvidenceModel.load(stage.artifact(Tables.SFT_DATASET)) if summed else None,
     )
 
 
-def prompt_context(stage: Stage, *, pictures: bool) -> "PromptContext":
-    """Return what prompts of candidates show; with ``pictures`` they can be shown to a model."""
+def prompt_context(stage: Stage, queries: "pd.DataFrame", *, pictures: bool) -> "PromptContext":
+    """Return what prompts of these rows of ``sequences`` show; with ``pictures`` they can be shown to a model."""
     from mmsra_pipeline.recommendation.context import prompt_context as context_of
 
     return context_of(
         stage.config.recommendation.prompt,
         keywords=stage.read(Tables.ITEM_KEYWORDS),
         item_text=stage.read(Tables.ITEM_TEXT),
-        similar_users=stage.read(Tables.SIMILAR_USERS),
+        similar_users=similar_rows(stage, queries),
         similar_shown=stage.config.retrieval.similar_users.k,
         training=stage.training_interactions(),
         images=stage.images() if pictures else None,
     )
 
 
-def untuned_backbone(stage: Stage) -> "Backbone":
-    """Return what the recommender's tuning starts from, cut to its layers, with its weights read."""
+def untuned_backbone(stage: Stage, *, read: bool = True) -> "Backbone":
+    """Return what the recommender's tuning starts from, cut to its layers; ``read``: with its weights read."""
     adapters, warm_start = _start(stage)
-    return stage.loaded_backbone(*adapters, layers=stage.config.recommendation.layers, warm_start=warm_start)
+    opened = stage.loaded_backbone if read else stage.backbone
+    return opened(*adapters, layers=stage.config.recommendation.layers, warm_start=warm_start)
 
 
 def tuned_backbone(stage: Stage) -> "Backbone":
@@ -118,17 +125,27 @@ def _start(stage: Stage) -> tuple[list[str], bool]:
     return ([Tables.ALIGNMENT] if aligned else []), aligned
 
 
+def scoring_workers(stage: Stage, backbone: "Backbone", shown: "PromptContext") -> "Spread | None":
+    """Return what has candidates scored by other processes, where the settings say so."""
+    from mmsra_pipeline.recommendation.list_scorer import by_workers
+
+    autocast = stage.config.recommendation.scoring_autocast
+    return by_workers(backbone, stage.artifacts, shown.images, loaded_config().compute, autocast=autocast)
+
+
 def answered(stage: Stage, lists: "pd.DataFrame", queries: "pd.DataFrame") -> "pd.DataFrame":
     """Return lists with the signals of their candidates and the answers of the tuned model (logit, mass, p)."""
     from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 
-    told = with_signals(lists, queries, signal_source(stage))
+    told = with_signals(lists, queries, signal_source(stage, queries))
+    backbone, shown = tuned_backbone(stage), prompt_context(stage, queries, pictures=True)
     answers = score_candidates(
-        tuned_backbone(stage),
+        backbone,
         queries,
         told,
-        prompt_context(stage, pictures=True),
+        shown,
         stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,
+        spread=scoring_workers(stage, backbone, shown),
     )
     return told.join(answers)

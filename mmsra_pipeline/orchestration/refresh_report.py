@@ -17,12 +17,14 @@ from mmsra_pipeline.orchestration.table_metadata import table_metadata
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mmsra_pipeline.orchestration.run_results import RunResult
     from mmsra_pipeline.storage.tables import Store
 
-Outcome = Literal["changed", "unchanged", "cut off", "fresh", "left out", "failed", "not reached"]
+Outcome = Literal["changed", "unchanged", "reused", "cut off", "fresh", "left out", "failed", "not reached"]
 MEANING: Final = {
     "changed": "was computed and came out different, or for the first time",
     "unchanged": "was computed and came out as before, so it ends the chain",
+    "reused": "was taken over from another data set, which made it of the same code, settings and inputs",
     "cut off": "could have changed; what it depends on came out as before, so it was not computed",
     "fresh": "nothing that it depends on changed",
     "left out": "is stale, but trainings were left out; what it made last was used",
@@ -63,6 +65,16 @@ class DatasetRefresh:
     def note(self, stale: Iterable[Stale]) -> None:
         """Add what is stale now."""
         self.stale |= {entry.asset: entry for entry in stale}
+
+    def begin(self, instance: dg.DagsterInstance, wave: Iterable[Stale]) -> None:
+        """Note what there is of a wave before it is computed."""
+        self.before |= {entry.asset: latest(instance, entry.asset, self.dataset) for entry in wave}
+
+    def end(self, result: "RunResult") -> None:
+        """Note what became of a wave."""
+        self.failed |= {failure.asset: failure.text for failure in result.failures}
+        self.seconds |= result.seconds
+        self.runs |= dict.fromkeys(result.seconds, result.run_id)
 
 
 def report_refresh(
@@ -129,6 +141,8 @@ def _outcome(account: DatasetRefresh, asset: str, last: Materialization | None) 
         return "failed", (*_reasons(account.stale, asset), account.failed[asset])
     if asset in account.seconds:
         before = account.before.get(asset)
+        if last is not None and last.reused_from:
+            return "reused", (*_reasons(account.stale, asset), f"taken over from {last.reused_from}")
         same = before is not None and last is not None and before.version == last.version
         return ("unchanged" if same else "changed"), _reasons(account.stale, asset)
     if asset in account.left_out:
@@ -154,7 +168,9 @@ def _with_earlier(rows: "pd.DataFrame", store: "Store", dataset: str, most_rows:
 
     earlier = store.read(Tables.REFRESH_REPORT, dataset) if store.has(Tables.REFRESH_REPORT, dataset) else None
     if earlier is not None and list(earlier.columns) == list(TYPES):  # of another release: begin anew
-        rows = pd.concat([rows, earlier.astype(TYPES)], ignore_index=True)
+        earlier = earlier.astype(TYPES)
+        other = earlier[~earlier["at"].isin(rows["at"])]  # a report that was cut off is made again
+        rows = pd.concat([rows, other], ignore_index=True)
     return rows.head(most_rows)
 
 

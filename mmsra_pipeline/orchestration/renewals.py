@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.errors import ConfigError
 from mmsra_pipeline.orchestration.job_names import COSTLY
 from mmsra_pipeline.orchestration.materializations import changed_settings, latest
@@ -29,12 +30,15 @@ class Renewal(NamedTuple):
 Approve = Callable[[list[Renewal]], bool]
 
 
-def renewals(instance: dg.DagsterInstance, stale: Iterable[Stale]) -> list[Renewal]:
-    """Return the trainings among ``stale`` whose settings are not those that they were made with."""
+def renewals(instance: dg.DagsterInstance, stale: Iterable[Stale], settings: Callable[[str], Config]) -> list[Renewal]:
+    """Return the trainings among ``stale`` whose settings are not those that they were made with.
+
+    ``settings`` gives those that hold for a data set.
+    """
     found = []
     for entry in stale:
         made = latest(instance, entry.asset, entry.partition) if entry.asset in COSTLY else None
-        changes = changed_settings(entry.asset, made)
+        changes = changed_settings(entry.asset, made, settings(entry.partition)) if made else []
         if made is not None and changes:
             found.append(Renewal(entry.asset, entry.partition, tuple(changes), made.seconds))
     return found
@@ -51,5 +55,5 @@ def check_approved(found: list[Renewal], approve: Approve) -> None:
         raise ConfigError(
             f"settings changed, and a refresh would train anew:\n{lines}\nNothing was computed. If that is meant, say "
             "`mmsra refresh --yes`; to leave trainings as they are, `mmsra refresh --nightly`; else name the settings "
-            "that they were made with (mmsra.yaml beside workspace.yaml, or MMSRA_CONFIG)."
+            "that they were made with (in the data set's file, mmsra.yaml beside workspace.yaml, or MMSRA_CONFIG)."
         )

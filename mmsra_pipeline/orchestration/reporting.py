@@ -6,15 +6,17 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import dagster as dg
 
+from mmsra_pipeline.columns import NEIGHBOR, REVIEW, USER
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.orchestration.checks.again import stored_checks
-from mmsra_pipeline.orchestration.checks.results import Results
-from mmsra_pipeline.orchestration.materializations import MEMORY, NULLS, ROWS, SECONDS, SETTINGS, SLICE
-from mmsra_pipeline.orchestration.settings_read import full_settings, settings_of
+from mmsra_pipeline.orchestration.checks.names import WITHIN_MEMORY
+from mmsra_pipeline.orchestration.checks.results import Results, check
+from mmsra_pipeline.orchestration.materializations import MEMORY, NULLS, ROWS, SECONDS, SETTINGS, SLICE, WORK
+from mmsra_pipeline.orchestration.settings_read import full_settings, json_ready, loaded_config, settings_of
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.orchestration.table_metadata import table_metadata
 from mmsra_pipeline.storage.hashing import fingerprint
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 SAMPLE_ROWS = 5
 CELL_CHARS = 100
 DIGITS = 6
+HIDDEN: Final = "(hidden: automation.show_users)"
+REFUSED: Final = ("file", "line", "text")  # columns of rejects
 logger = logging.getLogger(__name__)
 
 
@@ -51,7 +55,7 @@ def report(
     """
     from mmsra_pipeline.orchestration.checks.like_before import null_shares
 
-    results = [*checks, *stored_checks(stage)]
+    results = [*checks, *stored_checks(stage), _within_memory(stage.memory.gb())]
     failed = [
         one
         for one in results
@@ -61,9 +65,11 @@ def report(
         yield from results
         raise DataError(_refusal(stage, failed))
     stage.make_current()
-    shown = _tables(stage) | _artifacts(stage) | _plot(stage, plot) | {"config": _stored_config(stage)}
+    shown = _tables(stage) | _artifacts(stage) | _plot(stage, plot) | {"config": stored_config(stage)}
     _tell_mlflow(stage, metadata or {}, shown)
-    shown[SETTINGS] = dg.MetadataValue.json(_json_ready(settings_of(stage.asset)))
+    shown[SETTINGS] = dg.MetadataValue.json(json_ready(settings_of(stage.asset, stage.config)))
+    if stage.work:
+        shown[WORK] = stage.work
     shown[NULLS] = dg.MetadataValue.json(null_shares(stage.slices[0][0].path))
     rows, seconds = stage.slices[0][0].rows, time.monotonic() - stage.started
     logger.info("%s: %s is done in %.1f s, %d rows", stage.dataset, stage.asset, seconds, rows)
@@ -72,6 +78,16 @@ def report(
         data_version=dg.DataVersion(fingerprint(stage.outputs)),
         check_results=results,
     )
+
+
+def _within_memory(peak_gb: float) -> dg.AssetCheckResult:
+    """Warn where the process of the step took more than a step is reckoned to need."""
+    most = loaded_config().limits.step_memory_gb
+    found = (
+        f"the process of this step took {peak_gb:.2f} GB at most; limits.step_memory_gb is {most:g}, by which so many "
+        "steps run beside each other as fit into memory. Raise that where it is less"
+    )
+    return check(WITHIN_MEMORY, peak_gb <= most, found, warn=True, peak_memory_gb=round(peak_gb, 3))
 
 
 def _refusal(stage: Stage, failed: Sequence[dg.AssetCheckResult]) -> str:
@@ -89,13 +105,24 @@ def _refusal(stage: Stage, failed: Sequence[dg.AssetCheckResult]) -> str:
 
 
 def sample_table(rows: "pd.DataFrame", count: int = SAMPLE_ROWS) -> dg.TableMetadataValue:
-    """Show the first rows."""
+    """Show the first rows; without users and what they wrote, unless ``automation.show_users``."""
+    hidden = set() if loaded_config().automation.show_users else _of_users([str(name) for name in rows.columns])
     records = [
-        dg.TableRecord({str(name): _cell(value) for name, value in row.items()})
+        dg.TableRecord({str(name): HIDDEN if name in hidden else _cell(value) for name, value in row.items()})
         for row in rows.head(count).to_dict(orient="records")
     ]
     columns = [dg.TableColumn(str(name), str(dtype)) for name, dtype in rows.dtypes.items()]
     return dg.TableMetadataValue(records=records, schema=dg.TableSchema(columns))
+
+
+def _of_users(columns: Sequence[str]) -> set[str]:
+    """Columns of a table with users or what they wrote; a refused line of a source may hold both."""
+    own = {USER, REVIEW}
+    if USER in columns:
+        own.add(NEIGHBOR)  # elsewhere it is an item
+    if set(REFUSED) <= set(columns):
+        own.add(REFUSED[-1])
+    return own.intersection(columns)
 
 
 def _tables(stage: Stage) -> dict[str, Any]:
@@ -131,13 +158,13 @@ def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, 
             stage.mlflow_run_id,
             metrics={name: float(value) for name, value in metadata.items() if isinstance(value, float)},
             tags={"artifact": stage.paths.remote.address(stage.staged)} if stage.staged else {},
-            files=[_plot_file(stage)] if "plot_file" in shown else [],
+            files=[plot_file(stage)] if "plot_file" in shown else [],
         )
 
 
-def _stored_config(stage: Stage) -> dg.MetadataValue:
+def stored_config(stage: Stage) -> dg.MetadataValue:
     """Keep the whole resolved configuration once, and point to it."""
-    settings = full_settings()
+    settings = full_settings(stage.config)
     path = stage.paths.artifacts / "configs" / f"{fingerprint(settings)}.json"
     if not path.is_file() or stage.paths.remote.is_store:
         stage.paths.remote.write(path, json.dumps(settings, indent=2).encode())
@@ -147,7 +174,7 @@ def _stored_config(stage: Stage) -> dg.MetadataValue:
 def _plot(stage: Stage, plot: bytes | None) -> dict[str, Any]:
     if plot is None:
         return {}
-    path = _plot_file(stage)
+    path = plot_file(stage)
     stage.paths.remote.write(path, plot)
     picture = base64.b64encode(plot).decode()
     return {
@@ -156,12 +183,9 @@ def _plot(stage: Stage, plot: bytes | None) -> dict[str, Any]:
     }
 
 
-def _plot_file(stage: Stage) -> Path:
+def plot_file(stage: Stage) -> Path:
+    """Return where the plot of an asset lies."""
     return stage.paths.artifacts / "plots" / stage.dataset / f"{stage.asset}.png"
-
-
-def _json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {path: list(value) if isinstance(value, tuple) else value for path, value in settings.items()}
 
 
 def _cell(value: Any) -> str | int | float | bool | None:

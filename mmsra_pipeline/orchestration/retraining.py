@@ -13,8 +13,10 @@ import dagster as dg
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.operation import AutomationConfig
+from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.orchestration.job_names import COSTLY
 from mmsra_pipeline.orchestration.materializations import Materialization, changed_settings, latest
+from mmsra_pipeline.orchestration.settings_read import READS, settings_of
 from mmsra_pipeline.orchestration.staleness import AssetGraph, codes_behind
 from mmsra_pipeline.storage.hashing import fingerprint
 
@@ -65,9 +67,17 @@ def watched(instance: dg.DagsterInstance, dataset: str) -> list[Watched]:
 
 
 def due_reasons(
-    instance: dg.DagsterInstance, graph: AssetGraph, store: "Store", dataset: str, settings: AutomationConfig
+    instance: dg.DagsterInstance,
+    graph: AssetGraph,
+    store: "Store",
+    dataset: str,
+    settings: AutomationConfig,
+    config: Config | None,
 ) -> list[str]:
-    """Say why the adapters of a data set should be renewed; nothing where they should not, or there are none yet."""
+    """Say why the adapters of a data set should be renewed; nothing where they should not, or there are none yet.
+
+    ``config``: the settings of the data set; None where they cannot be read: then they are not compared.
+    """
     from mmsra_pipeline.orchestration.drift import changed_keywords_share, new_share
 
     tables = watched(instance, dataset)
@@ -88,12 +98,14 @@ def due_reasons(
             f"{changed:.1%} of the items have other keywords than when the recommender was trained "
             f"(automation.keyword_drift is {settings.keyword_drift:.1%})"
         )
-    for asset, told in _other_code(instance, graph, dataset):
+    for asset, told in _other_code(instance, graph, dataset, config):
         reasons.append(f"{asset} was made with other settings or code: {told}")
     return reasons
 
 
-def _other_code(instance: dg.DagsterInstance, graph: AssetGraph, dataset: str) -> Iterator[tuple[str, str]]:
+def _other_code(
+    instance: dg.DagsterInstance, graph: AssetGraph, dataset: str, config: Config | None
+) -> Iterator[tuple[str, str]]:
     """Return the trainings, and what they depend on, that other code or settings made for the recommender.
 
     Of what they depend on, only what has come out different since.
@@ -102,16 +114,21 @@ def _other_code(instance: dg.DagsterInstance, graph: AssetGraph, dataset: str) -
     for asset, code in codes_behind(graph, COSTLY).items():
         seen = trained if asset == Tables.RECOMMENDER else latest(instance, asset, dataset, before=trained)
         now = latest(instance, asset, dataset)
-        if seen is None or now is None or seen.code in (None, code):
+        if seen is None or now is None:
+            continue
+        changes = changed_settings(asset, seen, config) if config else []
+        if not changes and seen.code in (None, code):
             continue
         if asset in COSTLY or now.version != seen.version:
-            yield asset, ", ".join(changed_settings(asset, seen)) or "other code"
+            yield asset, ", ".join(changes) or "other code"
 
 
-def occasion(instance: dg.DagsterInstance, graph: AssetGraph, dataset: str) -> str:
+def occasion(instance: dg.DagsterInstance, graph: AssetGraph, dataset: str, config: Config | None) -> str:
     """Name what a retraining would be made of. For one occasion it is asked for once, be it that its run fails."""
     made = [latest(instance, asset, dataset) for asset in (Tables.RECOMMENDER, *WATCHED)]
-    code = fingerprint(codes_behind(graph, COSTLY))
+    codes = codes_behind(graph, COSTLY)
+    read = {asset: settings_of(asset, config) for asset in codes if config and asset in READS}
+    code = fingerprint(codes, read)
     return " ".join([dataset, code, *(str(event.number) if event else "-" for event in made)])
 
 

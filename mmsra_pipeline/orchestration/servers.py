@@ -4,6 +4,8 @@ import sys
 from typing import Final
 
 from mmsra_pipeline.orchestration.instance import open_instance
+from mmsra_pipeline.orchestration.pools import size_pools
+from mmsra_pipeline.orchestration.settings_read import loaded_config
 from mmsra_pipeline.storage.files import write_atomically
 from mmsra_pipeline.storage.paths import Paths
 
@@ -20,7 +22,8 @@ def serving_command(paths: Paths, host: str, port: int) -> list[str]:
 
     ``dagster dev`` by itself would make the databases in place: a kill in that second would break every later start.
     """
-    open_instance(paths).dispose()
+    with open_instance(paths) as instance:
+        size_pools(instance, loaded_config().limits.step_memory_gb)
     workspace = paths.dagster_home.resolve() / "workspace.yaml"
     if not workspace.is_file():  # what a user changed there stays
         write_atomically(workspace, WORKSPACE_YAML.encode())

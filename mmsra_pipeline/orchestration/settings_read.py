@@ -1,15 +1,19 @@
-"""Which settings each asset reads. The code version of an asset holds their hash, and the asset gets no others."""
+"""Which settings each asset reads: it gets no others, and a change of them makes it stale (``settings_sources``)."""
 
 import functools
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, cast
 
 from pydantic import BaseModel
 
+from mmsra_pipeline.config.datasets import config_of, load_dataset
 from mmsra_pipeline.config.loading import load_config
+from mmsra_pipeline.config.operation import OPERATION
 from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.orchestration.code_hashes import code_hash
-from mmsra_pipeline.storage.hashing import fingerprint
+from mmsra_pipeline.orchestration.section_reader import SectionReader
+from mmsra_pipeline.storage.paths import Paths
 
 INDEX: Final = ("retrieval.cooccurrence.window",)  # of those that ask the CooccurrenceIndex for it
 SHOWN: Final = ("recommendation.prompt", "retrieval.similar_users.k")  # of those that make prompts
@@ -62,7 +66,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         *KEYWORD_FORM,
     ),
     "user_encoder": ("retrieval.encoder", "seed"),
-    "similar_users": ("retrieval.similar_users",),
+    "similar_users": ("retrieval.similar_users", "seed"),
     "cooccurrence_neighbors": ("retrieval.cooccurrence",),
     "sft_dataset": (
         "recommendation.objective",
@@ -115,7 +119,13 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         *SHOWN,
         *INDEX,
     ),
-    "first_stage_recall": ("retrieval.first_stage.cold_items", "evaluation.bootstrap", "seed", *INDEX),
+    "first_stage_recall": (
+        "retrieval.first_stage.cold_items",
+        "evaluation.recall_users",
+        "evaluation.bootstrap",
+        "seed",
+        *INDEX,
+    ),
     "metrics": ("evaluation.cutoff", "evaluation.bootstrap", "seed"),
     "served_quality": (
         "evaluation.served_users",
@@ -168,72 +178,64 @@ WITHOUT_EFFECT: Final = frozenset(
 )
 """Settings that change speed, not results: a change of them makes nothing stale."""
 
-OPERATION: Final = ("automation", "retention", "limits")
-"""Sections of how the installation runs: no asset reads them, and what is stored with a run leaves them out."""
-
 
 @functools.cache
 def loaded_config() -> Config:
-    """The settings of this process, read once: code versions and what assets read cannot differ."""
+    """The settings of the root, read once a process: of how the installation runs. Assets read those of a data set."""
     return load_config()
 
 
+def dataset_config(paths: Paths, dataset: str) -> Config:
+    """Return the settings that hold for a data set now.
+
+    Raises:
+        ConfigError: if it is not described, or naming the file and every wrong setting in it.
+    """
+    return config_of(load_dataset(paths.datasets, dataset))
+
+
 def code_version(asset: str, number: int, module: str) -> str:
-    """Name the code and the settings of an asset, which ``module`` defines as a function of its name.
+    """Name the code of an asset, which ``module`` defines as a function of its name.
 
     ``number`` is raised by hand when what all stages share gives it other results; of the code of the stages the hash
-    tells by itself.
+    tells by itself. Settings are no part of it: they are of a data set, the code is of all.
     """
-    return f"{number}-{code_hash(module, asset)}-{fingerprint(settings_of(asset))}"
+    return f"{number}-{code_hash(module, asset)}"
 
 
-def settings_of(asset: str, config: Config | None = None) -> dict[str, Any]:
+def settings_of(asset: str, config: Config) -> dict[str, Any]:
     """Return the settings that ``asset`` reads and that change its result, by dotted path down to single values."""
-    config = config or loaded_config()
+    return effective(READS[asset], whole(config))
+
+
+def effective(paths: Iterable[str], config: Config) -> dict[str, Any]:
+    """Return the single values at dotted paths and below, those without effect on results left out, by path."""
     values: dict[str, Any] = {}
-    for path in READS[asset]:
+    for path in paths:
         values |= _leaves(path, config.section(path))
     return {path: value for path, value in sorted(values.items()) if path not in WITHOUT_EFFECT}
 
 
-def full_settings() -> Mapping[str, Any]:
-    """Return the resolved configuration of all that makes results, to be stored with a run."""
-    return loaded_config().model_dump(mode="json", exclude=set(OPERATION))
+def json_ready(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON gives them back."""
+    found: dict[str, Any] = json.loads(json.dumps(settings))
+    return found
 
 
-def readable(asset: str, config: Config | None = None) -> Config:
+def full_settings(config: Config) -> Mapping[str, Any]:
+    """Return all of a configuration that makes results, to be stored with a run."""
+    return whole(config).model_dump(mode="json", exclude=set(OPERATION))
+
+
+def readable(asset: str, config: Config) -> Config:
     """Return the settings with only those readable that ``asset`` declares in ``READS``."""
-    return cast(Config, SectionReader(config or loaded_config(), asset, READS[asset]))
+    return cast(Config, SectionReader(config, asset, READS[asset]))
 
 
-class SectionReader:
-    """Stands in for a section of which only some settings may be read; others raise.
-
-    A section that may be read as a whole comes as itself.
-    """
-
-    def __init__(self, section: BaseModel, asset: str, allowed: tuple[str, ...], place: str = "") -> None:
-        self._section = section
-        self._asset = asset
-        self._allowed = allowed
-        self._place = place
-
-    def __getattr__(self, name: str) -> Any:
-        """Read one setting or section.
-
-        Raises:
-            LookupError: if the asset does not declare that it reads it. A change of it would not make the asset stale.
-        """
-        value = getattr(self._section, name)
-        path = f"{self._place}{name}"
-        if path in self._allowed:
-            return value
-        if isinstance(value, BaseModel) and any(entry.startswith(f"{path}.") for entry in self._allowed):
-            return SectionReader(value, self._asset, self._allowed, f"{path}.")
-        raise LookupError(
-            f"asset {self._asset!r} reads the setting {path!r}, which it does not declare, so a change of it would not "
-            f"make the asset stale. Add {path!r} to READS[{self._asset!r}] in orchestration/settings_read.py."
-        )
+def whole(config: Config) -> Config:
+    """Return all settings again where ``config`` shows only those that an asset declares."""
+    shown: Any = config
+    return cast(Config, shown.whole) if isinstance(shown, SectionReader) else config
 
 
 def _leaves(path: str, value: Any) -> dict[str, Any]:

@@ -45,6 +45,8 @@ class Stage:
     paths: Paths
     inputs: dict[str, str] = field(default_factory=dict)
     """Versions of what was read, by name."""
+    work: str | None = None
+    """A fingerprint of what is read: code, settings, inputs. None: not known."""
     slices: "list[tuple[Slice, pd.DataFrame]]" = field(default_factory=list)
     """What was written, with its first rows: staged until ``make_current``."""
     outputs: dict[str, str] = field(default_factory=dict)
@@ -70,7 +72,8 @@ class Stage:
         """The tables of the installation."""
         from mmsra_pipeline.storage.tables import Store
 
-        return Store.of(self.paths)
+        limits = loaded_config().limits
+        return Store.of(self.paths, memory_limit=f"{limits.duckdb_memory_gb}GB", threads=limits.duckdb_threads)
 
     @property
     def artifacts(self) -> "Artifacts":
@@ -114,9 +117,9 @@ class Stage:
 
     def training_interactions(self) -> "pd.DataFrame":
         """Return the interactions that training may see."""
-        from mmsra_pipeline.interactions.splits import training_interactions
+        from mmsra_pipeline.interactions.query_table import read_training
 
-        return training_interactions(self.read(Tables.INTERACTIONS), self.read(Tables.TRAINING_BOUNDS))
+        return read_training(self.path(Tables.INTERACTIONS), self.path(Tables.TRAINING_BOUNDS))
 
     def previous(self, table: str | None = None) -> "pd.DataFrame | None":
         """Return the rows that this asset wrote last, if it did; those of its own table, or of a table beside it."""
@@ -184,7 +187,7 @@ class Stage:
         """Name the work by code, settings and what was read so far: other work never resumes it."""
         from mmsra_pipeline.storage.hashing import fingerprint
 
-        return fingerprint(self.code_version, settings_of(self.asset), self.inputs)
+        return fingerprint(self.code_version, settings_of(self.asset, self.config), self.inputs)
 
     def workdir(self) -> Path:
         """Return a folder for resumable work on what was read so far."""
@@ -226,10 +229,7 @@ class Stage:
 
     @contextlib.contextmanager
     def training(self, device: str) -> "Iterator[tuple[Path, Tracker]]":
-        """Take the device, and give a folder for resumable work on what was read so far, and an MLflow run.
-
-        ``device`` is a value of ``backbone.device``. The MLflow run has all settings.
-        """
+        """Take the device (a value of ``backbone.device``); give a folder for resumable work, and an MLflow run."""
         check_free(self.paths.root, loaded_config().retention.min_free_gb, f"training {self.asset}")
         self.take_device(device)
         with self.tracked() as tracker:
@@ -246,5 +246,5 @@ class Stage:
             self.mlflow_run_id = tracker.run_id
             if tracker.parent_id:
                 self.tag_run({MLFLOW_TAG: tracker.parent_id})
-            tracker.log_params(full_settings())
+            tracker.log_params(full_settings(self.config))
             yield tracker

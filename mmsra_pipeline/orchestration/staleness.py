@@ -4,8 +4,8 @@ Dagster has no public call that says whether one partition of an asset is stale.
 what the UI shows; tests/orchestration/test_staleness.py holds what is expected of it.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
@@ -17,9 +17,12 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.loader import LoadingContext
 
+from mmsra_pipeline.orchestration.settings_sources import is_settings
+
 MISSING = "was never materialized"
 GONE = "what it had made is gone"
-CODE_CHANGED = "its code or settings changed"
+CODE_CHANGED = "its code changed"
+SETTINGS_CHANGED = "settings changed"
 
 AssetGraph = Any  # Dagster's BaseAssetGraph, which has no public name
 
@@ -56,7 +59,8 @@ def stale_assets(
         leave_out: assets that are not to be computed now. What they have made counts as up to date; what depends on one
             that was never materialized cannot be made and is left out too.
         exists: whether what an asset has made of the partition is still there; Dagster cannot know.
-        changes: which settings of an asset changed since it was materialized, in words.
+        changes: which settings of an asset changed since it was materialized, in words. Such a change makes it stale
+            whatever was observed.
     """
     resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
     found: dict[str, Stale] = {}
@@ -73,8 +77,7 @@ def stale_assets(
         if missing:
             own = (MISSING if never else GONE,)
         else:
-            causes = resolver.get_stale_causes(key, partition)
-            own = tuple(dict.fromkeys(_reason(cause) for cause in causes))
+            own = _reasons(resolver.get_stale_causes(key, partition), changes(name))
         if own:
             found[name] = Stale(name, partition, own, certain=True)
         else:
@@ -82,7 +85,7 @@ def stale_assets(
             if upstream:
                 reason = f"may change with {', '.join(upstream)}"
                 found[name] = Stale(name, partition, (reason,), certain=False)
-    return [_explained(stale, changes) for stale in found.values()]
+    return list(found.values())
 
 
 def asset_names(graph: AssetGraph) -> list[str]:
@@ -97,6 +100,11 @@ def codes_behind(graph: AssetGraph, assets: Collection[str]) -> dict[str, str | 
         if name in behind:
             behind.update(parents)
     return {name: graph.get(dg.AssetKey(name)).code_version for name in asset_names(graph) if name in behind}
+
+
+def codes_of(graph: AssetGraph) -> dict[str, str | None]:
+    """Return the code version of each asset that we make."""
+    return {name: graph.get(dg.AssetKey(name)).code_version for name in asset_names(graph)}
 
 
 def next_wave(graph: AssetGraph, stale: Collection[Stale]) -> list[Stale]:
@@ -122,21 +130,23 @@ def _in_order(graph: AssetGraph) -> Iterator[tuple[str, list[str]]]:
                 yield key.to_user_string(), sorted(parent.to_user_string() for parent in node.parent_keys)
 
 
-def _reason(cause: StaleCause) -> str:
-    dependency = cause.dependency_asset_key.to_user_string() if cause.dependency_asset_key else ""
+def _reasons(causes: Iterable[StaleCause], changes: list[str]) -> tuple[str, ...]:
+    """Say why an asset is stale; for all sources of settings that changed the changes stand, as far as known."""
+    said = [f"{SETTINGS_CHANGED}: {', '.join(changes)}"] if changes else []
+    for cause in causes:
+        key = cause.dependency_asset_key
+        of_settings = key is not None and is_settings(key)
+        if not (of_settings and changes and cause.category is StaleCauseCategory.DATA):
+            said.append(_reason(cause, key.to_user_string() if key else ""))
+    return tuple(dict.fromkeys(said))
+
+
+def _reason(cause: StaleCause, dependency: str) -> str:
     if cause.category is StaleCauseCategory.CODE:
         return CODE_CHANGED
     if cause.category is StaleCauseCategory.DATA:
         return f"{dependency} has changed"
     return f"{cause.reason}"
-
-
-def _explained(stale: Stale, changes: Callable[[str], list[str]]) -> Stale:
-    if CODE_CHANGED not in stale.reasons:
-        return stale
-    details = changes(stale.asset)
-    told = f"settings changed: {', '.join(details)}" if details else CODE_CHANGED
-    return replace(stale, reasons=tuple(told if reason == CODE_CHANGED else reason for reason in stale.reasons))
 
 
 class _Loading(LoadingContext):

@@ -28,7 +28,8 @@ COLUMN_SOURCES: Final[Mapping[str, Mapping[str, list[tuple[str, str]]]]] = {
     },
     Tables.SEQUENCES: {
         **{name: [(Tables.INTERACTIONS, name)] for name in ("user_id", "position", "timestamp")},
-        **{name: [(Tables.INTERACTIONS, "item_id")] for name in ("history", "target")},
+        "history_start": [(Tables.INTERACTIONS, "position")],
+        "target": [(Tables.INTERACTIONS, "item_id")],
     },
     Tables.TRAINING_QUERIES: {name: [(Tables.SEQUENCES, name)] for name in ("split", "user_id", "position")},
     Tables.ITEM_TEXT: {"item_id": [(Tables.INTERACTIONS, "item_id")]},

@@ -1,5 +1,6 @@
 """Removes what an installation does not need any more: files, runs of Dagster, runs of MLflow."""
 
+import itertools
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ from mmsra_pipeline.orchestration.instance import only_refresh
 from mmsra_pipeline.orchestration.materializations import Materialization, latest
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.retraining import pin_what_the_training_saw, watched
+from mmsra_pipeline.orchestration.settings_sources import settings_sources
 from mmsra_pipeline.orchestration.staleness import AssetGraph, asset_names
 from mmsra_pipeline.storage.cache_file import cache_files
 from mmsra_pipeline.storage.file_hashes import FileHashes
@@ -184,8 +186,8 @@ def _dagster_runs(instance: dg.DagsterInstance, kept: set[str], before: datetime
 def _observers(instance: dg.DagsterInstance) -> set[str]:
     """The runs that last observed the sources."""
     found = set()
-    for name in _partitions(instance):
-        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey("source_files"), asset_partitions=[name])
+    for name, key in itertools.product(_partitions(instance), (dg.AssetKey("source_files"), *settings_sources())):
+        wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[name])
         found |= {record.run_id for record in instance.fetch_observations(wanted, limit=1).records}
     return found
 

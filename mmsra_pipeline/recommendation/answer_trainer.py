@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
+from mmsra_pipeline.backbone import sharing
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.backbone.training import KEPT_CHECKPOINTS
 from mmsra_pipeline.config.tree import RecommendationConfig
@@ -41,6 +42,11 @@ def as_they_are(rows: list[Mapping[str, Any]]) -> dict[str, Any]:
     return {"rows": rows}
 
 
+def cut(rows: Sequence[Mapping[str, Any]], size: int) -> list[Sequence[Mapping[str, Any]]]:
+    """Cut rows into parts that are computed at once."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
 class Losses:
     """Losses of rows of ``sft_dataset``, part by part, so that memory holds a few queries or prompts."""
 
@@ -52,18 +58,17 @@ class Losses:
         pointwise = config.objective == "pointwise"
         self._weights = (0.0, 1.0) if pointwise else (1.0, config.yes_no_weight)
 
-    def parts(self, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Tensor]]:
-        """Return losses with the number of rows of which each is the mean."""
+    def parts(self, rows: Sequence[Mapping[str, Any]], of: slice = slice(None)) -> Iterator[tuple[int, Tensor]]:
+        """Return losses with the number of rows of which each is the mean; ``of``: which of the parts."""
         others = [row for row in rows if row["task"] != YES_NO]
-        for start in range(0, len(others), self._size):
-            some = others[start : start + self._size]
+        queries = [row for row in rows if row["task"] == YES_NO]
+        for some in [*cut(others, self._size), *cut(queries, self._together)][of]:
+            if some[0]["task"] == YES_NO:
+                yield len(some), self.of_queries(some, *self._weights)
+                continue
             with self.backbone.autocast():
                 loss = batch_loss(self.backbone, encode_examples(self.backbone, some, self._images))
             yield len(some), loss
-        queries = [row for row in rows if row["task"] == YES_NO]
-        for start in range(0, len(queries), self._together):
-            several = queries[start : start + self._together]
-            yield len(several), self.of_queries(several, *self._weights)
 
     def of_queries(self, rows: Sequence[Mapping[str, Any]], listwise: float, yes_no: float) -> Tensor:
         """Return the mean loss of queries; see ``group_loss``."""
@@ -79,13 +84,13 @@ class Losses:
         model = self.backbone.model
         training = model.training
         model.eval()
+        total = torch.zeros((), dtype=torch.float64, device=self.backbone.device)
         with torch.no_grad():
-            total = 0.0
-            for start in range(0, len(rows), self._together):
-                several = rows[start : start + self._together]
-                total += len(several) * float(self.of_queries(several, 1.0, 0.0))
+            for several in cut(rows, self._together)[sharing.own_parts()]:
+                total += len(several) * self.of_queries(several, 1.0, 0.0)
         model.train(training)
-        return total / len(rows)
+        sharing.add_up([total])
+        return float(total) / len(rows)
 
 
 class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed here
@@ -100,19 +105,27 @@ class AnswerTrainer(Trainer):  # type: ignore[misc]  # transformers is not typed
         self._held = held
 
     def get_train_dataloader(self) -> DataLoader:
-        """Return the planned batches in their order."""
+        """Return the planned batches in their order. Of several processes each reads all of them."""
         loader = DataLoader(self.train_dataset, batch_sampler=self._plan, collate_fn=self.data_collator)
+        if sharing.ranks() > 1:
+            return loader
         return self.accelerator.prepare(loader)  # type: ignore[no-any-return]  # accelerate is not typed here
 
     def training_step(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
-        """Add up the gradients of a batch part by part, each by its number of rows."""
+        """Add up the gradients of a batch part by part, each by its number of rows, over all processes.
+
+        Where there are several, accelerate has wrapped the model for DistributedDataParallel, whose forward is not
+        called: the losses go through the backbone's own operations, so gradients are added up here.
+        """
         model.train()
         rows = inputs["rows"]
         total = torch.zeros((), device=self._losses.backbone.device)
-        for number, part in self._losses.parts(rows):
+        for number, part in self._losses.parts(rows, sharing.own_parts()):
             loss = part * (number / len(rows))
             self.accelerator.backward(loss)
             total += loss.detach()
+        sharing.add_up_gradients(model.parameters())
+        sharing.add_up([total])
         return total
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:

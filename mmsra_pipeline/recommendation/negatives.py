@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from mmsra_pipeline.columns import HISTORY, TARGET, USER
+from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, TARGET, USER
 from mmsra_pipeline.config.tree import NegativeShares
 
 POPULARITY, FIRST_STAGE = 1, 2  # kinds of draws; 0 is uniform
@@ -22,6 +22,14 @@ def taken_items(sequences: pd.DataFrame) -> dict[str, frozenset[str]]:
         if isinstance(target, str):
             own.add(target)
     return {user: frozenset(items) for user, items in taken.items()}
+
+
+def by_query(candidates: pd.DataFrame) -> dict[tuple[str, int], list[str]]:
+    """Return the items of each user and position, in the order of the rows."""
+    near: dict[tuple[str, int], list[str]] = {}
+    for user, at, item in zip(candidates[USER], candidates[POSITION], candidates[ITEM]):
+        near.setdefault((str(user), int(at)), []).append(str(item))
+    return near
 
 
 def share_of_new(users_of: Mapping[str, int], targets: pd.Series, *, own: int) -> float:
@@ -41,6 +49,7 @@ class NegativeSampler:
         *,
         vectors: Mapping[str, Float[np.ndarray, " dim"]] | None = None,
         rng: np.random.Generator,
+        unseen: Sequence[str] | None = None,
     ) -> None:
         """Take the items to draw from, with how many users took each.
 
@@ -53,8 +62,9 @@ class NegativeSampler:
             shares: where negatives come from.
             vectors: of length 1; they tell near-duplicates of a positive. Without them none is known.
             rng: draws.
+            unseen: what was taken and is not in ``counts``; None: what ``taken`` has of it.
         """
-        self._new = sorted(frozenset().union(*taken.values()) - set(counts))
+        self._new = sorted((frozenset().union(*taken.values()) if unseen is None else set(unseen)) - set(counts))
         self._counts = counts
         self._catalogue = sorted(counts)
         self._cumulative = np.array([counts[item] for item in self._catalogue], dtype=float).cumsum()

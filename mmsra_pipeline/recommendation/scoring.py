@@ -1,9 +1,8 @@
 """Signals of candidates, and p(Yes): the score by which they are ranked (sec. 3.5)."""
 
 import contextlib
-import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,11 @@ from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.columns import ITEM, POSITION, USER
 from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column, signal_column
 from mmsra_pipeline.recommendation.context import PromptContext
+from mmsra_pipeline.recommendation.list_scorer import ListScorer, Scores, ShownList, Spread
 from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.score_cache import list_key, packed, unpacked
 from mmsra_pipeline.recommendation.signals import SignalSource
@@ -33,6 +34,7 @@ def score_candidates(
     kept: Path | None = None,
     *,
     autocast: bool | str,
+    spread: Spread | None = None,
 ) -> pd.DataFrame:
     """Return ``logit``, ``mass`` and ``p`` for each row of ``candidates``, on its index.
 
@@ -49,6 +51,7 @@ def score_candidates(
         kept: cache in which scores are kept as they come. A scoring that was stopped goes on; of a later one the lists
             are taken over whose prompts, pictures and weights are the same.
         autocast: a value of ``recommendation.scoring_autocast``.
+        spread: has lists scored by workers in place of ``backbone``.
 
     Raises:
         DataError: if candidates name a query that is not there.
@@ -63,27 +66,34 @@ def score_candidates(
     _check_known(list(lists), known)
     progress = Progress("scoring", len(once), "candidates")
     scores: dict[tuple[str, int, str], tuple[float, float]] = {}
-    keys, taken_over = [], 0
-    with KeyedCache[str](kept) as cache, contextlib.ExitStack() as prepared:
-        rounded = functools.cache(lambda: _prepared(backbone, prepared, autocast))
-        for (user, position), listed in lists.items():
+    keys: dict[tuple[str, int], str] = {}
+    taken_over = 0
+
+    def done(at: tuple[str, int], found: list[tuple[float, float]]) -> None:
+        scores.update({(*at, item): one for (item, _), one in zip(lists[at], found, strict=True)})
+        progress.advance(len(found))
+
+    def missing() -> Iterator[tuple[tuple[str, int], ShownList]]:
+        nonlocal taken_over
+        for at, listed in lists.items():
             items = [item for item, _ in listed]
-            asked = task_prompts.yes_no_prompts(
-                context, known[user, position], items, [classes for _, classes in listed]
-            )
-            keys.append(list_key(asked, context.images, backbone, autocast=autocast))
-            before = cache.get(keys[-1])
+            asked = task_prompts.yes_no_prompts(context, known[at], items, [classes for _, classes in listed])
+            keys[at] = list_key(asked, context.images, backbone, autocast=autocast)
+            before = cache.get(keys[at])
             if before is None:
-                shown = [task_prompts.render(parts, context.images) for parts in asked]
-                answers = backbone.score_group(shown, (task_prompts.YES, task_prompts.NO), autocast=rounded())
-                found = list(zip(answers.margin.tolist(), answers.mass.tolist(), strict=True))
-                cache.put({keys[-1]: packed(found)})
+                yield at, asked
             else:
-                found = unpacked(before)
+                done(at, unpacked(before))
                 taken_over += len(items)
-            scores |= {(user, position, item): one for item, one in zip(items, found, strict=True)}
-            progress.advance(len(items))
-        cache.keep(keys)
+
+    with (
+        KeyedCache[str](kept) as cache,
+        contextlib.closing((spread or _here(backbone, context.images, autocast))(missing())) as answers,
+    ):
+        for at, found in answers:
+            cache.put({keys[at]: packed(found)})
+            done(at, found)
+        cache.keep(keys.values())
     if taken_over:
         logger.info("scoring: %d of %d candidates were scored before", taken_over, len(scores))
     wanted = zip(candidates[USER], candidates[POSITION], candidates[ITEM])
@@ -116,11 +126,13 @@ def with_signals(
     return candidates.merge(told, on=[USER, POSITION, ITEM], how="left", validate="many_to_one")
 
 
-def _prepared(backbone: Backbone, prepared: contextlib.ExitStack, autocast: bool | str) -> bool:
-    """Prepare the weights for many lists; give whether arithmetic is in bfloat16."""
-    wanted = backbone.autocasts(autocast)
-    prepared.enter_context(backbone.rounded(autocast=wanted))
-    return wanted
+def _here(backbone: Backbone, images: ItemImages | None, autocast: bool | str) -> Spread:
+    def score(lists: Iterable[tuple[tuple[str, int], ShownList]]) -> Generator[tuple[tuple[str, int], Scores]]:
+        with ListScorer(backbone, autocast) as scorer:
+            for at, asked in lists:
+                yield at, scorer([task_prompts.render(parts, images) for parts in asked])
+
+    return score
 
 
 def _check_known(wanted: list[tuple[str, int]], known: Mapping[tuple[str, int], Query]) -> None:

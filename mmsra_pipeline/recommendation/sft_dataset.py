@@ -6,7 +6,6 @@ query's time.
 
 import itertools
 import logging
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -29,7 +28,7 @@ from mmsra_pipeline.recommendation.columns import class_column
 from mmsra_pipeline.recommendation.context import PromptContext
 from mmsra_pipeline.recommendation.evidence import BLANK
 from mmsra_pipeline.recommendation.evidence_model import fit_evidence
-from mmsra_pipeline.recommendation.negatives import NegativeSampler, share_of_new, taken_items
+from mmsra_pipeline.recommendation.negatives import NegativeSampler, by_query, share_of_new, taken_items
 from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.signals import SignalSource
 from mmsra_pipeline.retrieval.first_stage import FirstStage
@@ -64,15 +63,17 @@ def build_sft_dataset(
     first_stage: FirstStage | None,
     recommendation: RecommendationConfig,
     seed: int,
+    taken: Mapping[str, frozenset[str]] | None = None,
+    unseen: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return the table ``sft_dataset``: one row per example, with each prompt as a JSON list of parts.
 
     A yes/no example is what the user took next and ``list_negatives`` items (one where the objective is pointwise) that
-    the user never took in any split. Where the data have fewer training positions than asked for, positions are used
-    again with other negatives. Validation rows are yes/no alone, and no class is left blank in them.
+    the user never took in any split. Where there are fewer training positions than asked for, they are used again with
+    other negatives. Validation rows are yes/no alone, and no class is left blank in them.
 
     Args:
-        sequences: all splits; the held-out ones say what is no negative, and the validation rows which step is best.
+        sequences: the drawn queries; without ``taken`` all, which say what is no negative.
         drawn: the table ``training_queries``.
         training: the interactions that training may see.
         context: what prompts show.
@@ -80,17 +81,17 @@ def build_sft_dataset(
         first_stage: where a share of the negatives comes from; may be None where that share is 0.
         recommendation: shares of tasks, number of examples, negatives.
         seed: of all draws.
+        taken: what each user of the drawn queries ever took.
+        unseen: what anybody took outside of training; None: what of it is in ``taken``.
     """
     queries, held = asked_of(sequences, drawn, TRAIN), asked_of(sequences, drawn, VALIDATION)
     rng = np.random.default_rng([seed, 2])
-    shares = recommendation.negatives
-    users_of = Counter(training[ITEM])
-    sampler = NegativeSampler(users_of, taken_items(sequences), shares, vectors=signals.vectors, rng=rng)
-    near: dict[tuple[str, int], list[str]] = {}
+    shares, taken = recommendation.negatives, taken_items(sequences) if taken is None else taken
+    users_of = {str(item): int(count) for item, count in training[ITEM].value_counts().items() if count}
+    sampler = NegativeSampler(users_of, taken, shares, vectors=signals.vectors, rng=rng, unseen=unseen)
+    near: Mapping[tuple[str, int], list[str]] = {}
     if first_stage is not None and shares.first_stage:
-        found = first_stage.candidates(pd.concat([queries, held], ignore_index=True), shares.first_stage_top)
-        for user, at, item in zip(found[USER], found[POSITION], found[ITEM]):
-            near.setdefault((str(user), int(at)), []).append(str(item))
+        near = by_query(first_stage.candidates(pd.concat([queries, held]), shares.first_stage_top))
     new_shares = {
         TRAIN: share_of_new(users_of, queries[TARGET], own=1),
         VALIDATION: share_of_new(users_of, held[TARGET], own=0),
@@ -98,17 +99,17 @@ def build_sft_dataset(
     maker = _ExampleMaker(context, sampler, signals, near, new_shares, recommendation, rng)
     counts = task_counts(recommendation.examples, recommendation.tasks)
     pairs = list(zip(queries_of(queries), queries[TARGET].astype(str)))
-    examples = maker.make(pairs, sorted(training[ITEM].unique()), counts)
+    examples = maker.make(pairs, sorted(users_of), counts)
     made = {task: sum(example.task == task for example in examples) for task in counts}
-    logger.info("examples by task: %s (asked for %s), of %d training positions", made, counts, len(pairs))
+    logger.info("examples by task: %s (asked for %s), of %d positions", made, counts, len(pairs))
     held_pairs = list(zip(queries_of(held), held[TARGET].astype(str)))
     return _table([*examples, *maker.lists(held_pairs, VALIDATION)])
 
 
 def training_lists(sft_dataset: pd.DataFrame) -> pd.DataFrame:
     """Return a row per candidate of a training query: list_id, is_target, class_<slot>, as a regression reads them."""
-    rows = sft_dataset[(sft_dataset["task"] == YES_NO) & (sft_dataset[SPLIT] == TRAIN)]
-    return _as_lists([np.array([list(own) for own in each], dtype=np.int64) for each in rows["classes"]])
+    asked = sft_dataset.loc[(sft_dataset["task"] == YES_NO) & (sft_dataset[SPLIT] == TRAIN), "classes"]
+    return _as_lists([np.array([list(own) for own in each], dtype=np.int64) for each in asked])
 
 
 def _as_lists(classes: Sequence[np.ndarray]) -> pd.DataFrame:

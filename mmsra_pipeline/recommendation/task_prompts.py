@@ -7,9 +7,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
+from typing import Protocol
+
+from PIL import Image
 
 from mmsra_pipeline.backbone.prompt import Part, Prompt
-from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.context import PromptContext, cut, within_tokens
 from mmsra_pipeline.recommendation.evidence import evidence_line, usual_keywords
 from mmsra_pipeline.recommendation.queries import Query
@@ -108,7 +110,14 @@ def shown_history(context: PromptContext, query: Query) -> tuple[str, ...]:
     return query.history[-context.config.history_length :]
 
 
-def render(parts: Parts, images: ItemImages | None) -> Prompt:
+class Pictures(Protocol):
+    """Pictures by the name that prompts have for them."""
+
+    def get(self, item: str, /) -> Image.Image | None:
+        """Return a picture in RGB; None if there is none."""
+
+
+def render(parts: Parts, images: Pictures | None) -> Prompt:
     """Return the prompt for the model: pictures in their places, words where an item has none."""
     shown: list[Part] = []
     for part in parts:

@@ -9,6 +9,7 @@ from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, RANK, SCORE, TITLE, USER
 from mmsra_pipeline.recommendation.context import PromptContext
 from mmsra_pipeline.recommendation.fusion import FusionModel
+from mmsra_pipeline.recommendation.list_scorer import Spread
 from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 from mmsra_pipeline.recommendation.signals import SignalSource
 
@@ -27,6 +28,7 @@ def recommend(
     kept: Path | None = None,
     *,
     autocast: bool | str,
+    spread: Spread | None = None,
 ) -> pd.DataFrame:
     """Return the table ``recommendations``: the ``top_n`` candidates of highest score per user, the best first.
 
@@ -44,10 +46,11 @@ def recommend(
         top_n: length of a list; shorter where there are fewer candidates.
         kept: see :func:`score_candidates`.
         autocast: a value of ``recommendation.scoring_autocast``.
+        spread: see :func:`score_candidates`.
     """
     scored = candidates.rename(columns={RANK: "first_stage_rank"})
     scored = with_signals(scored, queries, signals)
-    answers = score_candidates(backbone, queries, scored, context, kept, autocast=autocast)
+    answers = score_candidates(backbone, queries, scored, context, kept, autocast=autocast, spread=spread)
     scored = scored.assign(logit=answers["logit"], p_model=answers["p"], protocol="served")
     scored = scored.assign(**{SCORE: fusion.score(scored), "p": fusion.probability(scored)})
     scored = scored.sort_values([USER, SCORE, "first_stage_rank", ITEM], ascending=[True, False, True, True])

@@ -1,7 +1,7 @@
 """The first stage: candidates out of the whole catalogue, from several views fused by reciprocal rank."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, RANK, TIME, USER
+from mmsra_pipeline.interactions.histories import Histories
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.keyword_view import KeywordView
 from mmsra_pipeline.retrieval.times import before
@@ -51,7 +52,7 @@ class FirstStage:
         index: CooccurrenceIndex,
         catalogue: Sequence[str],
         *,
-        interactions: pd.DataFrame | None = None,
+        interactions: pd.DataFrame | Histories | None = None,
         keywords: KeywordView | None = None,
         cold_share: float = 0.0,
     ) -> None:
@@ -61,7 +62,8 @@ class FirstStage:
             encoder: scores the items it was trained on.
             index: scores co-occurrence, and counts users of items.
             catalogue: item ids that may be recommended.
-            interactions: whole histories. Queries hold the last items only; with this no older item comes back.
+            interactions: whole histories, as rows of ``interactions`` or read from them. Queries hold the last items
+                only; with this no older item comes back.
             keywords: ranks cold items. None: none enters before all others.
             cold_share: of the places, for cold items.
         """
@@ -71,7 +73,7 @@ class FirstStage:
         self._encoder, self._index = encoder, index
         self._places = {item: place for place, item in enumerate(self.items)}
         self._of_encoder, self._of_index = _columns(encoder.items, self.items), _columns(index.items, self.items)
-        self._taken = _taken(interactions) if interactions is not None else {}
+        self._taken = Histories.of(interactions) if isinstance(interactions, pd.DataFrame) else interactions
         self._keywords = keywords
         self.cold_share = cold_share if keywords is not None else 0.0
 
@@ -128,7 +130,7 @@ class FirstStage:
         return np.where(joined > 0, joined, -np.inf), users
 
     def _seen(self, user: str, position: int, history: Sequence[str]) -> np.ndarray:
-        own = [*history, *self._taken.get(user, [])[:position]]
+        own = [*history, *(self._taken.before(user, position) if self._taken else [])]
         return np.array([self._places[item] for item in own if item in self._places], dtype=np.int64)
 
     def _cold(self, queries: pd.DataFrame, count: int) -> list[np.ndarray]:
@@ -203,12 +205,6 @@ def _telling(scores: np.ndarray) -> Float[np.ndarray, "queries items"]:
         return scores
     alike = np.ptp(scores, axis=1) <= ALIKE * np.abs(scores).max(axis=1)
     return np.where(alike[:, None], -np.inf, scores.astype(np.float64))
-
-
-def _taken(interactions: pd.DataFrame) -> Mapping[str, list[str]]:
-    """Each user's items in order of position, which runs from 0."""
-    ordered = interactions.sort_values([USER, POSITION])
-    return {str(user): list(group) for user, group in ordered.groupby(USER)[ITEM]}
 
 
 def _columns(known: Sequence[str], items: Sequence[str]) -> Int[np.ndarray, " items"]:

@@ -14,4 +14,6 @@ def popularity(training: pd.DataFrame, items: Sequence[str]) -> pd.Series:
         training: rows of ``interactions`` that training may see.
         items: the items asked for; the result has their order.
     """
-    return training[ITEM].value_counts().reindex(list(items), fill_value=0).rename("users").astype("int64")
+    counts = training[ITEM].value_counts()
+    counts.index = counts.index.astype("str")  # it may be of categories, which know no other items
+    return counts.reindex(list(items), fill_value=0).rename("users").astype("int64")

@@ -21,16 +21,22 @@ from mmsra_pipeline.columns import (
     USER,
 )  # fmt: skip
 from mmsra_pipeline.config.tree import SimilarUsersConfig
+from mmsra_pipeline.interactions.histories import Histories
 from mmsra_pipeline.retrieval.as_of_search import Entries, Queries, nearest_users, unit_vectors
 from mmsra_pipeline.retrieval.times import NEVER, milliseconds
 from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
+from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
 
 NEIGHBOR_POSITION = "neighbor_position"
 logger = logging.getLogger(__name__)
 
 
 def find_similar_users(
-    encoder: FoldedEncoder, sequences: pd.DataFrame, queries: pd.DataFrame, config: SimilarUsersConfig
+    encoder: FoldedEncoder,
+    sequences: pd.DataFrame,
+    queries: pd.DataFrame,
+    config: SimilarUsersConfig,
+    histories: Histories | None = None,
 ) -> pd.DataFrame:
     """Return the users most similar to each query, ``config.k`` or ``config.voters`` if more, and what each took next.
 
@@ -45,27 +51,30 @@ def find_similar_users(
         sequences: the table; only its training rows are searched.
         queries: rows of ``sequences``.
         config: how many neighbours, and the rule.
+        histories: what users took, where the rows have no histories written out.
 
     Returns:
         One row per query and neighbour: ``score`` is the cosine in [-1, 1], ``item_id`` and ``timestamp`` are the
         neighbour's next item, ``rank`` 1 is the most similar; equal cosines by neighbour id. Queries whose history has
         no known item, or that see nobody, have no row.
     """
-    base = _knowledge_base(sequences)
-    users, codes = np.unique(np.concatenate([base[USER], queries[USER]]).astype(str), return_inverse=True)
-    visible = _visible(milliseconds(base[TIME]), queries, config.rule)
-    matches = _matches(encoder, base, queries, codes, visible, max(config.k, config.voters))
-    neighbors = base.iloc[matches["entry"]]
-    found = queries.iloc[matches["query"]]
-    logger.info(
-        "similar users: %d found for %d of %d queries", len(found), len(np.unique(matches["query"])), len(queries)
-    )
+    base = knowledge_base(sequences)
+    _, codes = np.unique(np.concatenate([base[USER], queries[USER]]).astype(str), return_inverse=True)
+    visible = visible_entries(milliseconds(base[TIME]), queries, config.rule)
+    matches = _matches(encoder, base, queries, codes, visible, max(config.k, config.voters), histories)
+    logger.info("similar users: %d found for %d of %d queries", len(matches), matches["query"].nunique(), len(queries))
+    return neighbor_table(base, queries, matches)
+
+
+def neighbor_table(base: pd.DataFrame, queries: pd.DataFrame, matches: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of the table for matches (places in both frames, cosine, rank)."""
+    neighbors, found = base.iloc[matches["entry"]], queries.iloc[matches["query"]]
     return pd.DataFrame(
         {
             USER: found[USER].to_numpy(),
             POSITION: found[POSITION].to_numpy(dtype=np.int64),
             RANK: matches["rank"].to_numpy(),
-            NEIGHBOR: users[codes[matches["entry"]]],
+            NEIGHBOR: neighbors[USER].to_numpy(),
             NEIGHBOR_POSITION: neighbors[POSITION].to_numpy(dtype=np.int64),
             ITEM: neighbors[TARGET].to_numpy(),
             TIME: neighbors[TIME].astype("Int64").array,
@@ -81,21 +90,29 @@ def _matches(
     codes: np.ndarray,
     visible: np.ndarray,
     count: int,
+    histories: Histories | None,
 ) -> pd.DataFrame:
     """Search with each encoder for the queries that it answers; give ``Matches`` of all, places in both tables.
 
     ``codes`` are of the users of ``base``, then of ``queries``.
     """
     training = (queries[SPLIT] == TRAIN).to_numpy()
-    known, asked = base[HISTORY].tolist(), queries[HISTORY].tolist()
     found = []
     for one, rows in encoder.by_encoder(queries[USER].tolist(), training):
         seen = int(visible[rows].max(initial=0))  # what none of these queries may see need not be embedded
-        entries = Entries(unit_vectors(one.embed(known[:seen])), codes[:seen])
-        vectors = unit_vectors(one.embed([asked[row] for row in rows]))
+        entries = Entries(unit_vectors(embedded(one, base.iloc[:seen], histories)), codes[:seen])
+        vectors = unit_vectors(embedded(one, queries.iloc[rows], histories))
         matches = nearest_users(entries, Queries(vectors, codes[len(base) + rows], visible[rows]), count)
         found.append(pd.DataFrame({**vars(matches), "query": rows[matches.query]}))
     return pd.concat(found).sort_values("query", kind="stable")  # a query's are of one encoder, and in order there
+
+
+def embedded(encoder: UserEncoder, rows: pd.DataFrame, histories: Histories | None) -> np.ndarray:
+    """Return the vectors of the histories of rows, [rows, dim]."""
+    if histories is None:
+        return encoder.embed(rows[HISTORY].tolist())
+    codes, sizes = histories.flat(rows)
+    return encoder.embed_codes(encoder.codes_of(histories.items)[codes], sizes)
 
 
 def hit_share(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:
@@ -127,14 +144,14 @@ def leak_rate(similar_users: pd.DataFrame, queries: pd.DataFrame) -> float:
     return float((milliseconds(joined[TIME])[timed] >= asked_at[timed]).mean())
 
 
-def _knowledge_base(sequences: pd.DataFrame) -> pd.DataFrame:
+def knowledge_base(sequences: pd.DataFrame) -> pd.DataFrame:
     """Training rows, oldest next item first; within one instant by user and position."""
     rows = sequences[sequences[SPLIT] == TRAIN]
     ordered = rows.assign(**{TIME: milliseconds(rows[TIME])}).sort_values([TIME, USER, POSITION])
     return rows.loc[ordered.index]
 
 
-def _visible(times: np.ndarray, queries: pd.DataFrame, rule: str) -> np.ndarray:
+def visible_entries(times: np.ndarray, queries: pd.DataFrame, rule: str) -> np.ndarray:
     """Count the entries, oldest first, that each query may see. ``times`` are sorted."""
     everything = np.full(len(queries), len(times), dtype=np.int64)
     if rule == "training_users":

@@ -27,7 +27,7 @@ RENEW_SECONDS = 15.0
 POLL_SECONDS = 2.0
 CHANGED: Final = (AlreadyExistsError, PreconditionError)
 logger = logging.getLogger(__name__)
-_ours: "list[Lease]" = []
+_ours: "list[Lease | Followed]" = []
 
 
 class Lease:
@@ -81,6 +81,10 @@ class Lease:
                 "lost the object store, and another may have taken it. Nothing was changed; run the command again."
             )
 
+    def holder(self) -> dict[str, Any]:
+        """Return what the object says of its holder; nothing if there is none."""
+        return self._there()[1]
+
     def give_back(self) -> None:
         """Let others have it at once; one who took it over keeps it, which deleting the object could not promise."""
         with contextlib.suppress(BaseError):  # they have it in its time
@@ -114,6 +118,27 @@ class Lease:
         return tag, said if isinstance(said, dict) else {}
 
 
+class Followed:
+    """A lock that another process of this machine holds and renews, for whom this one works."""
+
+    def __init__(self, system: S3Store, key: str, machine: str, what: str) -> None:
+        self.machine = machine
+        self._lease, self._what = Lease(system, key, machine, what), what
+
+    def check(self) -> None:
+        """See that this machine still holds it.
+
+        Raises:
+            StorageError: if another one does, or none.
+        """
+        holder = self._lease.holder()
+        if holder.get("machine") != self.machine or holder.get("free"):
+            raise StorageError(
+                f"the turn of {self._what} is not this machine's any more, as if it had slept or lost the object "
+                "store. Nothing was changed; run the command again."
+            )
+
+
 def check_leases(machine: str) -> None:
     """See that all is still ours that this process holds as that machine.
 
@@ -145,3 +170,14 @@ def held(system: S3Store, key: str, machine: str, what: str) -> Iterator[None]:
         done.set()
         thread.join()
         lease.give_back()
+
+
+@contextlib.contextmanager
+def followed(system: S3Store, key: str, machine: str, what: str) -> Iterator[None]:
+    """Have ``check_leases`` see that this machine still holds the lock ``key``, which another process took."""
+    lease = Followed(system, key, machine, what)
+    _ours.append(lease)
+    try:
+        yield
+    finally:
+        _ours.remove(lease)

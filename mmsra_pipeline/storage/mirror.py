@@ -69,6 +69,10 @@ class Remote:
         """Hold the turn of that name among machines; ``what`` names it in the log."""
         return contextlib.nullcontext()
 
+    def turn_of_run(self, name: str) -> contextlib.AbstractContextManager[None]:  # noqa: ARG002  # as above
+        """Write under a turn that another process of this machine holds: not any more once that has lost it."""
+        return contextlib.nullcontext()
+
     def mirror(self, folder: Path) -> None:
         """Make the files of a folder here what they are in the store."""
 

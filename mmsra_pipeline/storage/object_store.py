@@ -17,7 +17,7 @@ from obstore.store import S3Store
 
 from mmsra_pipeline.errors import StorageError
 from mmsra_pipeline.storage.files import remove, sync_file, temporary, temporary_folder, write_atomically
-from mmsra_pipeline.storage.leases import check_leases, held
+from mmsra_pipeline.storage.leases import check_leases, followed, held
 from mmsra_pipeline.storage.mirror import Entry, Remote, turn_file
 
 AT_ONCE: Final = 8  # requests; latency, not bandwidth, is what many small objects cost
@@ -117,6 +117,12 @@ class ObjectStore(Remote):
         """Wait until no other machine has the turn of that name, and hold it; ``what`` names it in the log."""
         key = self._key(turn_file(self._folder, name))
         with self._telling("waiting for", self._folder / key), held(self._system, key, self._machine, what):
+            yield
+
+    @contextlib.contextmanager
+    def turn_of_run(self, name: str) -> Iterator[None]:
+        """Write under a turn that another process of this machine holds: not any more once that has lost it."""
+        with followed(self._system, self._key(turn_file(self._folder, name)), self._machine, f"the data set {name}"):
             yield
 
     def _put(self, content: Path | bytes, path: Path) -> None:

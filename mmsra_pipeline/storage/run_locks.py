@@ -1,23 +1,18 @@
-"""Who computes when: one process a data set, as many data sets at once as memory allows, one process a device.
+"""Who computes a data set and who has a model on a device: one process at a time.
 
-All of these are locks of the operating system in the folder of work, so a kill leaves none behind, and runs of
-Dagster and `mmsra refresh` take turns alike (docs/decisions/0006). They are taken in this order: data set (if the root
-is in an object store, then among machines too), place in memory, device. So nobody waits for one who waits for him.
+Runs of the queue are ordered by Dagster's pools and limits (docs/decisions/0016); these locks of the operating system
+order them and a `mmsra refresh` in a terminal, which no queue knows. A kill leaves none behind. They are taken in this
+order: data set (if the root is in an object store, then among machines too), work, device. So nobody waits for one who
+waits for him.
 """
 
 import contextlib
-import logging
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
-from mmsra_pipeline.storage.locks import POLL_SECONDS, locked, try_lock
+from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.paths import Paths
-from mmsra_pipeline.storage.processes import machine_memory
 
-GB: Final = 1e9
-logger = logging.getLogger(__name__)
 _ours: set[Path] = set()  # data sets whose turn this process has
 
 
@@ -31,47 +26,28 @@ def device_lock(paths: Paths, device: str) -> Path:
     return paths.work / f".device-{device}.lock"
 
 
+def work_lock(paths: Paths, work: str) -> Path:
+    """Return the file whose lock a process holds while it computes what ``work``, a hexadecimal fingerprint, names.
+
+    Works share 256 of them, so that no file is left for each. Who waits for one holds no device.
+    """
+    return paths.work / f".work-{work[:2]}.lock"
+
+
 @contextlib.contextmanager
-def turn_of(paths: Paths, dataset: str, run_memory_gb: float) -> Iterator[None]:
-    """Wait until no other process computes the data set and memory has a place for it, and hold both.
+def turn_of(paths: Paths, dataset: str) -> Iterator[None]:
+    """Wait until no other process computes the data set, and hold its turn.
 
-    A process that has the turn already goes on: a refresh has it for all its runs. At least one data set is computed at
-    a time, however little memory there is.
-
-    Args:
-        paths: the installation.
-        dataset: what will be computed.
-        run_memory_gb: what computing one data set is reckoned to need.
+    A process that has the turn already goes on: a refresh has it for all its runs.
     """
     own = dataset_lock(paths, dataset)
     if own in _ours:
         yield
         return
     what = f"the data set {dataset}"
-    with locked(own, what), paths.remote.turn(dataset, what), _place(paths.work, run_memory_gb):
+    with locked(own, what), paths.remote.turn(dataset, what):
         _ours.add(own)
         try:
             yield
         finally:
             _ours.discard(own)
-
-
-@contextlib.contextmanager
-def _place(folder: Path, run_memory_gb: float) -> Iterator[None]:
-    """Hold one of as many places as runs fit into memory."""
-    memory = machine_memory() / GB
-    places = max(int(memory / run_memory_gb), 1)
-    waiting = False
-    with contextlib.ExitStack() as held:
-        while not any(held.enter_context(try_lock(folder / f".place-{number}.lock")) for number in range(places)):
-            if not waiting:
-                logger.info(
-                    "waiting for memory: %d at work, as many as fit into %.1f GB (limits.run_memory_gb: %g)",
-                    places,
-                    memory,
-                    run_memory_gb,
-                )
-            waiting = True
-            held.close()
-            time.sleep(POLL_SECONDS)
-        yield

@@ -1,12 +1,14 @@
 """One version of the rows of one table and data set, and the pointer that names the version that readers see."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from mmsra_pipeline.storage.table_writer import TableWriter
@@ -40,6 +42,17 @@ class Slice:
     def read(self) -> pd.DataFrame:
         """Return all rows. List columns come as numpy arrays."""
         frame: pd.DataFrame = self.read_arrow().to_pandas()
+        return frame
+
+    def head(self, count: int) -> pd.DataFrame:
+        """Return the first rows, without reading the others."""
+        frame: pd.DataFrame = ds.dataset(self.path, format="parquet").head(count).to_pandas()
+        return frame
+
+    def where(self, column: str, values: Collection[str]) -> pd.DataFrame:
+        """Return the rows that have one of the values in a column of text; only they are held."""
+        wanted = ds.field(column).cast(pa.string()).isin(pa.array(sorted(values), pa.string()))
+        frame: pd.DataFrame = ds.dataset(self.path, format="parquet").to_table(filter=wanted).to_pandas()
         return frame
 
 

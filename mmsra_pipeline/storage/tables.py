@@ -10,6 +10,7 @@ Where the root mirrors an object store, rows go there first and the pointer last
 
 import contextlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -36,16 +37,19 @@ TRIES = 3  # to read a pointer and bring its rows, which may have been replaced 
 class Store:
     """Reads and replaces the slices below ``root``."""
 
-    def __init__(self, root: Path, *, remote: Remote = NOTHING, memory_limit: str = "4GB", threads: int = 2) -> None:
+    def __init__(
+        self, root: Path, *, remote: Remote = NOTHING, memory_limit: str = "4GB", threads: int | None = 2
+    ) -> None:
+        """Bind a folder. ``memory_limit`` and ``threads`` are DuckDB's; None: as many as there are processors."""
         self.root = root
         self._remote = remote
         self._memory_limit = memory_limit
-        self._threads = threads
+        self._threads = threads or len(os.sched_getaffinity(0))
 
     @classmethod
-    def of(cls, paths: Paths) -> "Store":
+    def of(cls, paths: Paths, *, memory_limit: str = "4GB", threads: int | None = 2) -> "Store":
         """Return the tables of an installation."""
-        return cls(paths.data, remote=paths.remote)
+        return cls(paths.data, remote=paths.remote, memory_limit=memory_limit, threads=threads)
 
     def replace(self, table: str, dataset: str, rows: pd.DataFrame | pa.Table) -> Slice:
         """Make ``rows`` the slice that readers see from now on.

@@ -1,24 +1,25 @@
 """Writes the keywords of items, those that were not written before."""
 
-from collections.abc import Sequence
-from typing import Any, Final, Protocol
+import contextlib
+from collections.abc import Generator, Iterable, Sequence
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
-from mmsra_pipeline.backbone.completion import Form
-from mmsra_pipeline.backbone.prompt import Prompt
 from mmsra_pipeline.backbone.sentences import SentenceEncoder
 from mmsra_pipeline.columns import ITEM, KEYWORDS, TEXT
+from mmsra_pipeline.compute.shards import Shard
 from mmsra_pipeline.config.tree import SummarizationConfig
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization import form, summary_prompts
+from mmsra_pipeline.summarization.answering import Answering, Shown, Spread, Writer
 from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary, words_of
 from mmsra_pipeline.summarization.pseudo import pseudo_keywords
 from mmsra_pipeline.summarization.tuning.rewards import information
-from mmsra_pipeline.telemetry.progress import batches
+from mmsra_pipeline.telemetry.progress import Progress
 
 SOURCE: Final = "source"
 COLUMNS = [
@@ -34,27 +35,6 @@ COLUMNS = [
 ]
 
 
-class Writer(Protocol):
-    """Answers prompts in a form."""
-
-    tokenizer: Any
-
-    @property
-    def batch_size(self) -> int:
-        """How many prompts it is given at once."""
-
-    def generate(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        max_new_tokens: int,
-        form: Form | None,
-        lines: Sequence[tuple[bool, bool]] | None,
-        autocast: bool | None,
-    ) -> list[str]:
-        """Return one answer per prompt."""
-
-
 def write_keywords(
     writer: Writer,
     items: pd.DataFrame,
@@ -63,6 +43,8 @@ def write_keywords(
     sentences: SentenceEncoder,
     cache: KeyedCache[str],
     summarizer: str,
+    *,
+    spread: Spread | None = None,
 ) -> tuple[pd.DataFrame, int]:
     """Return one row of keywords per item, in the order of ``items``, and how many had to be generated.
 
@@ -74,6 +56,7 @@ def write_keywords(
         sentences: phi of eq. 1, for the column ``information``.
         cache: is asked first and told every batch, so a killed run goes on where it was.
         summarizer: fingerprint of the weights that write.
+        spread: has batches written by workers in place of ``writer``.
 
     Returns:
         Columns ``COLUMNS``. ``completion`` is what was written and ``well_formed`` whether it has the form. Where it
@@ -100,17 +83,33 @@ def write_keywords(
     written = cache.find(keys)
     missing = sorted({key: row for row, key in enumerate(keys) if key not in written}.values())
     missing.sort(key=lambda row: len(texts[row]))
-    held = form.KeywordForm(writer.tokenizer, [writer.tokenizer.eos_token_id], config) if missing else None
-    for rows in batches(missing, writer.batch_size, "keywords"):
-        pictures = [images.get(ids[row]) for row in rows]
-        shown = [summary_prompts.summary_prompt(texts[row], picture) for row, picture in zip(rows, pictures)]
-        lines = [(picture is not None, bool(texts[row].strip())) for row, picture in zip(rows, pictures)]
-        said = writer.generate(shown, max_new_tokens=config.max_new_tokens, form=held, lines=lines, autocast=None)
-        batch = dict(zip((keys[row] for row in rows), said, strict=True))
-        cache.put(batch)
-        written |= batch
+    batches = [missing[at : at + writer.batch_size] for at in range(0, len(missing), writer.batch_size)]
+    key_of = {ids[row]: keys[row] for row in missing}
+    shards = (
+        Shard(
+            tuple(ids[row] for row in rows),
+            tuple(Shown(ids[row], texts[row], images.image_hash(ids[row])) for row in rows),
+        )
+        for rows in batches
+    )
+    progress = Progress("keywords", len(missing))
+    with contextlib.closing(spread(shards) if spread else _here(writer, images, config, shards)) as answers:
+        for shard, said in answers:
+            batch = dict(zip((key_of[item] for item in shard.names), said, strict=True))
+            cache.put(batch)
+            written |= batch
+            progress.advance(len(batch))
     completions = [written[key] for key in keys]
     return keyword_table(ids, texts, completions, config, sentences, stand_in=True), len(missing)
+
+
+def _here(
+    writer: Writer, images: ItemImages, config: SummarizationConfig, shards: Iterable[Shard]
+) -> Generator[tuple[Shard, Sequence[str]]]:
+    answering = None
+    for shard in shards:
+        answering = answering or Answering(writer, config, lambda shown: images.get(shown.item))
+        yield shard, answering(shard.rows)
 
 
 def cache_key(*, image_sha256: str | None, text: str, prompt_version: int, settings: object, summarizer: str) -> str:

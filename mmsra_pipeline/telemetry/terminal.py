@@ -94,8 +94,11 @@ def log_to_stderr() -> Iterator[None]:
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("mmsra_pipeline")
+    if any(type(known) is logging.StreamHandler for known in logger.handlers):  # it does already
+        yield
+        return
     level = logger.level
-    logger.addHandler(handler)
+    logger.handlers.insert(0, handler)  # Dagster's own rewrites what it was given
     logger.setLevel(logging.INFO)
     try:
         yield

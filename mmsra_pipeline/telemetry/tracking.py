@@ -146,13 +146,21 @@ def runs_before(uri: str, moment: float) -> list[OldRun]:
 
     A run whose process was killed never ends here.
     """
+    return _runs(uri, f"attributes.start_time < {int(moment * 1000)}")
+
+
+def runs_of(uri: str, dataset: str) -> list[OldRun]:
+    """Return the runs of a data set; those that stand for Dagster's too."""
+    return _runs(uri, f"tags.dataset = '{dataset}'")  # names of data sets have no quotes
+
+
+def _runs(uri: str, wanted: str) -> list[OldRun]:
     client = _client(uri)
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return []
     found, page = [], None
     while True:
-        wanted = f"attributes.start_time < {int(moment * 1000)}"
         batch = client.search_runs([experiment.experiment_id], wanted, page_token=page)
         found += [OldRun(run.info.run_id, run.data.tags.get(PARENT), _local(run.info.artifact_uri)) for run in batch]
         page = batch.token

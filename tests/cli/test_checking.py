@@ -9,7 +9,7 @@ from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.orchestration.settings_read import READS
 from mmsra_pipeline.storage.tables import Store
 
-QUERIES = pd.DataFrame({"split": ["train", "test"], "user_id": "u", "position": [1, 2], "history": [["a"], ["a", "b"]]})
+QUERIES = pd.DataFrame({"split": ["train", "test"], "user_id": "u", "position": [1, 2], "history_start": 0})
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def shop(paths):
     (paths.datasets / "shop.yaml").write_text("format: sample\nsize: tiny\n")
     store = Store(paths.data)
     store.replace(Tables.KEYWORD_QUALITY, "shop", quality())
-    rows = [("format_rate", 0.75, 0.5, 1.0, 4), ("retrieval@1 - extractive", -0.25, -0.5, 0.0, 3),
+    rows = [("format_rate", 0.75, 0.5, 1.0, 4), ("retrieval@1 text - extractive", -0.25, -0.5, 0.0, 3),
             ("distinct_keywords", 6.0, NAN, NAN, 4)]  # fmt: skip
     panel = pd.DataFrame(rows, columns=["measure", "value", "low", "high", "n"])
     store.replace(Tables.KEYWORD_PANEL, "shop", panel)
@@ -83,7 +83,7 @@ def test_the_panel_is_printed_as_text_and_as_json(mmsra, shop):
     code, out, _ = mmsra()
     assert code == 0
     assert out.startswith("keywords of shop: means over items [95 % interval]")
-    assert "format_rate              0.750 [0.500, 1.000]  n=4" in out
+    assert "format_rate                   0.750 [0.500, 1.000]  n=4" in out
     told = json.loads(mmsra("--json")[1])
     assert told["dataset"] == "shop"
     assert told["panel"][2] == {"measure": "distinct_keywords", "value": 6.0, "low": None, "high": None, "n": 4}

@@ -6,6 +6,7 @@ from mmsra_pipeline.config.datasets import (
     DatasetSpec,
     list_datasets,
     load_dataset,
+    named_options,
     remove_dataset,
     write_dataset,
 )
@@ -55,6 +56,35 @@ def test_a_path_outside_the_project_is_written_absolute(tmp_path):
     assert file.read_text() == f"format: microlens\npath: {source}\n"
 
 
+def test_a_description_may_end_in_yml_but_not_be_there_twice(folder):
+    (folder / "shop.yml").write_text("format: sample\n")
+    assert list_datasets(folder) == ["shop"]
+    assert load_dataset(folder, "shop").file == folder / "shop.yml"
+    describe(folder, "format: sample\n")
+    assert list_datasets(folder) == ["shop"]
+    with pytest.raises(ConfigError, match=r"described twice: shop\.yaml and shop\.yml .* Remove one"):
+        load_dataset(folder, "shop")
+
+
+def test_a_mistyped_format_is_guessed(folder):
+    describe(folder, "fromat: tables\npath: x\n")
+    with pytest.raises(ConfigError, match=r"format: missing\. Did you mean it by 'fromat'"):
+        load_dataset(folder, "shop")
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("*.csv", "*.csv"), ("|", "|"), ("@text", "@text"), ("no", "no"), ("007", "007"), ("a: b", "a: b"), ("7", 7),
+        ("true", True), ("[a, b]", ["a", "b"]), ("{user_id: 1}", {"user_id": 1}), ("1.5", 1.5),
+    ],
+)  # fmt: skip
+def test_an_option_is_text_unless_it_is_a_list_a_mapping_a_number_or_a_truth_value(value, read):
+    assert named_options([f"columns.x={value}"]) == {"columns": {"x": read}}
+    with pytest.raises(ConfigError, match=r"neither a list nor a mapping of YAML"):
+        named_options(["x=[a: b: c]"])
+
+
 def test_a_removed_dataset_is_unknown_and_its_source_stays(folder):
     source = folder.parent / "source"
     source.mkdir()
@@ -85,7 +115,7 @@ def test_an_unknown_dataset_names_the_known_ones_and_how_to_add_it(folder):
     ("text", "message"),
     [
         ("format: table\npath: x\n", r"shop\.yaml: format: 'table' is not known\. Did you mean 'tables'"),
-        ("path: x\n", r"format: None is not known\. Write one of: amazon-2014, amazon-2018"),
+        ("path: x\n", r"format: missing\. Write one of: amazon-2014, amazon-2018"),
         (
             "format: tables\npath: x\ninteraction: a.csv\n",
             r"interaction: no such setting\. Did you mean 'interactions'",

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from mmsra_pipeline.config.loading import load_config, load_preset, presets
+from mmsra_pipeline.config.loading import Layer, load_config, load_preset, preset_layer, presets, resolved, source_of
 from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.errors import ConfigError
 
@@ -41,7 +41,7 @@ def test_broken_yaml_is_reported_with_its_line(tmp_path):
 def test_an_unknown_preset_and_a_missing_file_name_the_choices(tmp_path, monkeypatch):
     file = tmp_path / "mine.yaml"
     file.write_text("preset: papr\n")
-    with pytest.raises(ConfigError, match=r"preset 'papr' does not exist. Choose one of: .*paper"):
+    with pytest.raises(ConfigError, match=r"mine.yaml: preset 'papr' does not exist. Did you mean 'paper'\? Choose .*"):
         load_config(file)
     monkeypatch.setenv("MMSRA_CONFIG", str(tmp_path / "none.yaml"))
     with pytest.raises(ConfigError, match="neither a file nor a preset"):
@@ -73,3 +73,25 @@ def test_the_file_in_the_root_holds_by_default_and_the_variable_before_it(tmp_pa
     monkeypatch.setenv("MMSRA_ROOT", "s3://bucket/place")
     monkeypatch.delenv("MMSRA_CONFIG")
     assert load_config().seed == 0
+
+
+def test_a_wrong_setting_is_said_of_the_layer_that_has_it():
+    good, bad = Layer("root.yaml", {"seed": 1}), Layer("shop.yaml", {"grpo": {"stepz": 0}}, "settings.")
+    with pytest.raises(ConfigError) as caught:
+        resolved([good, bad, Layer("last.yaml", {"seed": 2})])
+    assert str(caught.value) == (
+        "shop.yaml: 1 invalid setting(s)\n  settings.grpo.stepz: no such setting. Did you mean 'steps'?"
+    )
+    with pytest.raises(ConfigError, match=r"^root.yaml: 1 invalid"):
+        resolved([Layer("root.yaml", {"sead": 1}), good])
+
+
+def test_the_highest_layer_that_says_something_is_where_a_value_comes_from():
+    root, own = Layer("root.yaml", {"seed": 1, "grpo": {"steps": 9}}), Layer("shop.yaml", {"seed": 2})
+    layers = [preset_layer("sample"), root, own]
+    assert source_of(layers, "seed") == "shop.yaml"
+    assert source_of(layers, "grpo.steps") == "root.yaml"
+    assert source_of(layers, "grpo.items_per_step") == "preset sample"
+    assert source_of(layers, "grpo.lora.rank") == "default"
+    none = Layer("root.yaml", {"summarization": {"server": None}})
+    assert source_of([none], "summarization.server.url") == "root.yaml"

@@ -11,40 +11,40 @@ from orchestration.small_graph import add_shop
 
 from mmsra_pipeline.config.operation import AutomationConfig
 from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.definitions import defs
 from mmsra_pipeline.defs import automation
 from mmsra_pipeline.defs.automation import alert_on_failure, new_datasets, refresh_job, refresh_schedule
 from mmsra_pipeline.errors import NoSpaceError, StorageError
 from mmsra_pipeline.orchestration.failures import Failure
-from mmsra_pipeline.orchestration.instance import RefreshBusyError
-from mmsra_pipeline.orchestration.job_names import COSTLY
-from mmsra_pipeline.orchestration.outcome import MaterializedAsset, Outcome
-from mmsra_pipeline.orchestration.staleness import Stale
+from mmsra_pipeline.orchestration.looking import Request
+from mmsra_pipeline.orchestration.nights import NIGHT_TAG, STATE_TAG, TRY_TAG
 
 
-class Night:
-    """Runs the nightly job with a refresh that gives, or raises, what the test says, each time the next."""
+class Look:
+    """Runs the job with which a night begins, with a look that gives, or raises, what the test says each time."""
 
-    def __init__(self, monkeypatch, paths):
-        self.left_out, self.results, self.asked = [], [], []
-        monkeypatch.setattr("mmsra_pipeline.orchestration.refresh.refresh", self.refresh)
+    def __init__(self, monkeypatch):
+        self.results, self.asked = [], []
+        monkeypatch.setattr(automation, "look", self.look)
 
-    def refresh(self, instance, paths, *, dataset, dry_run, leave_out):
-        self.left_out.append(leave_out)
-        self.asked.append((dataset, dry_run))
+    def look(self, _instance, _paths, _graph, *, say, **options):
+        self.asked.append(options)
         result = self.results.pop(0)
         if isinstance(result, Exception):
             raise result
+        say("shop: nothing is stale")
         return result
 
-    def run(self, *results, retries=0):
+    def run(self, instance, *results, retries=0, **options):
         self.results = list(results)
         job = refresh_job(AutomationConfig(retries=retries, retry_seconds=1))
-        return job.execute_in_process(raise_on_error=False)
+        config = {"ops": {"look_at_sources": {"config": options}}} if options else None
+        return job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
 
 
 @pytest.fixture
-def night(monkeypatch, paths):
-    return Night(monkeypatch, paths)
+def look(monkeypatch, paths):
+    return Look(monkeypatch)
 
 
 def lines(result, instance):
@@ -56,70 +56,75 @@ def failure_text(result):
     return event.step_failure_data.error.to_string()
 
 
-def test_a_night_with_nothing_to_do_leaves_one_line_and_trainings_are_left_out(night, instance):
-    job = refresh_job(AutomationConfig(retries=0))
-    night.results = [Outcome()]
-    result = job.execute_in_process(instance=instance)
-    assert lines(result, instance) == ["nothing was stale"]
-    assert night.left_out == [frozenset(COSTLY)]
+def test_a_night_says_what_it_saw_leaves_trainings_out_and_is_opened_by_tags_of_its_run(look, instance):
+    result = look.run(instance, ({STATE_TAG: "open"}, []))
+    assert lines(result, instance) == ["shop: nothing is stale"]
+    assert look.asked == [{"dataset": "", "trainings": False, "dry_run": False}]
+    assert instance.get_run_by_id(result.run_id).tags[STATE_TAG] == "open"
 
 
-def test_a_run_from_the_launchpad_chooses_data_set_trainings_and_dry_run(night, instance):
-    job = refresh_job(AutomationConfig(retries=0))
-    night.results = [Outcome(stale=[Stale("recommender", "shop", ("sft_dataset has changed",), certain=True)])]
+def test_a_run_from_the_launchpad_chooses_data_set_trainings_and_dry_run(look, instance):
     chosen = {"dataset": "shop", "trainings": True, "dry_run": True}
-    options = {"ops": {"refresh_cheap_part": {"config": chosen}}}
-    result = job.execute_in_process(instance=instance, run_config=options)
-    assert (night.left_out, night.asked) == ([frozenset()], [("shop", True)])
-    assert lines(result, instance) == ["stale: recommender[shop]: sft_dataset has changed"]
+    assert look.run(instance, ({}, []), **chosen).success
+    assert look.asked == [chosen]
 
 
-def test_the_launchpad_refuses_an_option_that_there_is_not(night, instance):
-    options = {"ops": {"refresh_cheap_part": {"config": {"preset": "paper"}}}}
+def test_the_launchpad_refuses_an_option_that_there_is_not(look, instance):
     with pytest.raises(dg.DagsterInvalidConfigError, match='unexpected config entry "preset"'):
-        refresh_job(AutomationConfig()).execute_in_process(instance=instance, run_config=options)
+        look.run(instance, preset="paper")
 
 
-def test_what_was_made_is_said(night, instance):
-    stale = Stale("item_text", "shop", ("source_files has changed",), certain=True)
-    night.results = [Outcome(stale=[stale], materialized=[MaterializedAsset("item_text", "shop")])]
-    result = refresh_job(AutomationConfig(retries=0)).execute_in_process(instance=instance)
-    assert lines(result, instance) == ["materialized: item_text[shop]"]
-
-
-def test_a_night_that_finds_another_refresh_at_work_says_so_and_ends_well(night, instance):
-    night.results = [RefreshBusyError("another refresh is at work in /root")]
-    result = refresh_job(AutomationConfig(retries=0)).execute_in_process(instance=instance)
-    assert result.success
-    assert lines(result, instance) == ["skipped: another refresh is at work in /root"]
-
-
-def test_what_may_pass_is_tried_again_and_no_more_often_than_set(night):
-    passing = Outcome(failures=[Failure("shop", "item_images: OSError: reset", may_pass=True)])
-    assert night.run(passing, Outcome(), retries=1).success
-    assert len(night.left_out) == 2
-    assert not night.run(passing, passing, Outcome(), retries=1).success
-    assert len(night.results) == 1
+def test_a_data_set_that_cannot_be_read_fails_the_run_at_once_and_the_night_is_open_for_the_others(look, instance):
+    failed = look.run(instance, ({STATE_TAG: "open"}, [Failure("tea", "column item_id is missing")]), retries=2)
+    assert not failed.success
+    assert "dataset tea: column item_id is missing" in failure_text(failed)
+    assert instance.get_run_by_id(failed.run_id).tags[STATE_TAG] == "open"
+    assert len(look.asked) == 1
 
 
 @pytest.mark.parametrize("error", [OSError("database is locked"), StorageError("the store does not answer")])
-def test_an_error_that_nobody_foresaw_or_that_passes_is_tried_again(error, night):
-    assert night.run(error, Outcome(), retries=1).success
+def test_an_error_that_nobody_foresaw_or_that_passes_is_tried_again_as_often_as_set(error, look, instance):
+    assert look.run(instance, error, ({}, []), retries=1).success
+    assert not look.run(instance, error, error, ({}, []), retries=1).success
+    assert len(look.results) == 1
 
 
-@pytest.mark.parametrize(
-    "result",
-    [
-        Outcome(failures=[Failure("shop", "raw_reviews: column item_id is missing")]),
-        NoSpaceError("a refresh needs 2 GB"),
-    ],
-)
-def test_what_a_user_must_mend_fails_at_once_with_its_text(night, result):
-    failed = night.run(result, Outcome(), retries=2)
+def test_what_a_user_must_fix_fails_at_once_with_its_text(look, instance):
+    failed = look.run(instance, NoSpaceError("a refresh needs 2 GB"), ({}, []), retries=2)
     assert not failed.success
-    assert len(night.results) == 1
-    expected = "a refresh needs 2 GB" if isinstance(result, Exception) else "dataset shop: raw_reviews: column item_id"
-    assert expected in failure_text(failed)
+    assert len(look.results) == 1
+    assert "a refresh needs 2 GB" in failure_text(failed)
+
+
+def test_the_sensor_of_waves_asks_for_runs_and_says_what_waits(instance, monkeypatch, paths):
+    class Asked:
+        def __init__(self, *_):
+            pass
+
+        def next_runs(self):
+            return requests, ["tea: waits for run 1234 of everything"]
+
+    assert (
+        automation.waves(dg.build_sensor_context(instance=instance, definitions=defs())).skip_message
+        == "no night is open"
+    )
+    monkeypatch.setattr(automation, "Nights", Asked)
+    monkeypatch.setattr(automation, "open_nights", lambda _instance: ["one"])
+    context = dg.build_sensor_context(instance=instance, definitions=defs())
+    requests = []
+    assert automation.waves(context).skip_message == "tea: waits for run 1234 of everything"
+    requests.append(dg.RunRequest(run_key="1", job_name="everything"))
+    assert automation.waves(context).run_requests == requests
+
+
+def test_the_sensor_of_waves_starts_a_look_for_a_terminal_that_asks(instance, paths):
+    request = Request("shop", trainings=True).leave(instance)
+    repository = defs().get_repository_def()
+    context = dg.build_sensor_context(instance=instance, repository_def=repository)
+    [run] = automation.waves.evaluate_tick(context).run_requests
+    assert (run.job_name, run.tags["mmsra/request"]) == ("catalog_refresh", request.id)
+    job = repository.get_job("catalog_refresh")
+    assert dg.validate_run_config(job, run.run_config)["ops"]["look_at_sources"]["config"]["dataset"] == "shop"
 
 
 def test_the_schedule_takes_hour_zone_and_switch_from_the_settings():
@@ -156,7 +161,15 @@ def test_one_switch_turns_all_on(tmp_path):
     )
     environment = os.environ | {"MMSRA_CONFIG": str(settings)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    names = ("abandoned_runs", "alert_on_failure", "catalog_refresh", "new_datasets", "retrain_when_due")
+    names = (
+        "abandoned_runs",
+        "alert_on_failure",
+        "catalog_refresh",
+        "dead_workers",
+        "new_datasets",
+        "retrain_when_due",
+        "waves",
+    )
     assert json.loads(done.stdout.splitlines()[-1]) == dict.fromkeys(names, "RUNNING")
 
 
@@ -221,6 +234,13 @@ def test_a_failed_run_is_told_with_its_reason(told, instance, paths):
 def test_a_run_that_is_tried_again_is_not_told(told, instance):
     alert(instance, **{"dagster/will_retry": "true"})
     assert not told.exists()
+
+
+def test_a_wave_that_its_night_tries_again_is_told_the_last_time_only(told, instance):
+    alert(instance, **{NIGHT_TAG: "n", TRY_TAG: "1"})
+    assert not told.exists()
+    alert(instance, **{NIGHT_TAG: "n", TRY_TAG: "3"})
+    assert told.exists()
 
 
 def test_an_alert_that_fails_fails_nothing(instance, paths, monkeypatch):

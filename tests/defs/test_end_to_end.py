@@ -231,7 +231,7 @@ def test_a_dataset_that_was_removed_and_added_again_is_made_again(shell):
     shell.add_second()
     stale = shell.refresh("--dataset", "second", "--dry-run")["stale"]
     assert set(names(stale)) == ALL
-    assert stale[0]["reasons"] == ["what it had made is gone"]
+    assert stale[0]["reasons"] == ["was never materialized"]
 
 
 def test_without_sft_the_aligned_model_scores(shell):

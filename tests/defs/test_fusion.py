@@ -12,13 +12,11 @@ from defs.tiny_settings import SETTINGS
 from tiny import tiny_fastvlm
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.defs import interactions, items, recommendation, retrieval, summarization
 from mmsra_pipeline.defs.fusion import CHECKS, fusion
 from mmsra_pipeline.defs.rankings import rankings
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.orchestration import settings_read as settings
 from mmsra_pipeline.recommendation.fusion import load_models
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.tables import Store
@@ -53,12 +51,11 @@ def made(tmp_path_factory):
         "grpo": {"steps": 0},
         "summarization": {"writer": "extractive", "draft_items": 1},
     }
-    (root / "settings.yaml").write_text(yaml.safe_dump(config))
-    loaded = load_config(root / "settings.yaml")
+    (root / "mmsra.yaml").write_text(yaml.safe_dump(config))
     stages = module_assets(interactions, items, summarization, retrieval, recommendation)
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setenv("MMSRA_ROOT", str(root))
-        patch.setattr(settings, "loaded_config", lambda: loaded)
+        patch.delenv("MMSRA_CONFIG", raising=False)
         instance.add_dynamic_partitions("dataset", ["shop"])
         run = {"instance": instance, "partition_key": "shop", "resources": {"mmsra": Installation()}}
         yield root, dg.materialize([*stages, fusion, rankings], **run)

@@ -9,11 +9,9 @@ from defs.tiny_settings import SETTINGS
 from tiny import tiny_fastvlm
 
 from mmsra_pipeline.columns import Tables
-from mmsra_pipeline.config.loading import load_config
 from mmsra_pipeline.defs import interactions, items
 from mmsra_pipeline.defs.keyword_quality import keyword_quality
 from mmsra_pipeline.defs.resources import Installation
-from mmsra_pipeline.orchestration import settings_read as settings
 from mmsra_pipeline.sample_store.shop import make_shop
 from mmsra_pipeline.storage.tables import Store
 
@@ -48,10 +46,9 @@ class Root:
             "backbone": {**SETTINGS["backbone"], "model": self.model},
             "summarization": {"draft_items": 4, "max_new_tokens": 48} | summarizing,
         }
-        (self.root / "settings.yaml").write_text(yaml.safe_dump(tree))
-        loaded = load_config(self.root / "settings.yaml")
+        (self.root / "mmsra.yaml").write_text(yaml.safe_dump(tree))
         patch.setenv("MMSRA_ROOT", str(self.root))
-        patch.setattr(settings, "loaded_config", lambda: loaded)
+        patch.delenv("MMSRA_CONFIG", raising=False)
 
     def put(self, table, image, text, **columns):
         """Write keywords: image and text give the two lines of an item id."""
@@ -113,7 +110,7 @@ def test_planted_keywords_are_found_true_and_better_than_poor_drafts(shop):
     assert panel.loc[[*judged, "stability"], "n"].gt(0).all()
     assert panel.loc[judged, "value"].between(0, 1).all()
     assert all(each.passed for each in checks.values())
-    assert "| retrieval@1 - extractive |" in event.metadata["panel"].value
+    assert "| retrieval@1 text - extractive |" in event.metadata["panel"].value
     assert {"plot", "plot_file", "format_rate", "retrieval@1"} <= set(event.metadata)
 
 

@@ -10,8 +10,10 @@ from mmsra_pipeline.config.tree import Config
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.errors import NoSpaceError
 from mmsra_pipeline.orchestration import stage as stages
+from mmsra_pipeline.orchestration.materializations import latest_with_event
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.settings_read import full_settings
+from mmsra_pipeline.orchestration.settings_read import dataset_config, full_settings
+from mmsra_pipeline.orchestration.settings_sources import version_of, with_settings
 from mmsra_pipeline.orchestration.stage import MLFLOW_TAG, Stage
 from mmsra_pipeline.storage.locks import is_locked, locked
 from mmsra_pipeline.storage.paths import Paths
@@ -32,8 +34,8 @@ def test_a_training_does_not_begin_with_too_little_free_space(stage, monkeypatch
 
 
 def test_what_is_stored_with_a_run_names_no_webhook():
-    assert not {"automation", "retention", "limits"} & set(full_settings())
-    assert "seed" in full_settings()
+    assert not {"automation", "retention", "limits"} & set(full_settings(Config()))
+    assert "seed" in full_settings(Config())
 
 
 def test_the_device_is_taken_when_weights_are_read_and_kept_until_the_stage_ends(stage, tmp_path, monkeypatch):
@@ -50,6 +52,7 @@ def test_the_device_is_taken_when_weights_are_read_and_kept_until_the_stage_ends
     assert not is_locked(lock)
 
 
+@pytest.mark.usefixtures("shop")
 def test_a_run_keeps_the_turn_of_its_dataset_and_a_device_for_the_stage_that_took_it(paths):
     locks = dataset_lock(paths, "shop"), device_lock(paths, "cpu")
     seen = {}
@@ -78,6 +81,24 @@ def test_a_run_keeps_the_turn_of_its_dataset_and_a_device_for_the_stage_that_too
         "sequences": ([True, False], [True, True]),
     }
     assert [is_locked(lock) for lock in locks] == [False, False]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_run_tells_dagster_the_settings_that_it_is_made_with_before_its_first_step(paths, monkeypatch):
+    monkeypatch.delenv("MMSRA_CONFIG", raising=False)
+
+    @dg.asset(partitions_def=datasets, code_version="1")
+    def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> None:
+        assert mmsra.stage(context).config.seed == 5
+
+    (paths.root / "mmsra.yaml").write_text("seed: 5\n")
+    key = dg.AssetKey(["settings", "seed"])
+    with dg.DagsterInstance.ephemeral() as instance:
+        instance.add_dynamic_partitions("dataset", ["shop"])
+        resources = {"mmsra": Installation()}
+        dg.materialize([*with_settings([user_encoder])], instance=instance, partition_key="shop", resources=resources)
+        _, event = latest_with_event(instance, "user_encoder", "shop")
+    assert event.tags["dagster/input_data_version/settings/seed"] == version_of(key, dataset_config(paths, "shop"))
 
 
 @pytest.mark.slow

@@ -175,8 +175,25 @@ def _command(
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     sys.argv = ["mmsra", *words]
     count_calls(counts)
+    _fork_steps()
     if limits:
         limits()
     from mmsra_pipeline.cli.app import main
 
     main()
+
+
+def _fork_steps() -> None:
+    """Fork steps from this warm process, where calls are counted, and not from a server that would import for half a
+    minute; cold commands have that.
+    """
+    from mmsra_pipeline.orchestration.step_processes import StepProcesses
+
+    made = StepProcesses.executor
+
+    def forking(self: StepProcesses, preload: Any) -> Any:
+        executor: Any = made(self, preload)
+        executor._start_method = "fork"
+        return executor
+
+    StepProcesses.executor = forking  # type: ignore[method-assign]

@@ -55,7 +55,9 @@ def title_count(content: bytes) -> int:
 def csv_count(content: bytes) -> int | None:
     """Rows of a CSV with a header; None where quotes may hold line ends."""
     text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
-    return None if '"' in text else len([line for line in text.split("\n") if line.strip()]) - 1
+    rows = [line for line in text.split("\n") if line.replace(",", "").replace("\ufeff", "").strip()]
+    objects = sum(line.strip().startswith("{") for line in rows)
+    return None if '"' in text or not rows or objects > len(rows) / 2 else len(rows) - 1
 
 
 def headerless_count(content: bytes) -> int | None:

@@ -120,10 +120,10 @@ def test_what_was_told_is_logged_once(caplog):
         ("9999-12-31", "timestamp does not lie between 1970 and 2200"),
         ("1583378629000", "timestamp is of another size than seconds"),
         ("1583378629000000", "timestamp is of another size than seconds"),
-        ("1583378629000000000", "timestamp is too large for microseconds"),
-        ("inf", "timestamp is too large for microseconds"),
-        ("1e400", "timestamp is too large for microseconds"),
-        ("9" * 400, "timestamp is too large for microseconds"),
+        ("1583378629000000000", "timestamp is of another size than seconds"),
+        ("inf", "timestamp is too large for nanoseconds"),
+        ("1e400", "timestamp is too large for nanoseconds"),
+        ("9" * 400, "timestamp is too large for nanoseconds"),
     ],
 )
 def test_a_cell_that_is_no_time_gets_a_reason(cell, reason):
@@ -157,4 +157,4 @@ def test_times_of_any_unit_come_back_however_the_column_is_cut(moments, unit, cu
 def test_ratings_are_numbers_or_nothing():
     ratings, reasons = parse_ratings(text("4.5", None, "good", "nan", "inf", "9" * 400))
     assert ratings.fillna(-1).tolist() == [4.5, -1, -1, -1, -1, -1]
-    assert reasons.tolist() == ["", "", *["rating is not a number"] * 4]
+    assert [reason[:22] for reason in reasons] == ["", "", *["rating is not a number"] * 4]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmsra_pipeline.errors import DataError, MissingInputError
+from mmsra_pipeline.errors import MissingInputError
 from mmsra_pipeline.ingest import lines as lines_module
 from mmsra_pipeline.ingest.lines import LineBlock, read_blocks
 
@@ -184,10 +184,10 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(folder, pack, size):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 @pytest.mark.parametrize("size", [1, 1000])
-def test_utf16_is_refused_with_a_remedy(folder, encoding, size):
-    content = "\ufeffa,b\n".encode(encoding) if encoding.endswith("be") else "a,b\n".encode(encoding)
-    with pytest.raises(DataError, match=r"file: is UTF-16, not UTF-8\. Save it as UTF-8\."):
-        read(folder, content, size)
+def test_utf16_is_read_as_utf8_with_or_without_a_mark(folder, encoding, size):
+    content = "a,é\n😀,b\n"
+    for marked in (f"\ufeff{content}".encode(encoding), content.encode(encoding)):
+        assert numbered(read(folder, marked, size)) == {1: "a,é".encode(), 2: "😀,b".encode()}
 
 
 def test_an_empty_file_has_no_block(folder):

@@ -115,7 +115,9 @@ def test_a_repeated_item_is_a_reject_that_does_not_count_as_bad(tmp_path):
 
 def test_without_a_usable_review_the_first_reason_is_told_and_nothing_is_left(tmp_path):
     write(tmp_path, {"asin": "B1"}, {"asin": "B2"})
-    message = r"no usable review\. 2 rows were refused, the first in M_5\.json\.gz, line 1: user_id is empty\. Fix"
+    message = (
+        r"no usable review\. 2 rows were refused, the first in M_5\.json\.gz, line 1: user_id is empty\. That row: '"
+    )
     with duckdb.connect() as connection, pytest.raises(DataError, match=message):
         load(amazon(tmp_path), tmp_path, connection, *[lambda table: None] * 3)
 

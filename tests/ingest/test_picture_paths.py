@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from mmsra_pipeline.ingest.picture_paths import ENDINGS, ItemPictures, find_images, hash_image, is_url, locate
+from mmsra_pipeline.ingest.picture_paths import ENDINGS, FolderIndex, ItemPictures, hash_image, is_url, locate
 
 
 @pytest.fixture
@@ -63,9 +63,10 @@ def test_pictures_are_found_by_their_name_without_ending_and_the_first_ending_wi
     for name in ("b.webp", "b.PNG", "c.txt", "d.e.jpg", ".jpg"):
         (root / name).write_bytes(b"x")
     (root / "folder.jpg").mkdir()
-    assert find_images(root) == {"a": "a.jpg", "b": "b.PNG", "d.e": "d.e.jpg", "folder": "folder.jpg"}
+    found = FolderIndex(root).by_stem
+    assert found == {"a": "a.jpg", "b": "b.PNG", "d.e": "d.e.jpg", "sub/b": "sub/b.jpg"}
     assert ENDINGS.index(".png") < ENDINGS.index(".webp")
-    assert find_images(None) == find_images(root / "nowhere") == {}
+    assert FolderIndex(None).by_stem == FolderIndex(root / "nowhere").by_stem == {}
 
 
 def test_items_of_reviews_that_only_a_picture_shows_are_known(root):
@@ -76,5 +77,6 @@ def test_items_of_reviews_that_only_a_picture_shows_are_known(root):
     pictures.note_found(["b", "x"])
     assert pictures.alone() == ["a", "c"]
     assert pictures.of("a", None) == pictures.of("a", "http://a.test/1.jpg") == "a.jpg"
-    assert pictures.of("a", "z.jpg") == "z.jpg"
+    assert pictures.of("a", "z.jpg") == "a.jpg"  # a file that is not there says nothing of the one called as the item
+    assert pictures.of("q", "z.jpg") == "z.jpg"
     assert pictures.of("q", "http://a.test/1.jpg") == "http://a.test/1.jpg"

@@ -169,7 +169,7 @@ def png_header(width: int, height: int) -> bytes:
         (encoded(Image.new("RGB", (64, 64), RED), "PNG")[:60], "not readable as a picture"),
         (encoded(Image.new("RGB", (200, 200), RED), "JPEG")[:400], "not readable as a picture"),
         (encoded(Image.new("RGB", (101, 100), RED), "PNG"), r"101 x 100 pixels are more than items\.max_image_pixels"),
-        (png_header(60_000, 60_000), "not readable as a picture: DecompressionBombError"),
+        (png_header(60_000, 60_000), r"3600000000 pixels are more than items\.max_image_pixels"),
         (png_header(12_000, 12_000), r"12000 x 12000 pixels are more than items\.max_image_pixels"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not readable as a picture"),
     ],

@@ -65,8 +65,11 @@ def test_each_item_gets_a_status_and_a_broken_one_does_not_stop_the_rest(root, a
     }  # fmt: skip
     reasons = table["reason"].fillna("").to_dict()
     assert reasons["bad"].startswith("not readable as a picture")
-    assert reasons["none"] == reasons["unknown"] == "the source names no picture"
-    assert reasons["gone"] == "'gone.png' is not in the picture folder"
+    assert reasons["none"] == reasons["unknown"]
+    assert reasons["none"].startswith(
+        "the source names no picture, and no file is called as the item: the folder images"
+    )
+    assert reasons["gone"] == "'gone.png' is not there: the folder images holds 2 picture(s), such as 'a.png'"
     assert reasons["out"] == "'../secret.png' leads out of the picture folder and was not read"
     assert reasons["url"].startswith("a URL, and items.fetch.enabled is off")
     assert reasons["a"] == ""
@@ -126,7 +129,10 @@ def test_what_is_said_of_a_broken_picture_is_the_same_whatever_had_its_bytes_bef
 
 def test_without_a_picture_folder_all_pictures_are_missing(artifacts):
     table = build(None, artifacts, raw_items(None, a="a.png"))
-    assert table.loc["a", ["status", "reason"]].tolist() == ["missing", "the data set has no picture folder"]
+    assert table.loc["a", ["status", "reason"]].tolist() == [
+        "missing",
+        "the data set has no picture folder; name it in the YAML: `images: FOLDER`",
+    ]
 
 
 def test_item_images_gives_pictures_by_item_and_none_without(root, artifacts):

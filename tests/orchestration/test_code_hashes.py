@@ -72,7 +72,7 @@ def test_a_comment_a_docstring_the_layout_and_the_name_of_a_local_mark_nothing(e
 
 def test_what_an_asset_does_marks_it_and_what_is_said_of_it_does_not(edited):
     assert edited("defs/retrieval.py", 'kinds={"parquet"}', 'kinds={"parquet", "duckdb"}') == set()
-    drawn = "draw_queries(stage.read(Tables.SEQUENCES)"
+    drawn = "draw_queries(queries(stage, TRAIN, VALIDATION)"
     assert edited("defs/interactions.py", drawn, f"{drawn}.copy()") == {"training_queries"}
 
 

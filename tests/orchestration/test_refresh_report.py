@@ -5,7 +5,7 @@ from orchestration.small_graph import MEMORY, SECONDS, add_shop, small_graph, wr
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.tree import Config
-from mmsra_pipeline.orchestration import refresh as refreshing
+from mmsra_pipeline.orchestration import waves
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.refresh import refresh
 from mmsra_pipeline.storage.tables import Store
@@ -83,7 +83,7 @@ def test_a_failure_and_what_had_to_wait_for_it_are_in_the_report(instance, paths
 
 
 def test_the_report_is_bounded_and_the_oldest_rows_go(instance, paths, shop, definitions, monkeypatch):
-    monkeypatch.setattr(refreshing, "loaded_config", lambda: Config.model_validate({"retention": {"report_rows": 4}}))
+    monkeypatch.setattr(waves, "loaded_config", lambda: Config.model_validate({"retention": {"report_rows": 4}}))
     refresh(instance, paths, definitions=definitions)
     for _ in range(2):
         refresh(instance, paths, definitions=definitions)

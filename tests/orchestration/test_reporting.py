@@ -5,9 +5,10 @@ import pytest
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.tree import Config
+from mmsra_pipeline.orchestration import reporting
 from mmsra_pipeline.orchestration.checks.results import check, specs
 from mmsra_pipeline.orchestration.failures import failures_of
-from mmsra_pipeline.orchestration.reporting import report, sample_table
+from mmsra_pipeline.orchestration.reporting import HIDDEN, report, sample_table
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.storage.paths import Paths
 
@@ -60,7 +61,7 @@ def test_a_check_that_passes_is_kept_with_what_was_made(stage):
     with dg.DagsterInstance.ephemeral() as instance:
         result = run(stage, passed=True, instance=instance)
         assert result.success
-        assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True, True]
+        assert [evaluation.passed for evaluation in result.get_asset_check_evaluations()] == [True, True, True]
         assert instance.get_latest_materialization_event(dg.AssetKey("later")) is not None
 
 
@@ -102,7 +103,7 @@ def test_a_tracking_server_that_is_gone_fails_the_asset_and_dagster_keeps_no_pas
     with dg.DagsterInstance.ephemeral() as instance:
         run = dg.materialize([tracked], instance=instance, raise_on_error=False)
         kept = "".join(entry.to_json() for entry in instance.all_logs(run.run_id))
-        [failure] = failures_of(run, "shop")
+        [failure] = failures_of(run.all_events, run.run_id, "shop", success=run.success)
     assert not run.success
     assert failure.text.startswith("tracked: the MLflow tracking server http://***@127.0.0.1:1")
     assert failure.may_pass
@@ -145,9 +146,43 @@ def test_work_on_other_input_has_another_fingerprint(stage):
 
 
 def test_a_sample_shows_lists_as_text_and_missing_numbers_as_nothing():
-    rows = pd.DataFrame({"words": [np.array(["red", "mug"])], "score": [float("nan")], "user_id": ["x" * 300]})
+    rows = pd.DataFrame({"words": [np.array(["red", "mug"])], "score": [float("nan")], "item_id": ["x" * 300]})
     [record] = sample_table(rows).records
-    assert record.data == {"words": "red, mug", "score": None, "user_id": "x" * 100}
+    assert record.data == {"words": "red, mug", "score": None, "item_id": "x" * 100}
+
+
+SEEN = {
+    "similar_users": {"user_id": "u1", "neighbor_id": "u2", "item_id": "i1"},
+    "cooccurrence_neighbors": {"neighbor_id": "i2", "item_id": "i1"},
+    "raw_reviews": {"user_id": "u1", "review": "mine", "item_id": "i1"},
+    "rejects": {"file": "reviews.csv", "line": 7, "reason": "no item", "text": "u1,,mine"},
+}
+
+
+@pytest.mark.parametrize("table", SEEN)
+def test_a_sample_shows_no_user_and_nothing_that_one_wrote_unless_that_is_set(table, monkeypatch):
+    rows = pd.DataFrame([SEEN[table]])
+    [record] = sample_table(rows).records
+    shown = {name: value for name, value in record.data.items() if value != HIDDEN}
+    assert not {"u1", "u2", "mine", "u1,,mine"} & set(shown.values())
+    assert set(SEEN[table]) - set(shown) == {
+        "similar_users": {"user_id", "neighbor_id"}, "cooccurrence_neighbors": set(),
+        "raw_reviews": {"user_id", "review"}, "rejects": {"text"},
+    }[table]  # fmt: skip
+    monkeypatch.setattr(reporting, "loaded_config", lambda: Config.model_validate({"automation": {"show_users": True}}))
+    assert sample_table(rows).records[0].data == SEEN[table]
+
+
+def test_a_step_that_took_more_memory_than_a_step_is_reckoned_to_need_is_warned_of(stage, monkeypatch):
+    for gigabytes, passed in ((1e3, True), (0.01, False)):
+        settings = Config.model_validate({"limits": {"step_memory_gb": gigabytes}})
+        monkeypatch.setattr(reporting, "loaded_config", lambda settings=settings: settings)
+        made = again(stage)
+        made.write(Tables.METRICS, ROWS)
+        [reported] = report(made)
+        [found] = [one for one in reported.check_results if one.check_name == "memory_within_limits"]
+        assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.WARN)
+        assert found.metadata["peak_memory_gb"].value > 0.05
 
 
 def test_a_sample_shows_six_digits_of_a_number():

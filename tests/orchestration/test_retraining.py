@@ -63,7 +63,7 @@ class World:
             self.instance.report_runless_asset_event(dg.AssetMaterialization(name, partition="shop", tags=tags))
 
     def reasons(self, definitions=DEFINITIONS):
-        return due_reasons(self.instance, definitions.resolve_asset_graph(), self.store, "shop", SETTINGS)
+        return due_reasons(self.instance, definitions.resolve_asset_graph(), self.store, "shop", SETTINGS, None)
 
     def tick(self):
         return retrain_when_due(dg.build_sensor_context(instance=self.instance, definitions=DEFINITIONS))

@@ -1,8 +1,9 @@
 import pytest
 
+from mmsra_pipeline.config.operation import OPERATION
 from mmsra_pipeline.config.server import GenerationServer
 from mmsra_pipeline.config.tree import Config
-from mmsra_pipeline.orchestration.settings_read import OPERATION, READS, WITHOUT_EFFECT, _leaves, readable, settings_of
+from mmsra_pipeline.orchestration.settings_read import READS, WITHOUT_EFFECT, _leaves, readable, settings_of
 
 BASE = Config()
 

@@ -115,12 +115,18 @@ def test_a_source_that_changed_and_changed_back_leaves_all_fresh(instance):
     assert stale(instance, definitions) == []
 
 
-def test_new_code_or_settings_make_an_asset_stale_and_the_settings_are_named(instance):
+def test_new_code_makes_an_asset_stale_and_so_do_settings_which_are_named(instance):
     run(instance, world(ONE))
     definitions = world(ONE, versions={"middle": "2"})
     assert reasons(stale(instance, definitions)) == {"middle": (CODE_CHANGED,), "last": ("may change with middle",)}
-    named = stale(instance, definitions, changes=lambda asset: [f"{asset}.k 3 -> 5"])
-    assert named[0].reasons == ("settings changed: middle.k 3 -> 5",)
+
+    def changes(asset):
+        return [f"{asset}.k 3 -> 5"] if asset in ("middle", "last") else []
+
+    assert reasons(stale(instance, definitions, changes=changes)) == {
+        "middle": ("settings changed: middle.k 3 -> 5", CODE_CHANGED),
+        "last": ("settings changed: last.k 3 -> 5",),
+    }
 
 
 def test_what_is_surely_stale_waits_for_what_it_depends_on_if_that_is_perhaps_stale(instance):

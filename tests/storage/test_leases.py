@@ -10,7 +10,7 @@ from obstore.exceptions import AlreadyExistsError, GenericError
 
 from mmsra_pipeline.errors import StorageError
 from mmsra_pipeline.storage import leases
-from mmsra_pipeline.storage.leases import Lease, check_leases, held
+from mmsra_pipeline.storage.leases import Lease, check_leases, followed, held
 from mmsra_pipeline.storage.mirror import turn_file
 from mmsra_pipeline.storage.run_locks import turn_of
 
@@ -177,14 +177,33 @@ def test_a_data_set_is_computed_by_one_machine_at_a_time(machine):
     done = threading.Event()
 
     def other():
-        with turn_of(two, "shop", 0.01):
+        with turn_of(two, "shop"):
             done.set()
 
     waiting = threading.Thread(target=other, daemon=True)
-    with turn_of(one, "shop", 0.01):
+    with turn_of(one, "shop"):
         waiting.start()
         assert not done.wait(1.5)
-        with turn_of(one, "films", 0.01):
+        with turn_of(one, "films"):
             pass
     assert done.wait(10)
     waiting.join(10)
+
+
+def test_a_step_writes_under_the_turn_of_its_run_and_not_once_another_machine_has_it(system):
+    run = lease(system, "one")
+    run.take()
+    with followed(system, KEY, "one", "the data set shop"):
+        check_leases("one")
+        run.give_back()
+        with pytest.raises(StorageError, match="is not this machine's any more"):
+            check_leases("one")
+        other = lease(system, "two")
+        other.take()
+        with pytest.raises(StorageError, match="is not this machine's any more"):
+            check_leases("one")
+        other.give_back()
+        run.take()
+        check_leases("one")
+    run.give_back()
+    check_leases("one")

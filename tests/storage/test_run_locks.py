@@ -1,10 +1,8 @@
 import subprocess
 import sys
-import time
 
 import pytest
 
-from mmsra_pipeline.storage import run_locks as turns
 from mmsra_pipeline.storage.locks import is_locked
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.run_locks import dataset_lock, turn_of
@@ -12,12 +10,11 @@ from mmsra_pipeline.storage.run_locks import dataset_lock, turn_of
 RUN = """
 import logging, sys, time
 from pathlib import Path
-from mmsra_pipeline.storage import run_locks as turns
 from mmsra_pipeline.storage.paths import Paths
+from mmsra_pipeline.storage.run_locks import turn_of
 logging.basicConfig(stream=sys.stdout, format="%(message)s", level="INFO")
-root, dataset, memory = sys.argv[1:]
-turns.machine_memory = lambda: int(float(memory) * 1e9)
-with turns.turn_of(Paths(Path(root)), dataset, 6):
+root, dataset = sys.argv[1:]
+with turn_of(Paths(Path(root)), dataset):
     print("begins", flush=True)
     time.sleep(60)
 """
@@ -30,11 +27,11 @@ def paths(tmp_path):
 
 @pytest.fixture
 def begin(paths):
-    """Start a process that computes a data set, where a run needs 6 GB of memory, and give what it says first."""
+    """Start a process that computes a data set, and give what it says first."""
     processes = []
 
-    def started(dataset, memory=13):
-        command = [sys.executable, "-c", RUN, str(paths.root), dataset, str(memory)]
+    def started(dataset):
+        command = [sys.executable, "-c", RUN, str(paths.root), dataset]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         processes.append(process)
         return process, process.stdout.readline().strip()
@@ -55,28 +52,12 @@ def test_one_process_a_dataset_and_a_kill_ends_its_turn(begin, paths):
     assert is_locked(dataset_lock(paths, "shop"))
 
 
-def test_as_many_datasets_at_a_time_as_fit_into_memory(begin):
-    (first, said), (_, also) = begin("shop"), begin("films")
-    assert said == also == "begins"
-    third, said = begin("books")
-    assert said == "waiting for memory: 2 at work, as many as fit into 13.0 GB (limits.run_memory_gb: 6)"
-    time.sleep(3 * turns.POLL_SECONDS)
-    assert third.poll() is None
-    first.kill()
-    assert third.stdout.readline() == "begins\n"
-
-
-def test_one_dataset_is_computed_however_little_memory_there_is(begin):
-    assert begin("shop", memory=1)[1] == "begins"
-    assert begin("films", memory=1)[1].startswith("waiting for memory: 1 at work")
-
-
 def test_who_has_the_turn_goes_on_and_keeps_it_to_the_end_of_the_outer_block(paths):
     lock = dataset_lock(paths, "shop")
-    with turn_of(paths, "shop", 1e9):
-        with turn_of(paths, "shop", 1e9):
+    with turn_of(paths, "shop"):
+        with turn_of(paths, "shop"):
             assert is_locked(lock)
         assert is_locked(lock)
     assert not is_locked(lock)
-    with turn_of(paths, "shop", 1e9):
+    with turn_of(paths, "shop"):
         assert is_locked(lock)

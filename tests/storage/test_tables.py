@@ -33,6 +33,27 @@ def test_a_slice_is_read_back_as_it_was_written(store):
     assert [list(words) for words in read["keywords"]] == [["red"], []]
 
 
+def test_the_first_rows_and_those_of_a_value_are_read_alone(store, monkeypatch):
+    monkeypatch.setattr(table_writer, "GROUP_ROWS", 2)
+    table = pd.DataFrame({"user_id": list("abcabc"), "n": range(6), "keywords": [["red"], [], None] * 2})
+    written = store.replace("t", "shop", table)
+    assert written.head(3)["n"].tolist() == [0, 1, 2]
+    found = written.where("user_id", ["c", "a", "nobody"])
+    assert (found["user_id"].tolist(), found["n"].tolist()) == (["a", "c", "a", "c"], [0, 2, 3, 5])
+    assert written.where("user_id", []).empty
+    whole = store.read("t", "shop")
+    pd.testing.assert_frame_equal(written.head(99), whole)
+
+
+def test_duckdb_takes_threads_and_memory_as_it_is_told(tmp_path):
+    with Store(tmp_path, memory_limit="300MB", threads=None).duckdb() as connection:
+        [[threads, memory]] = connection.execute(
+            "select current_setting('threads'), current_setting('memory_limit')"
+        ).fetchall()
+    assert threads == len(os.sched_getaffinity(0))
+    assert memory.startswith("286")  # MiB
+
+
 def test_the_same_rows_give_the_same_version_and_other_rows_another(store):
     first = store.replace("t", "shop", rows(1, 2)).version
     assert store.replace("t", "shop", rows(2, 1)).version != first

@@ -13,18 +13,21 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import Patterns, SourceFormat
 from mmsra_pipeline.config.section import Section
+from mmsra_pipeline.ingest.json_forms import Form, form_of, json_blocks
 from mmsra_pipeline.ingest.json_lines import Flawed, read_json_lines
+from mmsra_pipeline.ingest.lenient_json import lenient_row
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import LINE, LINE_HASH, READ_REVIEWS, REVIEWS
 from mmsra_pipeline.ingest.readers.amazon_csv import CsvForm, read_csv_reviews
 from mmsra_pipeline.ingest.readers.amazon_meta import MetaForm, read_meta
+from mmsra_pipeline.ingest.readers.amazon_meta_table import read_meta_table
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.row_checks import empty, sound_rows, time_flaws
-from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder, tracked_blocks
+from mmsra_pipeline.ingest.source_files import fitting, picture_folder, source_folder
 
-META = "meta_"
-CSV = (".csv", ".csv.gz", ".csv.zst")
+META = ("meta_", "raw_meta_")
+META_FILES = ("meta_*", "raw_meta_*", "**/meta_categories/*meta_*", "**/raw_meta_*/*")
 logger = logging.getLogger(__name__)
 
 
@@ -75,7 +78,7 @@ GENERATIONS = {
         MetaForm.Y2018,
     ),
     "amazon-2023": Generation(
-        ("*.jsonl*", "*.csv*"),
+        ("*.jsonl*", "*.csv*", "*.parquet*", "**/review_categories/*", "**/raw_review_*/*"),
         ReviewForm("user_id", "parent_asin", "timestamp", "rating", ("title", "text"), MILLISECONDS),
         CsvForm(None, MILLISECONDS),
         MetaForm.Y2023,
@@ -89,7 +92,7 @@ class AmazonOptions(Section):
     reviews: Patterns = ()
     """Not set: what the generation usually calls them."""
     meta: Patterns = ()
-    """Not set: ``meta_*``, if there is any."""
+    """Not set: ``meta_*`` and ``raw_meta_*``, if there are any."""
     images: str = "images"
     """Folder of pictures called ITEM_ID.jpg; where one is there, it goes before the URL of the metadata."""
     history: bool = False
@@ -110,10 +113,10 @@ class AmazonReader:
         self._home = source_folder(spec)
         patterns = options.reviews or self._generation.reviews
         self._reviews = fitting(self._home, patterns, "reviews", spec, without=META, every=bool(options.reviews))
-        self._meta = fitting(self._home, options.meta or (f"{META}*",), "meta", spec, needed=bool(options.meta))
+        self._meta = fitting(self._home, options.meta or META_FILES, "meta", spec, needed=bool(options.meta))
         if not self._meta:
             logger.warning("%s: no metadata in %s; items have neither text nor picture", spec.name, self._home)
-        self.image_root = optional_folder(self._home / options.images)
+        self.image_root = picture_folder(self._home, options.images, stated="images" in spec.options, spec=spec)
 
     def files(self) -> list[Path]:
         """All source files but the pictures."""
@@ -123,16 +126,21 @@ class AmazonReader:
         """Return tables of ``READ_REVIEWS`` in the order of the files' names and lines."""
         for path in self._reviews:
             label = path.relative_to(self._home).as_posix()
-            if path.name.endswith(CSV):
+            form = form_of(path)
+            if form is Form.TABLE:
                 yield from read_csv_reviews(path, label, self._generation.csv, sink, history=self._history)
             else:
-                yield from read_json_reviews(tracked_blocks(path), label, self._generation.form, sink)
+                yield from read_json_reviews(json_blocks(path, label, form, sink), label, self._generation.form, sink)
 
     def items(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_ITEMS``."""
         for path in self._meta:
             label = path.relative_to(self._home).as_posix()
-            yield from read_meta(tracked_blocks(path), label, self._generation.meta, sink)
+            form = form_of(path)
+            if form is Form.TABLE:
+                yield from read_meta_table(path, label, self._generation.meta, sink)
+            else:
+                yield from read_meta(json_blocks(path, label, form, sink), label, self._generation.meta, sink)
 
 
 def read_json_reviews(
@@ -144,11 +152,20 @@ def read_json_reviews(
             sink.refuse_block(label, block)
             continue
         for found in read_json_lines(block, form.schema):
-            if isinstance(found, Flawed):
+            table = _lenient(found, form) if isinstance(found, Flawed) else found
+            if isinstance(table, str):
                 sink.see(1)
-                sink.refuse(label, found.line, found.reason, found.text)
+                sink.refuse(label, found.line, table, found.text)
             else:
-                yield _reviews(found, block, label, form, sink)
+                yield _reviews(table, block, label, form, sink)
+
+
+def _lenient(flawed: Flawed, form: ReviewForm) -> pa.Table | str:
+    """Return the row of a line that Arrow refuses, where only what is beside the fields, or their kind, is odd."""
+    row = lenient_row(flawed.text, form.schema, (form.user, form.item), (form.time,))
+    if isinstance(row, str):
+        return row if " is the number " in row or "no number" in row else flawed.reason
+    return pa.Table.from_pylist([row | {LINE: flawed.line}], form.schema.append(pa.field(LINE, pa.int64())))
 
 
 def _with_checksums(blocks: Iterator[LineBlock]) -> Iterator[LineBlock]:
@@ -165,14 +182,13 @@ def _reviews(found: pa.Table, block: LineBlock, label: str, form: ReviewForm, si
             c.USER: pc.utf8_trim_whitespace(found.column(form.user)),
             c.ITEM: pc.utf8_trim_whitespace(found.column(form.item)),
             c.TIME: pc.multiply(found.column(form.time), float(form.milliseconds)),
-            c.RATING: found.column(form.rating),
+            c.RATING: _finite(found.column(form.rating)),
             c.REVIEW: _joined(*(pc.fill_null(found.column(name), "") for name in form.texts)),
             LINE: found.column(LINE),
             LINE_HASH: _line_hashes(found, block),
         }
     )
-    infinite = pc.invert(pc.is_finite(table.column(c.RATING))), f"{c.RATING} is not a number"
-    flaws = [empty(table, c.USER), empty(table, c.ITEM), *time_flaws(table.column(c.TIME)), infinite]
+    flaws = [empty(table, c.USER), empty(table, c.ITEM), *time_flaws(table.column(c.TIME))]
 
     def text_of(row: int) -> bytes:
         return block.line(table.column(LINE)[row].as_py())
@@ -202,6 +218,12 @@ def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray
         if pc.any(blank).as_py():  # seldom, and choosing costs more than joining
             both = pc.if_else(blank, other, both)
     return both
+
+
+def _finite(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return numbers, null where Python wrote NaN or Infinity: a review is none the less one."""
+    finite = pc.is_finite(numbers)
+    return numbers if pc.all(finite).as_py() is not False else pc.if_else(finite, numbers, None)
 
 
 def _null_if_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:

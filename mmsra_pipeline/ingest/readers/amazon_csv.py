@@ -8,10 +8,11 @@ import pyarrow as pa
 
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.ingest.cells import UNITS, TimeReader
+from mmsra_pipeline.ingest.column_matching import column_names
 from mmsra_pipeline.ingest.delimited import read_text_rows
 from mmsra_pipeline.ingest.raw_tables import READ_REVIEWS
 from mmsra_pipeline.ingest.rejects import RejectSink
-from mmsra_pipeline.ingest.text_reviews import column_names, typed_reviews
+from mmsra_pipeline.ingest.text_reviews import ReviewCells
 from mmsra_pipeline.ingest.text_rows import TextRows
 
 HISTORY = "history"
@@ -44,11 +45,15 @@ def read_csv_reviews(path: Path, label: str, form: CsvForm, sink: RejectSink, *,
         DataError: if a column is missing.
     """
     unit = next(unit for unit in UNITS if unit.per_millisecond * form.milliseconds == 1)
-    times = TimeReader(label, stated=True, unit=unit)
+    cells = ReviewCells(TimeReader(label, stated=True, unit=unit), label, sink)
     for rows in read_text_rows(path, label, "|", sink, names=form.names):
-        stated = BENCHMARK if form.names is None else HEADERLESS
-        names = column_names(rows.cells.column_names, tuple(stated), tuple(stated), stated, path, "the data set's YAML")
-        table, places = typed_reviews(rows, names, times, label, sink)
+        own = form.names is not None and rows.header.names == list(form.names)
+        stated = BENCHMARK if form.names is None else HEADERLESS if own else {}
+        names = column_names(
+            rows.header, tuple(BENCHMARK), tuple(BENCHMARK), stated, path, "the data set's YAML",
+            lambda text: sink.note(f"{label}: {text}"),
+        )  # fmt: skip
+        table, places = cells.read(rows, names)
         yield _with_histories(table, rows, places) if history and HISTORY in rows.cells.column_names else table
 
 

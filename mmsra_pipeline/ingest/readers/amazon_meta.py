@@ -1,9 +1,7 @@
 """Metadata of Amazon items: JSON, or Python literals (2014), as different from line to line as shops are."""
 
-import ast
 import enum
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,17 +9,12 @@ import orjson
 import pyarrow as pa
 
 from mmsra_pipeline import columns as c
+from mmsra_pipeline.ingest.lenient_json import lenient_object, whole_text
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import FILE, LINE, READ_ITEMS
 from mmsra_pipeline.ingest.rejects import RejectSink
 
-LITERAL_CHARS = 1_000_000  # of a line; parsing takes some hundred times that in memory
-# What a dict of texts, numbers, lists and dicts consists of. Parsing anything else, such as an f-string of a megabyte,
-# may take minutes before it is refused.
-LITERAL = re.compile(
-    r"""(?:[\s\d{}\[\](),:.eE+-]++|None|True|False|[uU]?'(?:[^'\\]|\\.)*+'|[uU]?"(?:[^"\\]|\\.)*+")*+""", re.DOTALL
-)
 SCRIPT = re.compile(r"<\s*(span|script|style|div)\b|getTime\(\)|aPageStart", re.IGNORECASE)
 SPACES = re.compile(r"\s+")
 BY = re.compile(r"^by\s+", re.IGNORECASE)  # 'by\n    \n    Fakeco'
@@ -42,6 +35,7 @@ class MetaForm(enum.Enum):
 
 def read_meta(blocks: Iterator[LineBlock], label: str, form: MetaForm, sink: RejectSink) -> Iterator[pa.Table]:
     """Return tables of ``READ_ITEMS``; a line that is no object, or has no id, goes to the sink."""
+    key = ""
     for block in prefetched(blocks):
         if block.flaw:
             sink.refuse_block(label, block)
@@ -51,8 +45,14 @@ def read_meta(blocks: Iterator[LineBlock], label: str, form: MetaForm, sink: Rej
             if not line.strip():
                 continue
             sink.see(1)
-            found = _object(line, form)
-            item = _item(found, form) if isinstance(found, dict) else found
+            found, foreign = _object(line, form)
+            if foreign:
+                sink.note(
+                    f"{label}: has Python literals, as the metadata of 2014; `format: amazon-2014` is of that year"
+                )
+            if isinstance(found, dict):
+                key = key or item_key(found, form, label, sink)
+            item = item_of(found, form, key) if isinstance(found, dict) else found
             if isinstance(item, str):
                 sink.refuse(label, number, item, line)
             else:
@@ -60,44 +60,35 @@ def read_meta(blocks: Iterator[LineBlock], label: str, form: MetaForm, sink: Rej
         yield pa.Table.from_pylist(rows, READ_ITEMS)
 
 
-def _object(line: bytes, form: MetaForm) -> dict[str, Any] | str:
-    """Return the line's object, or the reason why it is none."""
+def _object(line: bytes, form: MetaForm) -> tuple[dict[str, Any] | str, bool]:
+    """Return the line's object, or the reason why it is none, and whether it is a Python literal of another year."""
     try:
         found = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
-        if form is not MetaForm.Y2014:
-            return f"is no JSON object: {str(error)[:100]}"
-        found = _literal(line)
+    except orjson.JSONDecodeError:
+        found = lenient_object(line)
+        return found, form is not MetaForm.Y2014 and isinstance(found, dict) and line.lstrip().startswith(b"{'")
     if isinstance(found, str):
-        return found if form is MetaForm.Y2014 and not line.startswith(b'"') else "is a text, not an object"
-    return found if isinstance(found, dict) else "is no object"
+        return "is a text, not an object", False
+    return (found if isinstance(found, dict) else "is no object"), False
 
 
-def _literal(line: bytes) -> Any:
-    """Read a Python literal. Nothing in it is run; too long or too deep ones are refused before they cost memory."""
-    try:
-        text = line.decode()
-    except UnicodeDecodeError:
-        return "is not valid UTF-8"
-    if len(text) > LITERAL_CHARS:
-        return f"is longer than {LITERAL_CHARS} characters"
-    if not LITERAL.fullmatch(text):
-        return "is neither JSON nor a Python literal"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes such as '\\d' in what shops typed
-            found = ast.literal_eval(text.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError) as error:
-        return f"is neither JSON nor a Python literal: {type(error).__name__}"
-    return found if isinstance(found, dict) else "is no object"
+def item_key(found: Mapping[str, Any], form: MetaForm, label: str, sink: RejectSink) -> str:
+    """Return the key of the id in a file whose first object is given."""
+    if form.item in found or "asin" not in found:
+        return form.item
+    sink.note(f"{label}: has no {form.item}; asin is read in its place")
+    return "asin"
 
 
-def _item(found: Mapping[str, Any], form: MetaForm) -> dict[str, str | None] | str:
-    """Return the item of an object, or the reason why it cannot be used."""
-    item = _text(found.get(form.item))
+def item_of(found: Mapping[str, Any], form: MetaForm, key: str) -> dict[str, str | None] | str:
+    """Return the item of an object whose id stands under ``key``, or the reason why it cannot be used."""
+    named = found.get(key)
+    item = _text(named)
+    if not item and isinstance(named, int | float):
+        return f"{key} is the number {str(named)[:40]}, whose leading zeros would be lost; write it as text"
     if not item:
-        return f"{form.item} is missing"
-    title = _text(found.get("title"))
+        return f"{key} is missing"
+    title = " ".join(_texts(found.get("title")))
     brand = BY.sub("", _text(found.get("store" if form is MetaForm.Y2023 else "brand")))
     parts = [*_texts(found.get("description")), *_texts(found.get("features") or found.get("feature"))]
     if brand and not SCRIPT.search(brand):
@@ -149,8 +140,7 @@ def _texts(value: Any) -> list[str]:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         return ""
-    clean = value.encode("utf-8", "ignore").decode()  # literals may hold lone surrogates, which are no text
-    return SPACES.sub(" ", clean).strip()
+    return SPACES.sub(" ", whole_text(value)).strip()
 
 
 def _ended(part: str) -> str:

@@ -14,12 +14,13 @@ from mmsra_pipeline.config.formats import SourceFormat
 from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.cells import TimeReader
+from mmsra_pipeline.ingest.column_matching import column_names
 from mmsra_pipeline.ingest.delimited import read_text_rows
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.raw_tables import FILE, LINE, READ_ITEMS, READ_REVIEWS
 from mmsra_pipeline.ingest.rejects import RejectSink
-from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder, tracked_blocks
-from mmsra_pipeline.ingest.text_reviews import column_names, typed_reviews
+from mmsra_pipeline.ingest.source_files import fitting, optional_folder, picture_folder, source_folder, tracked_blocks
+from mmsra_pipeline.ingest.text_reviews import ReviewCells
 from mmsra_pipeline.ingest.text_rows import is_utf8
 
 PAIRS = ("*_pairs.csv*", "*_pairs.tsv*")  # those with times first
@@ -37,7 +38,8 @@ class MicrolensOptions(Section):
     """Not set: ``*_pairs.csv`` (with times), else ``*_pairs.tsv``."""
     titles: str | None = None
     """Not set: ``*_titles.csv``, else ``*_title*.csv``."""
-    covers: str = "covers"
+    covers: str | None = None
+    """Folder of the covers. Not set: ``covers``, else the one folder that fits ``*covers*``."""
 
 
 class MicrolensReader:
@@ -54,7 +56,7 @@ class MicrolensReader:
         self._where = str(spec.file or f"the YAML of {spec.name!r}")
         self._pairs = self._one(options.pairs, PAIRS, "pairs", spec)
         self._titles = self._one(options.titles, TITLES, "titles", spec)
-        self.image_root = optional_folder(self._home / options.covers)
+        self.image_root = self._covers(options.covers, spec)
 
     def files(self) -> list[Path]:
         """Pairs and titles."""
@@ -66,14 +68,27 @@ class MicrolensReader:
         if ".csv" not in self._pairs.name:
             yield from read_pairs(tracked_blocks(self._pairs), label, sink)
             return
-        times = TimeReader(label)
+        cells = ReviewCells(TimeReader(label), label, sink)
         for rows in read_text_rows(self._pairs, label, "|", sink):
-            names = column_names(rows.cells.column_names, tuple(COLUMNS), (), COLUMNS, self._pairs, self._where)
-            yield typed_reviews(rows, names, times, label, sink)[0]
+            names = column_names(rows.header, tuple(COLUMNS), (), COLUMNS, self._pairs, self._where)
+            yield cells.read(rows, names)[0]
 
     def items(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_ITEMS``: ids and titles."""
         yield from read_titles(tracked_blocks(self._titles), self._titles.relative_to(self._home).as_posix(), sink)
+
+    def _covers(self, stated: str | None, spec: DatasetSpec) -> Path | None:
+        usual = optional_folder(self._home / "covers")
+        if stated is not None or usual is not None:
+            return usual if stated is None else picture_folder(self._home, stated, stated=True, spec=spec)
+        found = sorted(path for path in self._home.glob("*covers*") if path.is_dir())
+        if len(found) > 1:
+            names = ", ".join(path.name for path in found)
+            raise DataError(
+                f"{self._home}: several folders could be the covers: {names}. Name one in {self._where}: "
+                f"`covers: {found[0].name}`."
+            )
+        return found[0] if found else None
 
     def _one(self, stated: str | None, usual: tuple[str, ...], option: str, spec: DatasetSpec) -> Path:
         found = fitting(self._home, (stated,) if stated else usual, option, spec, every=False)

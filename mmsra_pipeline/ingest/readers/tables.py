@@ -1,6 +1,6 @@
 """Reader of ``format: tables``: interactions and items in CSV, TSV or Parquet files, pictures in a folder or by URL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -12,29 +12,39 @@ from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import Patterns, SourceFormat
 from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.ingest.cells import TimeReader
+from mmsra_pipeline.ingest.column_matching import SYNONYMS, column_names, like
 from mmsra_pipeline.ingest.delimited import read_text_rows
+from mmsra_pipeline.ingest.dialect import DialectOptions
+from mmsra_pipeline.ingest.ids import NULL_WORDS
 from mmsra_pipeline.ingest.raw_tables import ITEM_FIELDS
 from mmsra_pipeline.ingest.rejects import RejectSink
-from mmsra_pipeline.ingest.source_files import fitting, optional_folder, source_folder
-from mmsra_pipeline.ingest.text_reviews import REVIEW_FIELDS, column_names, typed_items, typed_reviews
+from mmsra_pipeline.ingest.source_files import fitting, picture_folder, source_folder
+from mmsra_pipeline.ingest.text_reviews import REVIEW_FIELDS, ReviewCells, id_column, typed_items
+from mmsra_pipeline.ingest.text_rows import TextRows
+
+SHOWN_FILES = 5
 
 
 class ColumnNames(Section):
-    """What the source calls our columns. A name that is not set is looked for as it is."""
+    """What the source calls our columns, or their places from 1 on where it has no header.
 
-    user_id: str | None = None
-    item_id: str | None = None
-    timestamp: str | None = None
-    rating: str | None = None
-    review: str | None = None
-    title: str | None = None
-    description: str | None = None
-    category: str | None = None
-    tags: str | None = None
-    image: str | None = None
+    A name that is not set is looked for as it is, then without regard to case, blanks and signs, then as others call
+    it.
+    """
+
+    user_id: str | int | None = None
+    item_id: str | int | None = None
+    timestamp: str | int | None = None
+    rating: str | int | None = None
+    review: str | int | None = None
+    title: str | int | None = None
+    description: str | int | None = None
+    category: str | int | None = None
+    tags: str | int | None = None
+    image: str | int | None = None
 
 
-class TablesOptions(Section):
+class TablesOptions(DialectOptions):
     """Options of ``format: tables``. Files are relative to ``path``; several are given as a list or a pattern."""
 
     interactions: Annotated[Patterns, Field(min_length=1)] = ("interactions.csv",)
@@ -44,6 +54,12 @@ class TablesOptions(Section):
     columns: ColumnNames = ColumnNames()
     item_columns: ColumnNames = ColumnNames()
     """As ``columns``, for the items file alone."""
+    item_files: DialectOptions | None = None
+    """``delimiter``, ``header``, ``encoding``, ``quote`` and ``decimal`` of the items files, where theirs differ."""
+    time_format: str | None = None
+    """``day-first``, ``month-first``, ``excel`` (days since 1899-12-30), or a pattern such as '%d.%m.%Y %H:%M'."""
+    null_words: tuple[str, ...] = NULL_WORDS
+    """Cells that stand for nothing."""
     list_separator: str = Field(default="|", min_length=1)
     """What separates the entries of category and tags."""
 
@@ -61,7 +77,7 @@ class TablesReader:
         self._where = str(spec.file or f"the YAML of {spec.name!r}")
         self._interactions = fitting(self._home, self._options.interactions, "interactions", spec)
         self._items = fitting(self._home, self._options.items, "items", spec)
-        self.image_root = optional_folder(self._home / self._options.images)
+        self.image_root = picture_folder(self._home, self._options.images, stated="images" in spec.options, spec=spec)
 
     def files(self) -> list[Path]:
         """Both tables."""
@@ -74,13 +90,17 @@ class TablesReader:
             DataError: if a file lacks a column that is needed.
         """
         stated = self._options.columns.model_dump(exclude_none=True)
-        times = TimeReader(", ".join(path.name for path in self._interactions))
-        for path in self._interactions:
-            label = path.relative_to(self._home).as_posix()
-            for rows in read_text_rows(path, label, self._options.list_separator, sink):
-                found = rows.cells.column_names
-                names = column_names(found, REVIEW_FIELDS, (c.USER, c.ITEM), stated, path, self._where)
-                yield typed_reviews(rows, names, times, label, sink)[0]
+        options = self._options
+        source = ", ".join(path.name for path in self._interactions[:SHOWN_FILES])
+        times = TimeReader(source, form=options.time_format, decimal=options.decimal, say=_said(source, sink))
+        for path, label in self._present(self._interactions, sink):
+            cells = ReviewCells(times, label, sink, options.null_words, options.decimal)
+            items = (like(str(stated.get(c.ITEM, c.ITEM))), *SYNONYMS[c.ITEM])
+            for rows in self._rows(path, label, sink, self._options, stated, items):
+                names = column_names(
+                    rows.header, REVIEW_FIELDS, (c.USER, c.ITEM), stated, path, self._where, _said(label, sink)
+                )
+                yield cells.read(rows, names)[0]
 
     def items(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_ITEMS``.
@@ -88,15 +108,41 @@ class TablesReader:
         Raises:
             DataError: if a file lacks a column that is needed.
         """
-        stated = self._options.columns.model_copy(update=self._options.item_columns.model_dump(exclude_none=True))
-        for path in self._items:
+        own = self._options.item_columns.model_dump(exclude_none=True)
+        stated = self._options.columns.model_dump(exclude_none=True) | own
+        options = self._options.item_files or self._options
+        separator, words = self._options.list_separator, self._options.null_words
+        for path, label in self._present(self._items, sink):
+            ids = id_column(c.ITEM, label, sink)
+            for rows in self._rows(path, label, sink, options, stated):
+                names = column_names(rows.header, ITEM_FIELDS, (c.ITEM,), stated, path, self._where, _said(label, sink))
+                yield typed_items(rows, names, ids, label, sink, separator, words)
+
+    def _present(self, paths: Sequence[Path], sink: RejectSink) -> Iterator[tuple[Path, str]]:
+        """Return files and what rejects call them; of several, those that hold nothing are passed over."""
+        for path in paths:
             label = path.relative_to(self._home).as_posix()
-            for rows in read_text_rows(path, label, self._options.list_separator, sink):
-                found = rows.cells.column_names
-                names = column_names(
-                    found, ITEM_FIELDS, (c.ITEM,), stated.model_dump(exclude_none=True), path, self._where
-                )
-                yield typed_items(rows, names, label, sink, self._options.list_separator)
+            if len(paths) > 1 and not path.stat().st_size:
+                sink.note(f"{label}: is empty")
+            else:
+                yield path, label
+
+    def _rows(
+        self,
+        path: Path,
+        label: str,
+        sink: RejectSink,
+        options: DialectOptions,
+        stated: Mapping[str, str | int],
+        apart: Sequence[str] = (),
+    ) -> Iterator[TextRows]:
+        names = [str(name) for name in stated.values()]
+        separator = self._options.list_separator
+        return read_text_rows(path, label, separator, sink, options=options, stated=names, apart=apart)
+
+
+def _said(label: str, sink: RejectSink) -> Callable[[str], None]:
+    return lambda text: sink.note(f"{label}: {text}")
 
 
 FORMATS: Final = (SourceFormat("tables", TablesOptions, TablesReader),)

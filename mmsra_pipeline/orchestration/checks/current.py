@@ -10,7 +10,7 @@ from mmsra_pipeline.errors import ConfigError, MmsraError
 from mmsra_pipeline.orchestration.checks.again import stored_checks
 from mmsra_pipeline.orchestration.checks.names import COMPARED
 from mmsra_pipeline.orchestration.materializations import last
-from mmsra_pipeline.orchestration.settings_read import READS, readable
+from mmsra_pipeline.orchestration.settings_read import READS, dataset_config, readable
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.storage.paths import Paths
 
@@ -42,7 +42,7 @@ def check_current(instance: dg.DagsterInstance, paths: Paths, dataset: str, asse
 
 def _of_asset(instance: dg.DagsterInstance, paths: Paths, dataset: str, asset: str) -> list[Checked]:
     before = functools.partial(last, instance, asset, dataset, 2 * COMPARED)
-    stage = Stage(asset, dataset, "", "", readable(asset), paths, before=before)
+    stage = Stage(asset, dataset, "", "", readable(asset, dataset_config(paths, dataset)), paths, before=before)
     if not stage.store.has(asset, dataset):
         return [Checked(asset, WHOLE, "absent", f"never published; run `mmsra refresh --dataset {dataset}`")]
     try:

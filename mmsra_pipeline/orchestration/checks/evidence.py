@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TEST, USER, Tables
-from mmsra_pipeline.orchestration import settings_read
 from mmsra_pipeline.orchestration.checks.names import AS_OF
 from mmsra_pipeline.orchestration.checks.results import check
+from mmsra_pipeline.orchestration.settings_read import whole
 
 if TYPE_CHECKING:
     from mmsra_pipeline.orchestration.stage import Stage
@@ -44,12 +44,14 @@ def candidate_evidence(stage: "Stage") -> dg.AssetCheckResult:
 
 
 def _check(stage: "Stage", stated: "list[Stated]") -> dg.AssetCheckResult:
+    from mmsra_pipeline.orchestration.queries import queries_of_users, shown, similar_rows
     from mmsra_pipeline.recommendation.evidence_as_of import INTERACTED, differences
 
     # Not of the asset's own settings: that of co-occurrence changes what is checked through its artifact alone.
-    hours = settings_read.loaded_config().retrieval.cooccurrence.session_hours
-    training, similar = stage.training_interactions(), stage.read(Tables.SIMILAR_USERS)
-    found = differences(stated, stage.read(Tables.SEQUENCES), training, similar, session_hours=hours, most=QUERIES)
+    hours = whole(stage.config).retrieval.cooccurrence.session_hours
+    asked = queries_of_users(stage, {one.user for one in stated})
+    training, similar = stage.training_interactions(), similar_rows(stage, asked)
+    found = differences(stated, shown(stage, asked), training, similar, session_hours=hours, most=QUERIES)
     if not found.compared:
         return check(AS_OF, True, "no query has a time, so it cannot be measured")
     if not found.different:

@@ -6,14 +6,25 @@ from typing import TYPE_CHECKING
 import dagster as dg
 import pandas as pd
 
-from mmsra_pipeline.columns import ITEM, NEIGHBOR, POSITION, RANK, SPLIT, TARGET, TEST, TRAIN, USER, Tables
+from mmsra_pipeline.columns import POSITION, RANK, SPLIT, TEST, TRAIN, USER, Tables
 from mmsra_pipeline.orchestration.checks.names import ALIKE, NO_FUTURE, NO_HELD_OUT, NO_TEST
 from mmsra_pipeline.orchestration.checks.results import check
 
 if TYPE_CHECKING:
-    from mmsra_pipeline.orchestration.stage import Stage
+    import duckdb
 
-AT = "neighbor_position"
+    from mmsra_pipeline.orchestration.stage import Stage
+    from mmsra_pipeline.storage.relations import Rows
+
+SHARED_SQL = """
+select count(*) from asked semi join (select * from sequences where split = 'test') using (user_id, position)
+"""
+STRANGE_SQL = """
+select count(*) filter (target is distinct from item_id), count(*)
+from found left join (
+    select user_id as neighbor_id, position as neighbor_position, target from sequences where split = 'train'
+) using (neighbor_id, neighbor_position)
+"""
 KEY = [SPLIT, USER, POSITION]
 ABOVE, TIMES = 0.1, 1.5  # how far the hit share of training may be above that of test: by both is too far
 
@@ -32,18 +43,22 @@ def drawn_checks(stage: "Stage") -> list[dg.AssetCheckResult]:
 
 def similar_user_checks(stage: "Stage") -> list[dg.AssetCheckResult]:
     """Check what similar users show: nothing that is held out or lies in the future, and as much as later."""
-    from mmsra_pipeline.interactions.query_sampling import asked_of
+    from mmsra_pipeline.orchestration.queries import answered_queries
     from mmsra_pipeline.retrieval.similar_users import hit_share, leak_rate
 
-    sequences, rows = stage.read(Tables.SEQUENCES), stage.read(Tables.SIMILAR_USERS)
-    drawn, config = stage.read(Tables.TRAINING_QUERIES), stage.config.retrieval.similar_users
-    asked = asked_of(sequences, drawn, TRAIN)
-    others = sequences[sequences[SPLIT] != TRAIN]
-    leaks = leak_rate(rows, pd.concat([asked, others], ignore_index=True))
-    shown, tested = rows[rows[RANK] <= config.k], others[others[SPLIT] == TEST]
+    config = stage.config.retrieval.similar_users
+    rows, queries = answered_queries(stage)
+    shown, asked, tested = (
+        rows[rows[RANK] <= config.k],
+        *(queries[queries[SPLIT] == split] for split in (TRAIN, TEST)),
+    )
+    with stage.store.duckdb() as connection:
+        held_out = no_test_among_similar(
+            stage.path(Tables.SIMILAR_USERS), asked, stage.path(Tables.SEQUENCES), connection
+        )
     return [
-        leak_check(leaks, config.rule),
-        no_test_among_similar(rows, asked, sequences),
+        leak_check(leak_rate(rows, queries), config.rule),
+        held_out,
         hits_alike(hit_share(shown, asked), hit_share(shown, tested)),
     ]
 
@@ -57,22 +72,25 @@ def only_training(name: str, what: str, asked: pd.DataFrame, sequences: pd.DataF
     return check(name, wrong == 0, found + remedy)
 
 
-def no_test_among_similar(rows: pd.DataFrame, asked: pd.DataFrame, sequences: pd.DataFrame) -> dg.AssetCheckResult:
+def no_test_among_similar(
+    rows: "Rows", asked: pd.DataFrame, sequences: "Rows", connection: "duckdb.DuckDBPyConnection"
+) -> dg.AssetCheckResult:
     """Block on training queries that are test queries too, and on next items of neighbours that are held out.
 
     Args:
         rows: the table similar_users.
         asked: the training queries among its queries.
         sequences: the queries of all splits; the knowledge base is its training rows.
+        connection: joins them.
     """
-    tested = sequences.loc[sequences[SPLIT] == TEST, [USER, POSITION]]
-    shared = len(asked[[USER, POSITION]].merge(tested, on=[USER, POSITION]))
-    base = sequences.loc[sequences[SPLIT] == TRAIN, [USER, POSITION, TARGET]]
-    base = base.rename(columns={USER: NEIGHBOR, POSITION: AT, TARGET: "taken"})
-    joined = rows.merge(base, on=[NEIGHBOR, AT], how="left")
-    strange = int((joined["taken"] != joined[ITEM]).sum())
+    from mmsra_pipeline.storage.relations import register
+
+    for name, table in (("found", rows), ("asked", asked[[USER, POSITION]]), ("sequences", sequences)):
+        register(connection, name, table)
+    [[shared]] = connection.execute(SHARED_SQL).fetchall()
+    [[strange, count]] = connection.execute(STRANGE_SQL).fetchall()
     found = (
-        f"{shared} of {len(asked)} training queries are test queries too; {strange} of {len(rows)} next items of "
+        f"{shared} of {len(asked)} training queries are test queries too; {strange} of {count} next items of "
         "similar users are of no training row"
     )
     remedy = "" if not shared + strange else ". Materialize sequences, training_queries and similar_users again"

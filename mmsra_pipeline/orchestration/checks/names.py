@@ -3,7 +3,9 @@
 from typing import Final
 
 LIKE_BEFORE: Final = "rows_and_nulls_as_before"
-"""The check that every asset has."""
+"""Every asset has it."""
+WITHIN_MEMORY: Final = "memory_within_limits"
+"""Every asset has it too; a run alone can tell, so it is not made again."""
 COMPARED: Final = 5
 """Materializations that it looks back at."""
 FINITE: Final = "loss_is_finite"

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
-from mmsra_pipeline.orchestration.checks.names import LIKE_BEFORE
+from mmsra_pipeline.orchestration.checks.names import LIKE_BEFORE, WITHIN_MEMORY
 
 Results: TypeAlias = Iterator[dg.AssetCheckResult | dg.MaterializeResult]
 """What an asset yields."""
@@ -18,7 +18,7 @@ def specs(asset: str, *, blocking: Sequence[str] = (), warning: Sequence[str] = 
     """
     return [
         *(dg.AssetCheckSpec(name, asset=asset, blocking=True) for name in blocking),
-        *(dg.AssetCheckSpec(name, asset=asset) for name in (*warning, LIKE_BEFORE)),
+        *(dg.AssetCheckSpec(name, asset=asset) for name in (*warning, LIKE_BEFORE, WITHIN_MEMORY)),
     ]
 
 

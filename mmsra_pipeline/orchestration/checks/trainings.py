@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import dagster as dg
 import numpy as np
 
-from mmsra_pipeline.columns import HISTORY, SPLIT, TRAIN, Tables
+from mmsra_pipeline.columns import HISTORY, TRAIN, Tables
 from mmsra_pipeline.orchestration.checks.names import DIFFER, FALLS, FINITE, RISES
 from mmsra_pipeline.orchestration.checks.results import check
 
@@ -35,15 +35,14 @@ def tuning_checks(stage: "Stage") -> list[dg.AssetCheckResult]:
 
 def encoder_checks(stage: "Stage") -> list[dg.AssetCheckResult]:
     """Check the curve of the user encoder, and the vectors of the one for all users and of those of the folds."""
+    from mmsra_pipeline.orchestration.queries import queries, shown
     from mmsra_pipeline.retrieval.as_of_search import unit_vectors
     from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
-    encoder, queries = FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER)), stage.read(Tables.SEQUENCES)
-    histories = queries.loc[queries[SPLIT] == TRAIN, HISTORY].tolist()
-    some = (
-        [histories[place] for place in np.linspace(0, len(histories) - 1, HISTORIES).astype(int)] if histories else []
-    )
-    distinct = [list(history) for history in dict.fromkeys(tuple(history) for history in some)]
+    encoder, rows = FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER)), queries(stage, TRAIN)
+    places = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(HISTORIES, len(rows))).astype(int))
+    some = shown(stage, rows.iloc[places])
+    distinct = [list(history) for history in dict.fromkeys(tuple(history) for history in some[HISTORY])]
     vectors = [unit_vectors(one.embed(distinct)) for one in (encoder.full, *encoder.folds)] if distinct else []
     return [*loss_checks(stage), vectors_differ(vectors)]
 

@@ -23,7 +23,7 @@ class Interactions(NamedTuple):
 
 
 class Events(NamedTuple):
-    """By first item, second item, user."""
+    """A user took an item, then another soon after; by first item, second item, user."""
 
     first: Int[np.ndarray, " events"]
     second: Int[np.ndarray, " events"]
@@ -49,39 +49,33 @@ def known_interactions(training: pd.DataFrame) -> tuple[Interactions, Int[np.nda
     return known, ordered[POSITION].to_numpy()
 
 
-def find_events(
-    known: Interactions, position: Int[np.ndarray, " rows"], window: int | None, session_hours: float | None
-) -> Events:
-    """Join each row with those of the same user, or session, at most ``window`` positions later.
+def visit_ends(known: Interactions, session_hours: float | None) -> Int[np.ndarray, " rows"]:
+    """Return, for each row, the row behind the stretch within which pairs are joined: its user's, or its session.
 
     Raises:
         DataError: if there are sessions to find in data without times.
     """
-    visit = _visits(known, session_hours)
-    parts = []
-    for rows in range(1, min(window or len(visit), len(visit) - 1) + 1):
-        joined = visit[:-rows] == visit[rows:]
-        gaps = position[rows:] - position[:-rows]
-        if window is not None:
-            joined &= gaps <= window
-        early = np.flatnonzero(joined)
-        if not len(early):  # nor is anything joined over a wider gap
-            break
-        late = early + rows
-        parts.append((known.item[early], known.item[late], known.user[early], known.time[late], gaps[early]))
-    if not parts:
-        none = np.empty(0, dtype=np.int32)
-        return Events(none, none, none, np.empty(0, dtype=known.time.dtype), none)
-    first, second, user, time, gap = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((user, second, first))
-    return Events(first[order], second[order], user[order], time[order], gap[order].astype(np.int32))
+    count = len(known.user)
+    new = np.ones(count, dtype=bool)
+    new[1:] = np.diff(known.user) != 0
+    if session_hours is not None:
+        require_times(int((known.time == NEVER).sum()), count)
+        new[1:] |= np.diff(known.time) > session_hours * HOUR
+    starts = np.append(np.flatnonzero(new), count)
+    return np.repeat(starts[1:], np.diff(starts)).astype(np.int32)
 
 
-def _visits(known: Interactions, session_hours: float | None) -> Int[np.ndarray, " rows"]:
-    """Number the stretches of rows within which pairs are joined: users, or sessions."""
-    if session_hours is None:
-        return known.user
-    require_times(int((known.time == NEVER).sum()), len(known.time))
-    new = np.ones(len(known.user), dtype=np.int64)
-    new[1:] = (np.diff(known.user) != 0) | (np.diff(known.time) > session_hours * HOUR)
-    return np.cumsum(new)
+def following(
+    rows: Int[np.ndarray, " rows"], ends: Int[np.ndarray, " all"], window: int | None
+) -> tuple[Int[np.ndarray, " joined"], Int[np.ndarray, " rows"]]:
+    """Return the rows behind each of ``rows`` in its visit, at most ``window`` of them, and how many each has.
+
+    >>> following(np.array([0, 3]), np.array([3, 3, 3, 5, 5]), 1)
+    (array([1, 4]), array([1, 1]))
+    """
+    last = ends[rows].astype(np.int64)
+    if window is not None:
+        last = np.minimum(last, rows + window + 1)
+    counts = last - rows - 1
+    place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - rows - 1, counts)
+    return place, counts

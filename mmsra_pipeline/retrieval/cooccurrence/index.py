@@ -1,5 +1,6 @@
 """Who took an item soon after the items of a history, as of any time: an index of pairs, for evidence and scores."""
 
+import copy
 import functools
 import json
 from collections.abc import Sequence
@@ -11,32 +12,54 @@ import pandas as pd
 from jaxtyping import Float, Int
 from safetensors.numpy import load_file, save_file
 
-from mmsra_pipeline.retrieval.cooccurrence.events import Events, Interactions, find_events, known_interactions
+from mmsra_pipeline.retrieval.cooccurrence.events import Events, Interactions, following, known_interactions, visit_ends
 
 WINDOW: Final = 20  # of evidence
-ARRAYS: Final = "events.safetensors"
+MARK: Final = 262_144  # interactions between two stored counts of all items
+ARRAYS: Final = "interactions.safetensors"
 NAMES: Final = "names.json"
 
 
 class CooccurrenceIndex:
     """Answers, as of any time, who took a candidate soon after a history's items.
 
-    Holds one event per user and ordered pair: item a, then item b at most ``window`` interactions later, in the same
-    session where there are sessions, at the time of b. An event is one user, however old, and scores are cosines. Asked
-    ``before`` a time, only events (and, for popularity, interactions) earlier than it count; without a time all do.
-    Events of ``exclude_user`` never count, so a training positive cannot speak for itself.
+    An event is one per user and ordered pair: item a, then item b at most ``window`` interactions later, in the same
+    session where there are sessions, at the time of b. It counts as one user, however old, and scores are cosines.
+    Asked ``before`` a time, only events (and, for popularity, interactions) earlier than it count; without a time all
+    do. Events of ``exclude_user`` never count, so a training positive cannot speak for itself.
+
+    No event is stored: there are some ten times as many as interactions. The index knows the rows in which an item was
+    taken, and what follows a row stands behind it.
     """
 
-    def __init__(self, known: "Interactions", events: "Events", window: int | None) -> None:
-        """See ``of_training`` and ``load``. ``window``: no event spans more; None: there is no bound."""
-        self.known, self.events, self.window = known, events, window
+    def __init__(self, known: "Interactions", position: np.ndarray, ends: np.ndarray, window: int | None) -> None:
+        """See ``of_training`` and ``load``.
+
+        Args:
+            known: the interactions.
+            position: of each row in its user's history.
+            ends: the row behind the visit of each row.
+            window: no event spans more; None: there is no bound.
+        """
+        self.known, self.window = known, window
         self.items = known.items
+        self._position, self._ends = position, ends
         self._item_codes = {value: code for code, value in enumerate(known.items)}
         self._user_codes = {value: code for code, value in enumerate(known.users)}
         self._user_starts = np.searchsorted(known.user, np.arange(len(known.users) + 1))
+        self._by_item = np.argsort(known.item, kind="stable").astype(np.int32)
+        taken = np.bincount(known.item, minlength=len(self.items))
+        self._starts = np.concatenate([[0], np.cumsum(taken)])
+        # A gap in positions is a row that training may not see; without any, rows need not be compared by position.
+        self._whole = bool(((np.diff(position) == 1) | (np.diff(known.user) != 0)).all())
         by_time = np.argsort(known.time, kind="stable")
         self._timeline_items, self._timeline = known.item[by_time], known.time[by_time]
-        self._starts = np.searchsorted(events.first, np.arange(len(self.items) + 1))
+        self._step = MARK
+        marks = [part for part in np.split(self._timeline_items, range(MARK, len(by_time), MARK)) if len(part) == MARK]
+        # Users of each item before every so many interactions, so that a count of a time need not begin at the first.
+        self._marks = np.cumsum(
+            [np.bincount(part, minlength=len(self.items)) for part in marks], axis=0, dtype=np.int32
+        )
         # A query asks for many candidates at one time: count once.
         self._counts = functools.lru_cache(maxsize=32)(self._count_before)
 
@@ -54,7 +77,7 @@ class CooccurrenceIndex:
             DataError: if there are sessions to find in data without times.
         """
         known, position = known_interactions(training)
-        return cls(known, find_events(known, position, window, session_hours), window)
+        return cls(known, position.astype(np.int32), visit_ends(known, session_hours), window)
 
     def within(self, window: int | None) -> Self:
         """Return the index of the same interactions with a narrower window; one that is as wide is itself.
@@ -66,21 +89,21 @@ class CooccurrenceIndex:
             return self
         if self.window is not None and (window is None or window > self.window):
             raise ValueError(f"events span at most {self.window} interactions, so none of {window} can be asked for")
-        near = self.events.gap <= window
-        return type(self)(self.known, Events(*(column[near] for column in self.events)), window)
+        narrower = copy.copy(self)
+        narrower.window = window
+        return narrower
 
     def in_catalogue(self, items: list[str]) -> Self:
         """Return the same index in a catalogue that holds more items, which nobody took; both are in order."""
         place = {item: code for code, item in enumerate(items)}
         codes = np.array([place[item] for item in self.items], dtype=np.int32)
         known = self.known._replace(items=items, item=codes[self.known.item])
-        events = self.events._replace(first=codes[self.events.first], second=codes[self.events.second])
-        return type(self)(known, events, self.window)
+        return type(self)(known, self._position, self._ends, self.window)
 
     def save(self, folder: Path) -> None:
         """Write the index; ``load`` reads it back. The same index gives the same bytes."""
-        arrays = {f"known_{name}": getattr(self.known, name) for name in ("user", "item", "time")}
-        arrays |= {f"event_{name}": column for name, column in self.events._asdict().items()}
+        arrays = {name: getattr(self.known, name) for name in ("user", "item", "time")}
+        arrays |= {"position": self._position, "end": self._ends}
         save_file({name: np.ascontiguousarray(column) for name, column in arrays.items()}, folder / ARRAYS)
         names = {"window": self.window, "items": self.known.items, "users": self.known.users}
         (folder / NAMES).write_text(json.dumps(names))
@@ -89,11 +112,29 @@ class CooccurrenceIndex:
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote."""
         arrays, names = load_file(folder / ARRAYS), json.loads((folder / NAMES).read_text())
-        known = Interactions(
-            names["items"], names["users"], *(arrays[f"known_{name}"] for name in ("user", "item", "time"))
+        known = Interactions(names["items"], names["users"], *(arrays[name] for name in ("user", "item", "time")))
+        return cls(known, arrays["position"], arrays["end"], names["window"])
+
+    def events(self, first: int, last: int) -> Events:
+        """Return the events of the items of codes ``first`` to ``last`` - 1."""
+        rows = self._by_item[self._starts[first] : self._starts[last]].astype(np.int64)
+        late, counts = self._following(rows)
+        early, known = np.repeat(rows, counts), self.known
+        gap = (self._position[late] - self._position[early]).astype(np.int32)
+        found = Events(known.item[early], known.item[late], known.user[late], known.time[late], gap)
+        order = np.lexsort((found.gap, found.user, found.second, found.first))
+        return Events(*(column[order] for column in found))
+
+    def event_counts(self) -> Int[np.ndarray, " items"]:
+        """Return how many events begin with each item."""
+        rows = np.arange(len(self.known.item), dtype=np.int64)
+        last = self._ends.astype(np.int64)
+        if self.window is not None:
+            last = np.minimum(last, rows + self.window + 1)
+        counted: np.ndarray = np.bincount(self.known.item, weights=last - rows - 1, minlength=len(self.items)).astype(
+            np.int64
         )
-        events = Events(*(arrays[f"event_{name}"] for name in Events._fields))
-        return cls(known, events, names["window"])
+        return counted
 
     def score(
         self,
@@ -121,10 +162,9 @@ class CooccurrenceIndex:
             code = self._item_codes.get(item)
             if code is None:
                 continue
-            events = slice(self._starts[code], self._starts[code + 1])
-            allowed = self._allowed(events, before, exclude_user)
-            joined = np.bincount(self.events.second[events][allowed], minlength=len(self.items))
-            total += joined / np.sqrt(counts[code] * counts)
+            joined = np.bincount(self._taken_after(code, before, exclude_user), minlength=len(self.items))
+            there = np.flatnonzero(joined)
+            total[there] += joined[there] / np.sqrt(counts[code] * counts[there])
         return total
 
     def counts(self, *, before: int | None, exclude_user: str | None) -> Int[np.ndarray, " items"]:
@@ -137,14 +177,30 @@ class CooccurrenceIndex:
             np.subtract.at(counts, self.known.item[own][earlier], 1)
         return counts
 
-    def _allowed(self, events: slice, before: int | None, exclude_user: str | None) -> np.ndarray:
-        allowed: np.ndarray = np.ones(events.stop - events.start, dtype=bool)
-        if before is not None:
-            allowed &= self.events.time[events] < before
+    def _taken_after(self, code: int, before: int | None, exclude_user: str | None) -> Int[np.ndarray, " events"]:
+        """Return the items of the events that begin with an item, those that count."""
+        rows = self._by_item[self._starts[code] : self._starts[code + 1]].astype(np.int64)
+        if before is not None:  # what follows is no earlier
+            rows = rows[self.known.time[rows] < before]
         if exclude_user is not None:
-            allowed &= self.events.user[events] != self._user_codes.get(exclude_user, -1)
-        return allowed
+            rows = rows[self.known.user[rows] != self._user_codes.get(exclude_user, -1)]
+        late, _ = self._following(rows)
+        if before is not None:
+            late = late[self.known.time[late] < before]
+        items: np.ndarray = self.known.item[late]
+        return items
+
+    def _following(self, rows: Int[np.ndarray, " rows"]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that follow, and how many follow each."""
+        late, counts = following(rows, self._ends, self.window)
+        if self._whole or self.window is None:
+            return late, counts
+        near = self._position[late] - self._position[np.repeat(rows, counts)] <= self.window
+        owner = np.repeat(np.arange(len(rows)), counts)[near]
+        return late[near], np.bincount(owner, minlength=len(rows))
 
     def _count_before(self, before: int | None) -> np.ndarray:
         end = len(self._timeline) if before is None else int(np.searchsorted(self._timeline, before))
-        return np.bincount(self._timeline_items[:end], minlength=len(self.items))
+        mark = end // self._step
+        counts = np.bincount(self._timeline_items[mark * self._step : end], minlength=len(self.items))
+        return counts + self._marks[mark - 1] if mark else counts

@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from mmsra_pipeline.columns import SPLIT, TRAIN, USER
 from mmsra_pipeline.config.tree import EncoderConfig
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.interactions.histories import QUERY_COLUMNS, Histories
 from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
 from mmsra_pipeline.retrieval.user_encoder.training import best_epoch, fit, mixed, train_encoder
 from mmsra_pipeline.retrieval.user_encoder.windows import training_sequences
@@ -57,7 +58,7 @@ class FoldedEncoder:
         return self.folds[fold_of(user, len(self.folds), self.seed)] if self.folds else self.full
 
     def by_encoder(
-        self, users: Sequence[str], training: Bool[np.ndarray, " queries"]
+        self, users: Sequence[str] | pd.Series, training: Bool[np.ndarray, " queries"]
     ) -> Iterator[tuple[UserEncoder, Int[np.ndarray, " rows"]]]:
         """Return each encoder that is needed, and the full one, with the places of the queries that it answers.
 
@@ -110,14 +111,20 @@ class FoldedEncoder:
 
 
 def train_folded(
-    sequences: pd.DataFrame, config: EncoderConfig, seed: int, workdir: Path, tracker: Tracker
+    sequences: pd.DataFrame,
+    config: EncoderConfig,
+    seed: int,
+    workdir: Path,
+    tracker: Tracker,
+    histories: Histories | None = None,
 ) -> tuple[FoldedEncoder, pd.DataFrame]:
     """Train the encoder of all users, then one for each of ``config.folds``; give them and the first one's curve.
 
     Resumable as ``train_encoder`` is, and raises what it raises.
     """
-    full, curve = train_encoder(sequences, config, seed, workdir, tracker)
-    folds = train_folds(full, best_epoch(curve), sequences, config, seed, workdir, tracker) if config.folds else []
+    full, curve = train_encoder(sequences, config, seed, workdir, tracker, histories)
+    epochs = best_epoch(curve)
+    folds = train_folds(full, epochs, sequences, config, seed, workdir, tracker, histories) if config.folds else []
     return FoldedEncoder(full, folds, seed), curve
 
 
@@ -129,6 +136,7 @@ def train_folds(
     seed: int,
     workdir: Path,
     tracker: Tracker,
+    histories: Histories | None = None,
 ) -> list[UserEncoder]:
     """Train an encoder for each of ``config.folds`` on the training rows of the users outside the fold.
 
@@ -149,12 +157,12 @@ def train_folds(
             "train an encoder without them. Unset `retrieval.encoder.folds`, or give more interactions."
         )
     as_long = config.model_copy(update={"epochs": epochs})
-    encoders = []
+    encoders, nothing = [], pd.DataFrame(columns=QUERY_COLUMNS)
     for number in range(count):
         name, what = _name(number), f"user encoder fold {number + 1}/{count}"
-        training = training_sequences(rows[fold != number], full.items)
+        training = training_sequences(rows[fold != number], full.items, histories)
         own = _Named(tracker, name)
-        encoder, _ = fit(training, rows.iloc[:0], as_long, mixed(seed, number), workdir / name, own, what)
+        encoder, _ = fit(training, nothing, as_long, mixed(seed, number), workdir / name, own, what)
         encoders.append(encoder)
     return encoders
 
@@ -176,7 +184,7 @@ class _Named:
 
 def _folds_of(users: Sequence[str] | pd.Series, folds: int, seed: int) -> Int[np.ndarray, " users"]:
     """Return the fold of each user; each is looked up once."""
-    place, distinct = pd.factorize(np.asarray(users, dtype=object))
+    place, distinct = pd.factorize(users if isinstance(users, pd.Series) else np.asarray(users, dtype=object))
     return np.array([fold_of(str(user), folds, seed) for user in distinct], dtype=np.int64)[place]
 
 

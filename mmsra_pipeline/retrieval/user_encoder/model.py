@@ -56,7 +56,14 @@ class UserEncoder:
 
         Equal histories have equal vectors, bit by bit.
         """
-        distinct, row = np.unique(self._last_codes(histories), axis=0, return_inverse=True)
+        codes, row = self.codes(histories)
+        return self.embed_codes(codes, np.bincount(row, minlength=len(histories)))
+
+    def embed_codes(
+        self, codes: Int[np.ndarray, " total"], sizes: Int[np.ndarray, " histories"]
+    ) -> Float[np.ndarray, "histories dim"]:
+        """Return the same of histories that are given as codes of ``codes_of``, one behind the other, and lengths."""
+        distinct, row = np.unique(self._last_codes(codes, sizes), axis=0, return_inverse=True)
         lengths = (distinct != PADDING).sum(axis=1)
         order = np.argsort(lengths, kind="stable")  # like lengths together: little padding
         vectors = np.zeros((len(distinct), self.config.dim), dtype=np.float32)
@@ -64,6 +71,29 @@ class UserEncoder:
             rows = order[start : start + EMBED_BATCH]
             vectors[rows] = self._embed_codes(distinct[rows], lengths[rows])
         return vectors[row.ravel()]
+
+    def embed_beginnings(self, histories: Sequence[Int[np.ndarray, " length"]]) -> Float[np.ndarray, "total dim"]:
+        """Return the vectors of all beginnings of histories of known codes, ``max_length`` long at most.
+
+        Those of the first history come first: of its first item, of its first two items, and so on.
+        """
+        sizes = np.array([len(one) for one in histories], dtype=np.int64)
+        ends, order = np.cumsum(sizes), np.argsort(sizes, kind="stable")
+        vectors = np.zeros((int(sizes.sum()), self.config.dim), dtype=np.float32)
+        for start in range(0, len(order), EMBED_BATCH):
+            rows = order[start : start + EMBED_BATCH]
+            own = sizes[rows]
+            padded = pad(np.concatenate([histories[row] for row in rows]), own, int(own.max()))
+            with torch.inference_mode():
+                hidden = self.model(torch.from_numpy(padded)).numpy()
+            place = np.arange(own.sum()) - np.repeat(np.cumsum(own) - own - (ends[rows] - own), own)
+            vectors[place] = hidden[padded > 0]
+        return vectors
+
+    def codes_of(self, items: Sequence[str]) -> Int[np.ndarray, " items"]:
+        """Return the code of each item: that of ``items[i]`` is i + 1, that of an unknown item 0."""
+        codes: np.ndarray = self._index.get_indexer(np.array(items, dtype=object)) + 1
+        return codes
 
     def codes(self, histories: Sequence[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
         """Return the codes of all items of all histories, one behind the other, and the history that each belongs to.
@@ -121,10 +151,12 @@ class UserEncoder:
         model.load_state_dict(load_file(folder / WEIGHTS))
         return cls(model, items, config)
 
-    def _last_codes(self, histories: Sequence[Sequence[str]]) -> Int[np.ndarray, "histories length"]:
-        codes, row = self.codes(histories)
-        codes, row = codes[codes != PADDING], row[codes != PADDING]
-        sizes = np.bincount(row, minlength=len(histories))
+    def _last_codes(
+        self, codes: Int[np.ndarray, " total"], sizes: Int[np.ndarray, " histories"]
+    ) -> Int[np.ndarray, "histories length"]:
+        row = np.repeat(np.arange(len(sizes)), sizes)[codes != PADDING]
+        codes = codes[codes != PADDING]
+        sizes = np.bincount(row, minlength=len(sizes))
         late = np.repeat(np.cumsum(sizes), sizes) - np.arange(len(codes)) <= self.config.max_length
         sizes = np.minimum(sizes, self.config.max_length)
         return pad(codes[late], sizes, int(sizes.max(initial=1)))

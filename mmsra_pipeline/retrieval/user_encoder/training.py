@@ -17,6 +17,7 @@ from torch import Tensor
 from mmsra_pipeline.columns import HISTORY, SPLIT, TARGET, VALIDATION
 from mmsra_pipeline.config.tree import EncoderConfig
 from mmsra_pipeline.errors import ConfigError
+from mmsra_pipeline.interactions.histories import Histories
 from mmsra_pipeline.retrieval.user_encoder.gru4rec import Gru4Rec
 from mmsra_pipeline.retrieval.user_encoder.losses import effective_loss, next_item_loss
 from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder, build_model
@@ -54,13 +55,19 @@ class _State:
 
 
 def train_encoder(
-    sequences: pd.DataFrame, config: EncoderConfig, seed: int, workdir: Path, tracker: Tracker
+    sequences: pd.DataFrame,
+    config: EncoderConfig,
+    seed: int,
+    workdir: Path,
+    tracker: Tracker,
+    histories: Histories | None = None,
 ) -> tuple[UserEncoder, pd.DataFrame]:
     """Train on the training rows of ``sequences``; give the encoder of the best epoch and the curve.
 
-    The curve has ``epoch`` (from 1), ``loss`` (nats per position) and ``ndcg@10`` in [0, 1] of the validation rows over
-    the full catalogue without the items of the history. Training ends after ``config.patience`` epochs without a
-    better NDCG. Without validation rows it runs all epochs, NDCG is missing and the last epoch counts.
+    The curve has ``epoch`` (from 1), ``loss`` (nats per position) and ``ndcg@10`` in [0, 1] of the validation rows, of
+    a sample where they are more than ``config.validation_users``, over the full catalogue without the items of the
+    history. Training ends after ``config.patience`` epochs without a better NDCG. Without validation rows it runs all
+    epochs, NDCG is missing and the last epoch counts.
     The tracker gets the curve too, and the training positions per second, validation and checkpoint left out.
 
     A run that was stopped goes on from its last whole epoch in ``workdir``, with the result it would have had.
@@ -69,8 +76,12 @@ def train_encoder(
         DataError: if there is no training row.
         ConfigError: if the learning rate is so high that the loss is no finite number.
     """
-    training = training_sequences(sequences)
+    training = training_sequences(sequences, histories=histories)
     validation = sequences[sequences[SPLIT] == VALIDATION]
+    some = np.random.default_rng([seed, 3]).permutation(len(validation))[: config.validation_users]
+    validation = validation.iloc[np.sort(some)]
+    if histories is not None:
+        validation = histories.shown(validation)
     if validation.empty:
         logger.warning("no validation rows: the user encoder trains all %d epochs without an early stop", config.epochs)
     if effective_loss(config, len(training.items)) != config.loss:

@@ -10,6 +10,7 @@ from jaxtyping import Int
 
 from mmsra_pipeline.columns import HISTORY, POSITION, SPLIT, TARGET, TRAIN, USER
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.interactions.histories import Histories
 
 SORTED_BATCHES = 16  # batches whose windows are sorted by length together: little padding, still random
 
@@ -41,12 +42,15 @@ class TrainingSequences:
         return cut(self.codes, self.sizes, max_length, shift)
 
 
-def training_sequences(sequences: pd.DataFrame, items: Sequence[str] | None = None) -> TrainingSequences:
+def training_sequences(
+    sequences: pd.DataFrame, items: Sequence[str] | None = None, histories: Histories | None = None
+) -> TrainingSequences:
     """Take each user's training sequence: the history of the first training row and the targets of all.
 
     Args:
         sequences: the table; only its training rows are read.
         items: which item each code from 1 stands for. None: those that were taken, sorted.
+        histories: what users took, where the rows have no histories written out.
 
     Raises:
         DataError: if no row of ``sequences`` is for training.
@@ -58,6 +62,8 @@ def training_sequences(sequences: pd.DataFrame, items: Sequence[str] | None = No
             f"none of the {len(sequences)} rows of `sequences` is for training, so there is nothing to learn from. "
             "Lower `interactions.user_core` and `interactions.item_core`, or give more interactions."
         )
+    if histories is not None:
+        return _sliced(rows, items, histories)
     owner, _ = pd.factorize(rows[USER])
     begun, sizes = flatten(rows[HISTORY][~rows[USER].duplicated()].tolist())
     taken = np.concatenate([begun.to_numpy(zero_copy_only=False), rows[TARGET].to_numpy(dtype=object)])
@@ -66,12 +72,38 @@ def training_sequences(sequences: pd.DataFrame, items: Sequence[str] | None = No
     if items is None:
         codes, found = pd.factorize(taken[order], sort=True)
         return TrainingSequences(codes + 1, np.bincount(owner), [str(item) for item in found])
-    codes = pd.Index(np.array(items, dtype=object)).get_indexer(taken[order])
+    codes = _among(items, taken[order])
+    return TrainingSequences(codes + 1, np.bincount(owner), list(items))
+
+
+def _sliced(rows: pd.DataFrame, items: Sequence[str] | None, histories: Histories) -> TrainingSequences:
+    """Take the same as one stretch of each user's interactions. ``rows`` are sorted by user and position."""
+    first, last = ~rows[USER].duplicated(), ~rows[USER].duplicated(keep="last")
+    begins, middles = histories.bounds(rows[first])
+    _, ends = histories.bounds(rows[last])
+    sizes = ends + 1 - begins  # the last target too
+    asked = np.diff(np.append(np.flatnonzero(first.to_numpy()), len(rows)))
+    if (ends + 1 - middles != asked).any():
+        raise ValueError("the training positions of a user do not follow one another")
+    place = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes - begins, sizes)
+    taken = histories.codes[place]
+    if items is None:
+        known = np.flatnonzero(np.bincount(taken, minlength=len(histories.items)))
+        names = [histories.items[code] for code in known]  # codes are in order of the names
+        return TrainingSequences(np.searchsorted(known, taken) + 1, sizes, names)
+    present = np.flatnonzero(np.bincount(taken, minlength=len(histories.items)))
+    codes = np.zeros(len(histories.items), dtype=np.int64)
+    codes[present] = _among(items, np.array(histories.items, dtype=object)[present])
+    return TrainingSequences(codes[taken] + 1, sizes, list(items))
+
+
+def _among(items: Sequence[str], taken: np.ndarray) -> Int[np.ndarray, " taken"]:
+    codes: np.ndarray = pd.Index(np.array(items, dtype=object)).get_indexer(taken)
     if (codes < 0).any():
         raise ValueError(
             f"{(codes < 0).sum()} items of the training rows are not among the {len(items)} that were named"
         )
-    return TrainingSequences(codes + 1, np.bincount(owner), list(items))
+    return codes
 
 
 def flatten(histories: Sequence[Sequence[str]]) -> tuple[pa.Array, Int[np.ndarray, " histories"]]:

@@ -99,17 +99,22 @@ def form_measures(quality: pd.DataFrame, pictured: Sequence[bool], spoken: Seque
     }
 
 
-def retrieval_measures(ours: Places, extractive: Places) -> dict[str, Values]:
-    """Return how well keywords find their item's text, against as many words of high TF-IDF taken out of it.
+def retrieval_measures(ours: Places, by_text: Places, extractive: Places) -> dict[str, Values]:
+    """Return how well keywords find their item's text, and those of the text against as many words taken out of it.
 
-    The latter are a high bar: they are words of the very text that is looked for, and none is of a picture.
+    The latter are a high bar: words of high TF-IDF of the very text that is looked for. Like is compared with like:
+    keywords of the picture are in no text, so they lead away from it, and the extractive words have none.
+
+    Args:
+        ours: places of the items' texts by all their keywords.
+        by_text: by the keywords of the text alone.
+        extractive: by as many words of high TF-IDF.
     """
-    measures: dict[str, Values] = {}
-    pairs = {f"retrieval@{k}": (ours.hits(k), extractive.hits(k)) for k in FIRST}
-    pairs["reciprocal_rank"] = (1 / ours.rank, 1 / extractive.rank)
-    for name, (own, other) in pairs.items():
-        measures |= {name: own, f"{name} extractive": other, f"{name} - extractive": own - other}
-    return measures
+    ways = {"": ours, " text": by_text, " extractive": extractive}
+    found = {f"retrieval@{k}{way}": places.hits(k) for k in FIRST for way, places in ways.items()}
+    found |= {f"reciprocal_rank{way}": 1 / places.rank for way, places in ways.items()}
+    names = [*(f"retrieval@{k}" for k in FIRST), "reciprocal_rank"]
+    return found | {f"{name} text - extractive": found[f"{name} text"] - found[f"{name} extractive"] for name in names}
 
 
 def confidence_measures(own: Sequence[Confidence]) -> dict[str, Values]:

@@ -10,7 +10,7 @@ from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.readers.amazon import GENERATIONS, AmazonReader, read_json_reviews
-from mmsra_pipeline.ingest.readers.amazon_meta import LITERAL_CHARS, MetaForm, read_meta
+from mmsra_pipeline.ingest.readers.amazon_meta import MetaForm, read_meta
 
 SECOND = 1_393_545_600
 OLD = {
@@ -81,10 +81,9 @@ def test_a_review_may_lack_its_texts_and_its_rating():
         ({"unixReviewTime": SECOND * 1000}, "timestamp does not lie between 1970 and 2200"),
         ({"unixReviewTime": SECOND + 0.12345}, "timestamp is no whole number"),
         ({"unixReviewTime": float("nan")}, "timestamp does not lie between 1970 and 2200"),
-        ({"overall": float("nan")}, "rating is not a number"),
-        ({"overall": float("inf")}, "rating is not a number"),
-        ({"overall": "4"}, "Column(/overall) changed from number to string"),
-        ({"unixReviewTime": "1393545600"}, "Column(/unixReviewTime) changed from number to string"),
+        ({"overall": "good"}, "overall is 'good', which is no number"),
+        ({"unixReviewTime": "soon"}, "unixReviewTime is 'soon', which is no number"),
+        ({"asin": 17}, "asin is the number 17, whose leading zeros would be lost; write it as text"),
     ],
 )
 def test_a_review_that_cannot_be_used_is_refused_with_its_line_and_text(change, reason):
@@ -93,6 +92,23 @@ def test_a_review_that_cannot_be_used_is_refused_with_its_line_and_text(change, 
     assert reason in found.reasons()[3]
     assert found.rejects[0]["text"] == json.dumps(OLD | change)[:300]
     assert found.rejects[0]["file"] == "r.json.gz"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"overall": float("nan")}, {"overall": float("inf")}, {"overall": "NaN"}, {"overall": "4"},
+        {"unixReviewTime": f"{SECOND}"}, {"reviewText": "cut \ud83d"}, {"reviewText": ["a"]}, {"vote": float("nan")},
+        {"reviewText": 5, "summary": None, "vote": {"a": "\udc00"}},
+    ],
+)  # fmt: skip
+def test_what_is_odd_beside_the_fields_that_matter_costs_no_review(change):
+    found = reviews("amazon-2018", OLD, "", OLD | change, OLD)
+    assert (len(found.kept), found.rejects) == (3, [])
+    assert found.column("timestamp") == [SECOND * 1000] * 3
+    text = found.column("review")[1] or ""
+    assert "\ufffd" in text if "\ud83d" in str(change.get("reviewText")) else "\ufffd" not in text
+    assert found.column("rating")[1] == (None if str(change.get("overall")) in ("nan", "inf", "NaN") else 4.0)
 
 
 def test_many_refused_rows_of_one_block_keep_their_lines():
@@ -128,7 +144,7 @@ def test_metadata_of_2014_are_python_literals():
     [
         ("{'title': 'x'}", "asin is missing"),
         ("{'asin': ''}", "asin is missing"),
-        ("{'asin': 5}", "asin is missing"),
+        ("{'asin': 5}", "asin is the number 5, whose leading zeros would be lost"),
         ("['asin']", "is no object"),
         ("'asin'", "is no object"),
         ('"asin"', "is a text, not an object"),
@@ -141,7 +157,7 @@ def test_metadata_of_2014_are_python_literals():
         ("{'asin': f'{1}'}", "is neither JSON nor a Python literal"),
         (b"{'asin': 'B1\0'}", "is neither JSON nor a Python literal"),
         (b"{'asin': 'caf\xe9'}", "is not valid UTF-8"),
-        ("{'asin': '" + "x" * LITERAL_CHARS + "'}", f"is longer than {LITERAL_CHARS} characters"),
+        ("{'asin': '" + "x" * 1_000_000 + "'}", "is longer than 1000000 characters"),
     ],
 )
 def test_metadata_of_2014_that_cannot_be_used_are_refused_with_their_line(line, reason):
@@ -153,7 +169,7 @@ def test_metadata_of_2014_that_cannot_be_used_are_refused_with_their_line(line, 
 
 
 def test_lone_surrogates_of_a_literal_are_no_text():
-    assert meta(MetaForm.Y2014, r"{'asin': 'B1', 'title': 'a\ud800b'}").column("title") == ["ab"]
+    assert meta(MetaForm.Y2014, r"{'asin': 'B1', 'title': 'a\ud800b'}").column("title") == ["a\ufffdb"]
 
 
 # What takes the parser of Python to its bounds, in a process of its own: it must neither end it nor take long.
@@ -240,12 +256,13 @@ def test_the_largest_picture_of_2018_is_taken(pictures, image):
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ("{'asin': 'B1'}", "is no JSON object: "),
+        ("{'asin': 'B1'", "is neither JSON nor a Python literal"),
+        ('{"asin": "B1"', "is no JSON object: "),
         ('{"title": "x"}', "asin is missing"),
         ("[]", "is no object"),
         ("null", "is no object"),
         ('"x"', "is a text, not an object"),
-        (b'{"asin": "caf\xe9"}', "is no JSON object: "),
+        (b'{"asin": "caf\xe9"}', "is not valid UTF-8"),
     ],
 )
 def test_metadata_of_2018_that_cannot_be_used_are_refused_with_their_line(line, reason):
@@ -329,9 +346,9 @@ def test_a_ratings_file_counts_seconds_even_where_its_first_rows_do_not(tmp_path
     )
     found = read(tmp_path, "amazon-2014")[0]
     assert found.column("user_id") == ["A2"]
-    assert [found.reasons()[line][:28] for line in (1, 2, 4, 5)] == [
-        "timestamp is of another size", "timestamp is of another size", "rating is not a number",
-        "has 3 fields, the header has",
+    assert [found.reasons()[line][:22] for line in (1, 2, 4, 5)] == [
+        "timestamp is of anothe", "timestamp is of anothe", "rating is not a number",
+        "has 3 fields, the head",
     ]  # fmt: skip
 
 
@@ -411,5 +428,5 @@ def test_named_metadata_must_be_there(tmp_path):
 
 def test_a_folder_without_reviews_says_what_was_looked_for(tmp_path):
     write(tmp_path, meta_A__json="{}")
-    with pytest.raises(MissingInputError, match=r"no file fits '\*\.jsonl\*' or '\*\.csv\*'\. Put it there"):
+    with pytest.raises(MissingInputError, match=r"no file fits '\*\.jsonl\*' or '\*\.csv\*' .*\. Put it there"):
         read(tmp_path, "amazon-2023")

@@ -1,5 +1,6 @@
 import math
 
+import duckdb
 import pandas as pd
 import pytest
 
@@ -13,7 +14,7 @@ from mmsra_pipeline.storage.paths import Paths
 SEQUENCES = pd.DataFrame(
     [("train", "u", 1, "b", 10), ("train", "v", 1, "d", 5), ("validation", "u", 2, "c", 20), ("test", "u", 3, "d", 30)],
     columns=["split", "user_id", "position", "target", "timestamp"],
-).assign(history=[["a"]] * 4)
+).assign(history_start=0)
 
 
 def asked(*keys):
@@ -53,17 +54,22 @@ def similar(*rows):
     return pd.DataFrame(rows, columns=columns).assign(rank=1, score=1.0, timestamp=5)
 
 
+def among_similar(rows, queries):
+    with duckdb.connect() as connection:
+        return no_test_among_similar(rows, queries, SEQUENCES, connection)
+
+
 def test_a_neighbours_next_item_that_is_held_out_blocks():
     training = SEQUENCES[SEQUENCES["split"] == "train"]
-    assert no_test_among_similar(similar(("u", 1, "v", 1, "d")), training, SEQUENCES).passed
+    assert among_similar(similar(("u", 1, "v", 1, "d")), training).passed
     for row in [("v", 1, "u", 3, "d"), ("v", 1, "u", 2, "c"), ("u", 1, "v", 1, "b")]:
-        found = no_test_among_similar(similar(row), training, SEQUENCES)
+        found = among_similar(similar(row), training)
         assert (found.passed, found.severity.value) == (False, "ERROR")
         assert "1 of 1 next items of similar users are of no training row" in found.description
 
 
 def test_a_training_query_that_is_a_test_query_too_blocks():
-    found = no_test_among_similar(similar(), asked(("train", "u", 3)), SEQUENCES)
+    found = among_similar(similar(("u", 1, "v", 1, "d")).head(0), asked(("train", "u", 3)))
     assert not found.passed
     assert "1 of 1 training queries are test queries too" in found.description
 

@@ -67,8 +67,9 @@ def test_vectors_that_are_nearly_equal_block_and_a_fold_is_enough():
 def test_the_vectors_of_the_staged_encoder_are_looked_at(tmp_path, monkeypatch, collapsed):
     stage = Stage(Tables.USER_ENCODER, "shop", "", "", Config(), Paths(tmp_path))
     items = [f"i{number}" for number in range(6)]
-    rows = {"split": "train", "user_id": items, "position": 1, "history": [[item] for item in items], "target": "i0"}
+    rows = {"split": "train", "user_id": items, "position": 1, "history_start": 0, "target": "i0", "timestamp": 5}
     stage.store.replace(Tables.SEQUENCES, "shop", pd.DataFrame(rows))
+    stage.store.replace(Tables.INTERACTIONS, "shop", pd.DataFrame({"user_id": items, "item_id": items}))
     with stage.publish() as folder:
         (folder / "weights").touch()
     stage.write(Tables.USER_ENCODER, pd.DataFrame({"epoch": [1], "loss": [1.0]}))

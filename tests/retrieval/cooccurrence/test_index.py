@@ -4,6 +4,7 @@ import pytest
 from retrieval.histories import interactions_of, random_training
 
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.retrieval.cooccurrence import index as module
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.times import HOUR
 from mmsra_pipeline.storage.hashing import folder_hash
@@ -48,6 +49,37 @@ def test_scores_equal_plain_loops_on_random_data():
         ]
         np.testing.assert_allclose(index.score(history, index.items, time, user), expected)
         assert sum(expected) > 0
+
+
+def test_users_before_a_time_are_counted_alike_from_any_stored_mark(monkeypatch):
+    training = random_training(seed=4)
+    whole = CooccurrenceIndex.of_training(training, 2)
+    for mark in (1, 3, 7, len(training)):
+        monkeypatch.setattr(module, "MARK", mark)
+        index = CooccurrenceIndex.of_training(training, 2)
+        for time in [None, *range(32)]:
+            kept = training if time is None else training[training["timestamp"] < time]
+            expected = kept["item_id"].value_counts().reindex(index.items, fill_value=0).tolist()
+            assert index.counts(before=time, exclude_user=None).tolist() == expected
+            asked = {"before": time, "exclude_user": "u3"}
+            np.testing.assert_array_equal(index.score_all(["i04"], **asked), whole.score_all(["i04"], **asked))
+
+
+def test_positions_that_training_may_not_see_count_for_the_window():
+    training = random_training(seed=5)
+    apart = training[training["position"] % 3 != 1]
+    pairs = {
+        (one.item_id, other.item_id, one.user_id)
+        for one in apart.itertuples()
+        for other in apart.itertuples()
+        if one.user_id == other.user_id and 0 < other.position - one.position <= 2
+    }
+    index = CooccurrenceIndex.of_training(apart, 2)
+    found = index.events(0, len(index.items))
+    assert {(index.items[a], index.items[b], index.known.users[u]) for a, b, u in zip(*found[:3])} == pairs
+    counts = {item: sum(a == item and (b, u) != ("", "u3") and u != "u3" for a, b, u in pairs) for item in index.items}
+    scored = index.score_all(["i04"], None, "u3") > 0
+    assert scored.sum() == len({b for a, b, u in pairs if a == "i04" and u != "u3"}) <= counts["i04"]
 
 
 def test_unknown_items_score_zero():
@@ -107,7 +139,7 @@ def test_a_narrower_index_is_that_of_the_narrower_window(wide):
     narrow, index = CooccurrenceIndex.of_training(training, 2), CooccurrenceIndex.of_training(training, wide)
     found = index.within(2)
     assert found.window == 2
-    for column, expected in zip(found.events, narrow.events, strict=True):
+    for column, expected in zip(found.events(0, 12), narrow.events(0, 12), strict=True):
         np.testing.assert_array_equal(column, expected)
     history = ["i09", "i04", "i07"]
     np.testing.assert_array_equal(found.score_all(history, 20, "u3"), narrow.score_all(history, 20, "u3"))
@@ -126,7 +158,7 @@ def test_an_index_is_read_back_as_it_was_and_is_written_alike(tmp_path):
     assert folder_hash(tmp_path / "one") == folder_hash(tmp_path / "two")
     found = CooccurrenceIndex.load(tmp_path / "one")
     assert (found.items, found.window) == (index.items, None)
-    for column, expected in zip(found.events, index.events, strict=True):
+    for column, expected in zip(found.events(0, 4), index.events(0, 4), strict=True):
         np.testing.assert_array_equal(column, expected)
     asked = {"before": 6, "exclude_user": "w"}
     np.testing.assert_array_equal(found.score_all(["a", "b"], **asked), index.score_all(["a", "b"], **asked))

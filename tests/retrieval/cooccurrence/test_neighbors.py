@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 from retrieval.histories import interactions_of, random_training
 
+from mmsra_pipeline.retrieval.cooccurrence import neighbors as module
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.cooccurrence.neighbors import neighbors
 
@@ -39,8 +40,10 @@ def test_lists_are_cut():
     pd.testing.assert_frame_equal(found, whole[whole["rank"] <= 2].reset_index(drop=True))
 
 
+@pytest.mark.parametrize("together", [1, 7, 10**6])
 @pytest.mark.parametrize("window", [1, 3, None])
-def test_neighbors_equal_plain_loops_on_random_data(window):
+def test_neighbors_equal_plain_loops_on_random_data(window, together, monkeypatch):
+    monkeypatch.setattr(module, "EVENTS_TOGETHER", together)
     training = random_training(seed=3)
     users = training.groupby("item_id")["user_id"].nunique()
     joint: dict[tuple[str, str], set[str]] = {}

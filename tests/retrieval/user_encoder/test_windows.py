@@ -1,8 +1,10 @@
 import numpy as np
+import pandas as pd
 import pytest
 from retrieval.histories import interactions_of, sequences_of
 
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.interactions.histories import Histories
 from mmsra_pipeline.retrieval.user_encoder.windows import cut, shuffled_batches, training_sequences
 
 HISTORIES = {"u": ["a", "b", "c", "d", "e"], "v": ["c", "a"]}
@@ -39,6 +41,23 @@ def test_a_longer_one_is_cut_elsewhere_in_other_epochs():
         str([["a", "b", "c"], ["c", "a"], ["c", "d", "e"]]),
         str([["a", "b"], ["b", "c", "d"], ["c", "a"], ["d", "e"]]),
     }
+
+
+def test_a_stretch_of_the_interactions_is_the_same_sequence():
+    interactions = interactions_of({**HISTORIES, "w": ["f", "b", "a"]})
+    sequences = sequences_of(interactions)
+    sequences = sequences[(sequences["position"] >= 3) | (sequences["user_id"] != "u")]
+    sliced = sequences.drop(columns="history").assign(history_start=0)
+    histories = Histories.of(interactions)
+    for items in (None, ["z", *"fedcba"]):
+        expected, found = training_sequences(sequences, items), training_sequences(sliced, items, histories)
+        assert found.items == expected.items
+        np.testing.assert_array_equal(found.codes, expected.codes)
+        np.testing.assert_array_equal(found.sizes, expected.sizes)
+    apart = sliced[(sliced["user_id"] != "w") | (sliced["position"] == 1)]
+    apart = pd.concat([apart, apart[apart["user_id"] == "u"].assign(position=1).iloc[:1]])  # 1, 3, 4
+    with pytest.raises(ValueError, match="do not follow one another"):
+        training_sequences(apart, None, histories)
 
 
 def test_a_sequence_is_the_first_history_and_the_targets_in_order_of_position():

@@ -56,12 +56,15 @@ def test_coverage_is_of_items_that_have_a_picture_or_text():
 
 def test_retrieval_is_compared_with_extractive_keywords_item_by_item():
     other = Places(before=np.array([1.0, 0.0, NAN]), tied=np.zeros(3))
-    found = p.retrieval_measures(FOUND, other)
+    by_text = Places(before=np.array([0.0, 0.0, NAN]), tied=np.array([0.0, 1.0, NAN]))
+    found = p.retrieval_measures(FOUND, by_text, other)
     same(found["retrieval@1"], [1, 0, NAN])
     same(found["retrieval@1 extractive"], [0, 1, NAN])
-    same(found["retrieval@1 - extractive"], [1, -1, NAN])
+    same(found["retrieval@1 text"], [1, 0.5, NAN])
+    same(found["retrieval@1 text - extractive"], [1, -0.5, NAN])
     same(found["retrieval@5"], [1, 1, NAN])
-    same(found["reciprocal_rank - extractive"], [0.5, -0.75, NAN])
+    same(found["reciprocal_rank"], [1, 0.25, NAN])
+    same(found["reciprocal_rank text - extractive"], [0.5, 2 / 3 - 1, NAN])
 
 
 def test_confidences_are_compared_with_those_of_other_keywords():

@@ -1,0 +1,228 @@
+"""The bytes inside plain, gzip, zstd, bz2, xz and zip files, told by their first bytes and never by their names.
+
+In memory that does not grow with the file. What is no text at all is named for what it is.
+"""
+
+import bz2
+import contextlib
+import lzma
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from io import FileIO
+from pathlib import Path
+
+import pyarrow as pa
+from zlib_ng import zlib_ng
+
+from mmsra_pipeline.errors import DataError
+
+PIECE_BYTES = 1 << 17  # of a compressed file
+SMALL_BYTES = 1 << 10  # of a decompressed one: of the piece in which a file turns out to be damaged nothing is given
+SAMPLE_BYTES = 1 << 20
+MAGIC = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+    b"PK\x03\x04": "zip",
+}
+BZ2 = re.compile(rb"BZh[1-9]1AY&SY")
+PARQUET = b"PAR1"
+FOREIGN = {
+    PARQUET: "a Parquet file; only `format: tables` reads it, and only when nothing is packed around it",
+    b"ORC": "an ORC file; write it as Parquet or CSV",
+    b"Obj\x01": "an Avro file; write it as Parquet or CSV",
+    b"ARROW1": "an Arrow (Feather) file; write it as Parquet",
+    b"SQLite format 3\0": "a SQLite database; export the table as CSV",
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file; write it as Parquet or CSV",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Excel workbook; save the sheet as CSV UTF-8",
+    b"%PDF-": "a PDF",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it",
+    b"Rar!\x1a\x07": "a RAR archive; unpack it",
+    b"\x80\x04\x95": "a Python pickle, which is not opened because it may run code; write it as Parquet or CSV",
+    b"\x93NUMPY": "a NumPy array; write it as Parquet or CSV",
+    b"version https://git-lfs": "a Git LFS pointer in place of the file; run `git lfs pull`",
+}
+PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+MARKUP = re.compile(rb"\s*<\?xml\b", re.IGNORECASE)
+PAGE_TITLE = re.compile(rb"<title[^>]*>(.{1,80}?)</title>", re.IGNORECASE | re.DOTALL)
+GZIP_ERROR: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says that this is an instance
+DAMAGE = (OSError, EOFError, GZIP_ERROR, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
+
+
+def codec_of(begin: bytes) -> str | None:
+    """Name what packs a file that begins so; None if nothing does.
+
+    >>> codec_of(b"BZh91AY&SY"), codec_of(b"BZhello,a")
+    ('bz2', None)
+    """
+    if BZ2.match(begin):
+        return "bz2"
+    return next((name for magic, name in MAGIC.items() if begin.startswith(magic)), None)
+
+
+def foreign(begin: bytes) -> str:
+    """Say what a file is that begins so, and how to go on; empty if it may be text.
+
+    >>> foreign(b"<html><title>404 Not Found</title>")
+    "an HTML page ('404 Not Found'), such as a server sends in place of a file; get the file again"
+    """
+    known = next((text for magic, text in FOREIGN.items() if begin.startswith(magic)), "")
+    if known or (not begin[:2000].lstrip().startswith(b"<") and begin[257:262] != b"ustar"):
+        return known
+    if begin[257:262] == b"ustar":
+        return "a tar archive; unpack it"
+    if PAGE.match(begin[:2000]):
+        title = PAGE_TITLE.search(begin[:4000])
+        named = f" ({title[1].decode('utf-8', 'replace').strip()!r})" if title else ""
+        return f"an HTML page{named}, such as a server sends in place of a file; get the file again"
+    return "an XML file; write it as CSV or Parquet" if MARKUP.match(begin[:2000]) else ""
+
+
+def refuse_foreign(path: Path, begin: bytes) -> None:
+    """Refuse a file of which ``begin`` are the first unpacked bytes if it is no text.
+
+    Raises:
+        DataError: saying what it is.
+    """
+    found = foreign(begin)
+    if found:
+        raise DataError(f"{path}: is {found}. Then run again, or name another file in the data set's YAML.")
+
+
+def begin_of(path: Path, size: int = SAMPLE_BYTES) -> bytes:
+    """Return the first unpacked bytes of a file, ``size`` at most; of a damaged one those before the damage."""
+    found: list[bytes] = []
+    with path.open("rb", buffering=0) as handle:
+        for piece in chunks(path, handle, size):
+            if isinstance(piece, str):
+                break
+            found.extend(piece)
+            if sum(map(len, found)) >= size:
+                break
+    return b"".join(found)[:size]
+
+
+def chunks(path: Path, handle: FileIO, size: int) -> Iterator[list[bytes] | str]:
+    """Return unpacked bytes; at last, where the file is damaged, the reason as text.
+
+    They come in pieces, to be joined once, where lines are cut.
+
+    Raises:
+        DataError: if it is an archive of several files, or of an Excel workbook.
+    """
+    start = handle.read(16)
+    handle.seek(0)
+    codec = codec_of(start)
+    try:
+        yield from _gathered(_unpacked(path, handle, codec, size), size)
+    except DAMAGE as error:
+        if codec is None:
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        yield f"the {codec} file is damaged or cut off here ({reason}); what follows is lost"
+
+
+def _unpacked(path: Path, handle: FileIO, codec: str | None, size: int) -> Iterator[bytes]:
+    match codec:
+        case None:
+            return iter(lambda: handle.read(size), b"")
+        case "gzip":
+            return _inflated(handle, size)
+        case "zstd":
+            return _streamed(handle)
+        case "bz2":
+            return _read(lambda: bz2.BZ2File(handle))
+        case "xz":
+            return _read(lambda: lzma.LZMAFile(handle))
+        case _:
+            return _read(lambda: _member(path, handle))
+
+
+def _read(opened: Callable[[], object]) -> Iterator[bytes]:
+    with opened() as stream:  # type: ignore[attr-defined]  # each is a binary file
+        while piece := stream.read(SMALL_BYTES):
+            yield piece
+
+
+def _member(path: Path, handle: FileIO) -> object:
+    """Open the one file of a zip archive."""
+    archive = zipfile.ZipFile(handle)
+    names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
+    if "xl/workbook.xml" in names:
+        raise DataError(f"{path}: is an Excel workbook. Save the sheet as CSV UTF-8, and name that file in the YAML.")
+    inner = [name for name in names if not name.startswith(("__MACOSX/", ".")) and "/." not in name]
+    if len(inner) != 1:
+        shown = ", ".join(inner[:5]) or "none"
+        raise DataError(
+            f"{path}: is a zip archive of {len(inner)} files ({shown}), not of one. Unpack it, and name one."
+        )
+    if archive.getinfo(inner[0]).flag_bits & 1:
+        raise DataError(f"{path}: is a zip archive with a password. Unpack it, and name the file {inner[0]}.")
+    return archive.open(inner[0])
+
+
+def _gathered(pieces: Iterator[bytes], size: int) -> Iterator[list[bytes]]:
+    """Return pieces of ``size`` bytes at most together; what came before an error is given before it is raised."""
+    waiting: list[bytes] = []
+    held = 0
+    try:
+        for piece in pieces:
+            if waiting and held + len(piece) > size:
+                yield waiting
+                waiting, held = [], 0
+            waiting.append(piece)
+            held += len(piece)
+            if held > size // 2:
+                yield waiting
+                waiting, held = [], 0
+    except DAMAGE:
+        if waiting:
+            yield waiting
+        raise
+    if waiting:
+        yield waiting
+
+
+def _streamed(handle: FileIO) -> Iterator[bytes]:
+    again = open(handle.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115  # Arrow closes what it reads
+    with pa.CompressedInputStream(pa.PythonFile(again), "zstd") as stream:
+        while piece := stream.read(SMALL_BYTES):
+            yield piece
+
+
+def _inflated(handle: FileIO, size: int) -> Iterator[bytes]:
+    """Yield every byte of a gzip file up to where it is damaged. It may have several members, and end in zeros."""
+    member, waiting = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16), b""
+    while True:
+        waiting = waiting or handle.read(PIECE_BYTES)
+        if not waiting:
+            break
+        before = member.copy()  # type: ignore[attr-defined]  # its stub does not know it
+        try:
+            piece = member.decompress(waiting, size)
+        except GZIP_ERROR:
+            yield from _bytewise(before, waiting)
+            raise
+        waiting = member.unconsumed_tail
+        if piece:
+            yield piece
+        if member.eof:
+            waiting = (member.unused_data or handle.read(PIECE_BYTES)).lstrip(b"\0")
+            while not waiting and (more := handle.read(PIECE_BYTES)):
+                waiting = more.lstrip(b"\0")
+            if not waiting:
+                return
+            member = zlib_ng.decompressobj(zlib_ng.MAX_WBITS | 16)
+    while piece := member.flush():
+        yield piece
+    if not member.eof:
+        raise EOFError("it ends before its end mark")
+
+
+def _bytewise(member: "zlib_ng._Decompress", compressed: bytes) -> Iterator[bytes]:
+    """Return what can be read before the damage: of the call in which it is met zlib gives nothing."""
+    with contextlib.suppress(GZIP_ERROR):
+        for at in range(len(compressed)):
+            yield member.decompress(compressed[at : at + 1])

@@ -1,0 +1,182 @@
+"""How a delimited file is written: separator, header, encoding, quotes. Told from its first megabyte, or stated."""
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from mmsra_pipeline.config.section import Section
+from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.ingest.column_matching import is_known, like
+from mmsra_pipeline.ingest.containers import SAMPLE_BYTES, begin_of, refuse_foreign
+from mmsra_pipeline.ingest.encodings import UTF8, detect
+
+DELIMITERS = (",", ";", "\t", "|", "::")
+NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'", "::": "'::'"}
+LOOKED_AT = 300  # lines of the table
+MOST_LINES = 2 * LOOKED_AT
+SEP_LINE = re.compile(r'"?sep=(.|::)"?[;,]*\s*', re.IGNORECASE)
+COMMENT = "#"
+VALUE = re.compile(
+    r"[-+]?[\d., ]*\d(?:[eE][-+]?\d+)?%?|\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T ].*)?|https?://.*|\d{1,2}:\d\d.*"
+)
+"""What is a value, and no name of a column."""
+
+
+class DialectOptions(Section):
+    """How delimited files are written. What is not set is told from each file, and said."""
+
+    delimiter: str | None = Field(default=None, min_length=1, max_length=2)
+    """Between cells: one sign, or '::'."""
+    header: bool | None = None
+    """Whether the first row names the columns. If not, ``columns`` gives their places: ``{user_id: 1, item_id: 2}``."""
+    encoding: str | None = None
+    """Such as utf-8, utf-16, cp1252, latin-1."""
+    quote: Literal['"', "'", "none"] | None = None
+    """Around cells that hold separators. Not set: '"', doubled within a cell or after a backslash."""
+    decimal: Literal[".", ","] | None = None
+    """What parts the whole from the fraction in ratings and times."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one file is written."""
+
+    delimiter: str = ","
+    encoding: str = UTF8
+    cr: bool = False
+    """Whether lines end in CR alone."""
+    header: bool = True
+    first_line: int = 1
+    """1-based; what comes before it is no data."""
+    quote: str = '"'
+    """Empty if there are none."""
+    comments: bool = False
+    """Whether lines that begin with '#' may be comments."""
+    row_names: bool = False
+    """Whether each row has one more cell than the header, at its begin."""
+    said: tuple[str, ...] = ()
+    """What was not as usual."""
+
+
+def sniff(path: Path, options: DialectOptions, names: Sequence[str] | None, stated: Sequence[str] = ()) -> Dialect:
+    """Tell how a delimited file is written.
+
+    Args:
+        path: plain or packed.
+        options: what the YAML states.
+        names: of the columns, if such files have no header.
+        stated: what the YAML says the file calls columns.
+
+    Raises:
+        DataError: if it is no text, or two separators fit as well as each other.
+    """
+    sample = begin_of(path)
+    refuse_foreign(path, sample)
+    encoding = detect(sample, path, options.encoding)
+    said = [encoding.said] if encoding.said else []
+    text = sample.decode(encoding.name, "replace").removeprefix("\ufeff")
+    cr = "\n" not in text and "\r" in text.rstrip("\r")
+    if cr:
+        said.append("has lines that end in CR alone")
+    lines = text.split("\r" if cr else "\n", MOST_LINES)
+    if len(lines) > MOST_LINES or (len(sample) == SAMPLE_BYTES and len(lines) > 1):
+        lines.pop()  # what is behind, or is cut
+    lines = [line.removesuffix("\r").replace("\0", "") for line in lines]
+    first, separator, comments = _begin(lines, said)
+    quote = {"none": "", None: '"'}.get(options.quote, options.quote or '"')
+    data = [line for line in lines[first - 1 :] if line.strip()][:LOOKED_AT]
+    delimiter = options.delimiter or separator or _delimiter(data, quote, names, stated, path)
+    usual = "\t" if ".tsv" in path.name.lower() else ","
+    if delimiter != usual and not options.delimiter:
+        said.append(f"has cells separated by {NAMES.get(delimiter, repr(delimiter))}")
+    rows = [_fields(line, delimiter, quote) for line in data]
+    header = options.header if options.header is not None else bool(rows) and _has_header(rows[0], names, stated)
+    if names is None and rows and not header:
+        said.append("has no header: its first row is data")
+    if names is not None and header:
+        said.append("has a header, which such files usually have not")
+    return Dialect(
+        delimiter, encoding.name, cr, header, first, quote, comments, header and _has_row_names(rows), tuple(said)
+    )
+
+
+def _begin(lines: Sequence[str], said: list[str]) -> tuple[int, str, bool]:
+    """Return the 1-based line where the table begins, the separator that a line 'sep=' states, and if comments led."""
+    separator, comments = "", False
+    for place, line in enumerate(lines):
+        if not line.strip():
+            continue
+        stated = SEP_LINE.fullmatch(line)
+        if stated and not separator:
+            separator = stated[1]
+            said.append(f"states its separator: {line.strip()!r}")
+        elif line.startswith(COMMENT) and not _names_columns(line.lstrip(COMMENT)):
+            comments = True
+            said.append(f"begins with a comment: {line.strip()[:60]!r}")
+        else:
+            return place + 1, separator, comments
+    return 1, separator, comments
+
+
+def _names_columns(line: str) -> bool:
+    return any(sum(map(is_known, _fields(line, each, '"'))) >= 2 for each in DELIMITERS)
+
+
+def _fields(line: str, delimiter: str, quote: str) -> list[str]:
+    if not quote or quote not in line or len(delimiter) > 1:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter, quotechar=quote), [])
+    except csv.Error:
+        return line.split(delimiter)
+
+
+def _delimiter(lines: Sequence[str], quote: str, names: Sequence[str] | None, stated: Sequence[str], path: Path) -> str:
+    usual = "\t" if ".tsv" in path.name.lower() else ","
+    known = {like(name) for name in stated}
+    ranks: dict[tuple[float, float, int], list[str]] = {}
+    for delimiter in dict.fromkeys((usual, *DELIMITERS)):
+        rows = [_fields(line, delimiter, quote) for line in lines]
+        counts = [len(row) for row in rows]
+        most = max(set(counts), key=counts.count, default=0)
+        if most < 2 or counts[0] < 2:
+            continue
+        named = sum(is_known(name) or like(name) in known for name in rows[0])
+        if names is not None:
+            named = max(named, int(most == len(names)))
+        regular = round(counts.count(most) / len(counts), 1)
+        ranks.setdefault((named, regular, most), []).append(delimiter)
+    if not ranks:
+        return usual
+    best = ranks[max(ranks)]
+    if len(best) > 1 and max(ranks)[0] == 0 and usual not in best:
+        shown = " or ".join(NAMES[each] for each in best)
+        raise DataError(
+            f"{path}: line 1, {lines[0][:60]!r}: cells may be separated by {shown}. State it in the data set's YAML: "
+            f"`delimiter: {best[0]!r}`."
+        )
+    return usual if usual in best else best[0]
+
+
+def _has_header(first: Sequence[str], names: Sequence[str] | None, stated: Sequence[str]) -> bool:
+    cells = [cell.strip().lstrip(COMMENT) for cell in first]
+    if names is not None:
+        ours = {like(name) for name in names}
+        return sum(is_known(cell) or like(cell) in ours for cell in cells) >= 2
+    if any(map(is_known, cells)):
+        return True
+    named = [cell for cell in cells if cell in stated]
+    if named:
+        return not any(map(VALUE.fullmatch, named))
+    return not any(map(VALUE.fullmatch, cells))
+
+
+def _has_row_names(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether all rows have one cell more than the header, as R writes them, and not only a separator behind."""
+    body = rows[1:]
+    return bool(body) and all(len(row) == len(rows[0]) + 1 for row in body) and any(row[-1].strip() for row in body)

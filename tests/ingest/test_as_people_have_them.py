@@ -1,0 +1,46 @@
+"""Every kind of file that people were met with gives its values, or a message that says how to go on."""
+
+import re
+
+import pytest
+from ingest.as_people_have_them import CASES, IDS, ROWS, TIMES, USERS, Case
+
+from mmsra_pipeline.config.datasets import DatasetSpec
+from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.ingest.reading import read_dataset
+
+
+def write(folder, case: Case) -> DatasetSpec:
+    for name, content in case.files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return DatasetSpec("shop", case.format, folder, dict(case.options), folder / "shop.yaml")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_file_as_people_have_it_gives_what_is_right(tmp_path, name):
+    case = CASES[name]
+    spec = write(tmp_path, case)
+    if case.error:
+        with pytest.raises(MmsraError, match=case.error):
+            read_dataset(spec, tmp_path)
+        return
+    raw = read_dataset(spec, tmp_path)
+    assert raw.loaded.rows == len(raw.reviews) + len(raw.items) + len(raw.rejects)
+    for note in case.notes:
+        assert [said for said in raw.loaded.notes if re.search(note, said)], raw.loaded.notes
+    own = raw.rejects[~raw.rejects["file"].str.contains("item") & ~raw.rejects["reason"].str.startswith("repeats an")]
+    assert dict.fromkeys(own["line"]) == dict.fromkeys(case.reasons)
+    for line, reason in zip(own["line"], own["reason"], strict=True):
+        assert re.search(case.reasons[line], reason)
+    if case.other is not None:
+        assert case.other(raw)
+        return
+    assert list(zip(raw.reviews["user_id"], raw.reviews["item_id"], strict=True)) == [row[:2] for row in ROWS]
+    assert raw.reviews["timestamp"].tolist() == [time * 1000 for time in TIMES]
+    assert raw.reviews["review"].isna().all() or case.format.startswith("amazon")
+
+
+def test_the_clean_data_set_is_what_the_cases_begin_from():
+    assert len(ROWS) == len(set(TIMES)) == 12
+    assert (USERS[0], IDS[0]) == ("ana", "p1")
