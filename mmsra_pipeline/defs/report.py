@@ -21,6 +21,7 @@ from mmsra_pipeline.orchestration.recommender_inputs import (
 from mmsra_pipeline.orchestration.reporting import report as reported
 from mmsra_pipeline.orchestration.settings_read import code_version
 from mmsra_pipeline.orchestration.stage import Stage
+from mmsra_pipeline.orchestration.variants import variants_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +59,8 @@ EXPLAINED_ITEMS = 2  # of a stored list, its first ones
 def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user whom the pages show; the artifact is the folder of pages, which `mmsra report` opens.
 
-    The table explanations says, for a few users, what leaving out each part of a prompt does to p.
+    The table explanations says, for a few users, what leaving out each part of a prompt does to p. The page on ablation
+    compares variants of the data set as they are now; they make nothing stale here: `mmsra ablate` renews the report.
     """
     from mmsra_pipeline.interactions.query_table import plain
     from mmsra_pipeline.recommendation.explaining import explain
@@ -140,11 +142,16 @@ def _asked(
 
 
 def _measured(stage: Stage, per_user: "pd.DataFrame", similar: "pd.DataFrame", sequences: "pd.DataFrame") -> "Measured":
+    from mmsra_pipeline.evaluation.ablation import ablation
     from mmsra_pipeline.evaluation.user_metrics import curves
+    from mmsra_pipeline.report.ablation_page import described
     from mmsra_pipeline.report.inputs import Measured
     from mmsra_pipeline.retrieval.similar_users import hit_share, leak_rate
 
     config, test = stage.config.evaluation, sequences[sequences[SPLIT] == TEST]
+    variants = variants_of(stage.paths, stage.dataset)
+    there = {name: stage.store.read(Tables.USER_METRICS, name) for name in variants
+             if stage.store.has(Tables.USER_METRICS, name)}  # fmt: skip
     found = similar.merge(test[[USER, POSITION]], on=[USER, POSITION])
     return Measured(
         stage.dataset,
@@ -162,6 +169,8 @@ def _measured(stage: Stage, per_user: "pd.DataFrame", similar: "pd.DataFrame", s
         stage.read(Tables.FUNNEL),
         leak_rate(found, test),
         hit_share(found, test),
+        ablation(per_user, there, config.cutoff, config.bootstrap, stage.config.seed),
+        {name: described(stage.dataset, name, settings) for name, settings in variants.items()},
         float(test[TIME].isna().mean()),
     )
 
