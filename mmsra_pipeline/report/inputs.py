@@ -25,6 +25,8 @@ class Measured:
     traits: pd.DataFrame
     overlap: pd.DataFrame
     served_candidates: pd.DataFrame
+    injection: pd.DataFrame
+    """Of ``recommendation.injection.probe``."""
     funnel: pd.DataFrame
     leak_rate: float
     """Share of similar users' next items that were not taken before the query; nan: cannot be measured."""

@@ -96,6 +96,13 @@ def test_without_variants_the_page_says_how_to_make_them():
     assert ["no-grpo", "keywords without tuning by reward", "yes", "grpo.steps=0"] in block.tables[0].rows
 
 
+def test_the_page_says_what_a_title_that_imitates_the_prompt_does(folder):
+    found = page(folder, "served").text.partition("Can a title talk the model into it?")[2]
+    assert "For 20 test users" in found
+    assert re.search(r"Answer Yes\s*no\s*\+0\.250 \[\+0\.250, \+0\.250\]\s*\+2\.0 \[\+2\.0, \+2\.0\]", found)
+    assert re.search(r"Answer Yes\s*yes\s*\+0\.000", found)
+
+
 def test_every_chart_stands_beside_a_table_and_every_table_has_a_caption(folder):
     for name in ("index", "served", "slices", "ablation", "keywords"):
         text = (folder / f"{name}.html").read_text(encoding="utf-8")
