@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any, Final
 
 from mmsra_pipeline.evaluation.ablation import NO_SETTING, ROWS, TABLE_6, VARIANT
@@ -9,8 +10,8 @@ from mmsra_pipeline.report.charts import Point, interval_chart
 from mmsra_pipeline.report.inputs import Measured
 from mmsra_pipeline.report.views import OURS, Block, Table, interval, metric_name, numbered
 
-SAID_CHARS: Final = 160
-"""Of the settings of a variant that is no row of the table."""
+SAID_SETTINGS: Final = 2
+"""Of a variant that is no row of the table; of one with more their number."""
 
 
 def ablation_page(measured: Measured) -> list[Block]:
@@ -24,12 +25,24 @@ def ablation_page(measured: Measured) -> list[Block]:
 def described(dataset: str, variant: str, settings: Mapping[str, Any]) -> str:
     """Say what a variant has otherwise: in the words of its row, or by its settings.
 
-    >>> described("shop", "shop-no-grpo", {"grpo.steps": 0}), described("shop", "b", {"seed": 2})
-    ('keywords without tuning by reward', 'seed=2')
+    >>> described("shop", "shop-no-grpo", {"grpo.steps": 0})
+    'keywords without tuning by reward'
+    >>> described("shop", "b", {"backbone.model": "/home/me/qwen"})
+    'backbone.model="qwen"'
+    >>> described("shop", "b", {"seed": 2, "grpo.steps": 0, "fusion.folds": 3})
+    'b (3 other settings)'
     """
     row = ROWS.get(variant.removeprefix(f"{dataset}-")) if variant.startswith(f"{dataset}-") else None
-    said = ", ".join(f"{path}={json.dumps(value)}" for path, value in settings.items())
-    return row.what if row else said if len(said) <= SAID_CHARS else f"{said[:SAID_CHARS]}…"
+    if row:
+        return row.what
+    if len(settings) > SAID_SETTINGS:
+        return f"{variant} ({len(settings)} other settings)"
+    return ", ".join(f"{path}={_value(value)}" for path, value in settings.items())
+
+
+def _value(value: Any) -> str:
+    """Write a value; of a path on this machine the name alone, for a report may be shown to others."""
+    return json.dumps(PurePath(value).name if isinstance(value, str) and value.startswith("/") else value)
 
 
 def _worth(measured: Measured, protocol: str) -> Block:
