@@ -75,4 +75,5 @@ class Tables:
     RECOMMENDATIONS: Final = "recommendations"
     REPORT: Final = "report"
     EXPLANATIONS: Final = "explanations"
+    INJECTION_PROBE: Final = "injection_probe"
     REFRESH_REPORT: Final = "refresh_report"

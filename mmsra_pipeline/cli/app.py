@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mmsra_pipeline import __version__
+from mmsra_pipeline.cli.ablation import ablate
 from mmsra_pipeline.cli.backbone import backbone_commands
 from mmsra_pipeline.cli.checking import check
 from mmsra_pipeline.cli.dataset_check import dataset_check
@@ -27,7 +28,7 @@ app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pret
 dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
-for own in (plan, keywords, metrics, recommend, summary, check, report, compare):
+for own in (plan, keywords, metrics, recommend, summary, check, report, compare, ablate):
     app.command()(own)
 dataset_commands.command("check")(dataset_check)
 app.command("settings")(settings_command)

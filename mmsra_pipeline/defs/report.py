@@ -21,6 +21,7 @@ from mmsra_pipeline.orchestration.recommender_inputs import (
 from mmsra_pipeline.orchestration.reporting import report as reported
 from mmsra_pipeline.orchestration.settings_read import code_version
 from mmsra_pipeline.orchestration.stage import Stage
+from mmsra_pipeline.orchestration.variants import variants_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,10 +59,13 @@ EXPLAINED_ITEMS = 2  # of a stored list, its first ones
 def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user whom the pages show; the artifact is the folder of pages, which `mmsra report` opens.
 
-    The table explanations says, for a few users, what leaving out each part of a prompt does to p.
+    The table explanations says, for a few users, what leaving out each part of a prompt does to p;
+    injection_probe what a title that imitates the prompt does. The page on ablation
+    compares variants of the data set as they are now; they make nothing stale here: `mmsra ablate` renews the report.
     """
     from mmsra_pipeline.interactions.query_table import plain
     from mmsra_pipeline.recommendation.explaining import explain
+    from mmsra_pipeline.recommendation.injection import probe
     from mmsra_pipeline.report.case_data import CaseTables
     from mmsra_pipeline.report.cases import choose_cases
     from mmsra_pipeline.report.pages import FIRST, write_report
@@ -77,13 +81,24 @@ def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     similar = stage.read(Tables.SIMILAR_USERS)
     shown = similar[similar[RANK] <= stage.config.retrieval.similar_users.k].merge(cases[[USER, POSITION]])
 
+    backbone = tuned_backbone(stage)
     explanations = explain(
-        tuned_backbone(stage),
+        backbone,
         _asked(cases, queries, rankings, lists),
         signal_source(stage, queries),
         prompt_context(stage, queries, pictures=True),
         {item: tuple(words) for item, words in zip(keywords[ITEM], keywords["image_keywords"])},
         stage.score_file(),
+        autocast=stage.config.recommendation.scoring_autocast,
+    )
+    probed = stage.read(Tables.SERVED_CANDIDATES)
+    asked_again = with_histories(stage, sequences.merge(probed[[USER, POSITION]].drop_duplicates()))
+    injection = probe(
+        backbone,
+        probed,
+        asked_again,
+        prompt_context(stage, asked_again, pictures=True),
+        seed=stage.config.seed,
         autocast=stage.config.recommendation.scoring_autocast,
     )
     tables = CaseTables(
@@ -99,7 +114,7 @@ def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     with stage.publish(read_on=False) as folder:
         write_report(
             folder,
-            _measured(stage, per_user, similar, sequences),
+            _measured(stage, per_user, similar, sequences, injection),
             _catalogue(stage, keywords),
             tables,
             stage.images(),
@@ -108,6 +123,7 @@ def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
         )
     stage.write(Tables.REPORT, cases)
     stage.write(Tables.EXPLANATIONS, explanations)
+    stage.write(Tables.INJECTION_PROBE, injection)
     assert stage.staged is not None
     with stage.tracked() as tracker:
         tracker.log_folder(stage.staged, "report")
@@ -139,12 +155,23 @@ def _asked(
     return found
 
 
-def _measured(stage: Stage, per_user: "pd.DataFrame", similar: "pd.DataFrame", sequences: "pd.DataFrame") -> "Measured":
+def _measured(
+    stage: Stage,
+    per_user: "pd.DataFrame",
+    similar: "pd.DataFrame",
+    sequences: "pd.DataFrame",
+    injection: "pd.DataFrame",
+) -> "Measured":
+    from mmsra_pipeline.evaluation.ablation import ablation
     from mmsra_pipeline.evaluation.user_metrics import curves
+    from mmsra_pipeline.report.ablation_page import described
     from mmsra_pipeline.report.inputs import Measured
     from mmsra_pipeline.retrieval.similar_users import hit_share, leak_rate
 
     config, test = stage.config.evaluation, sequences[sequences[SPLIT] == TEST]
+    variants = variants_of(stage.paths, stage.dataset)
+    there = {name: stage.store.read(Tables.USER_METRICS, name) for name in variants
+             if stage.store.has(Tables.USER_METRICS, name)}  # fmt: skip
     found = similar.merge(test[[USER, POSITION]], on=[USER, POSITION])
     return Measured(
         stage.dataset,
@@ -159,9 +186,12 @@ def _measured(stage: Stage, per_user: "pd.DataFrame", similar: "pd.DataFrame", s
         stage.read(Tables.SERVED_TRAITS),
         stage.read(Tables.SERVED_OVERLAP),
         stage.read(Tables.SERVED_CANDIDATES),
+        injection,
         stage.read(Tables.FUNNEL),
         leak_rate(found, test),
         hit_share(found, test),
+        ablation(per_user, there, config.cutoff, config.bootstrap, stage.config.seed),
+        {name: described(stage.dataset, name, settings) for name, settings in variants.items()},
         float(test[TIME].isna().mean()),
     )
 

@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmsra_pipeline.evaluation.baselines import ROW, SEE_LATER, SEE_LATER_BY_ENCODER
+from mmsra_pipeline.evaluation.baselines import ROW, SEE_LATER, SEE_LATER_BY_ENCODER, sees_later
 from mmsra_pipeline.evaluation.by_count import COUNT_BIN
 from mmsra_pipeline.evaluation.differences import AGAINST
 from mmsra_pipeline.evaluation.lists import PROTOCOL
 
 WIDTH = 100  # columns of a terminal that text is written for
 COMPACT = ("hr@", "ndcg@", "auc_user")  # the metrics of differences that text has room for
+SEES_LATER = "sees_later"
 Cell = Callable[[float, float, float, int], str]
 """Writes value, low and high, the interval with so many decimals."""
 
@@ -26,12 +27,13 @@ def metrics_json(
 ) -> dict[str, Any]:
     """Return all that was measured as JSON content; each metric has value, low and high. Null: not measured yet.
 
-    ``rows`` has an entry per row and protocol, ``differences`` per protocol, row and the row it is compared with,
-    ``by_count`` per protocol, row and bin, ``first_stage`` per row.
+    ``rows`` has an entry per row and protocol, with ``sees_later`` as ``baselines.sees_later`` says it;
+    ``differences`` per protocol, row and the row it is compared with, ``by_count`` per protocol, row and bin,
+    ``first_stage`` per row.
     """
     return {
         "dataset": dataset,
-        "rows": _entries(metrics, [ROW, PROTOCOL, "users"]),
+        "rows": [_with_sees_later(entry) for entry in _entries(metrics, [ROW, PROTOCOL, "users"])],
         "differences": None if differences is None else _entries(differences, [PROTOCOL, ROW, AGAINST, "users"]),
         "by_count": None if by_count is None else _entries(by_count, [PROTOCOL, ROW, COUNT_BIN, "users"]),
         "first_stage": None if recall is None else _entries(_as_metrics(recall), [ROW, "users"]),
@@ -101,6 +103,11 @@ def _who_sees_later(rows: Sequence[str]) -> str:
     notes = [f"All of training counts, later than the query or not: {', '.join(whole)}."] if whole else []
     notes += [f"In part, by the sequential model: {', '.join(part)}."] if part else []
     return "".join(f"\n{note}" for note in notes)
+
+
+def _with_sees_later(entry: dict[str, Any]) -> dict[str, Any]:
+    """Add to what was measured of a row, behind its name, whether it counts what others took after the query."""
+    return {ROW: entry[ROW], SEES_LATER: sees_later(str(entry[ROW])), **entry}
 
 
 def _entries(metrics: pd.DataFrame, keys: list[str]) -> list[dict[str, Any]]:

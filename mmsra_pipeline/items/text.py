@@ -14,7 +14,7 @@ from mmsra_pipeline.storage.hashing import fingerprint
 FIELDS = (c.TITLE, c.DESCRIPTION, c.CATEGORY, c.TAGS)
 TEXT_FIELDS = (c.TITLE, c.DESCRIPTION, c.CATEGORY)
 SOURCE_KEY = "source_key"
-FORM = 1  # of the texts; other cleaning, other number
+FORM = 2  # of the texts; other cleaning, other number
 READ_CHARS = 10  # times the bound: markup may take the rest; what lies beyond is not read at all
 UNESCAPES = 3  # '&amp;amp;lt;' occurs
 BLOCK = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
@@ -23,6 +23,18 @@ DELIMITER = re.compile(r"<\|[^<>|]*\|>")  # of chat templates: <|im_end|>
 MARKUP = re.compile(r"</?[A-Za-z!?][^<>]*>")  # HTML tags; also <image>, <s>, </s>, <start_of_turn>
 BRACKET_TOKEN = re.compile(r"\[(/?[A-Z][A-Z_]*)\]")  # of chat templates: [INST], [/INST], [IMG]
 SPACE = re.compile(r"\s+")
+# What prompts say of a user and a candidate, and what asks for an answer; a test holds them to the prompts' own words.
+IMITATED_LINE = re.compile(
+    r"\bpopularity ?:[^.!?]{0,60}"
+    r"|\banswers?(?: (?:is|with|only|just|it))*:? ?['\"]?(?:yes|no)\b['\"]?(?: ?(?:or|/) ?['\"]?(?:yes|no)\b['\"]?)?"
+    r"|\bwill the customer take this item next\b ?\??"
+    r"|\ba customer took these items(?:, the latest last)?\b ?:?"
+    r"|\bthe customer has taken nothing so far\b"
+    r"|\b(?:usual keywords|similar customers(?: took next)?) ?:(?: ?none known\b)?",
+    re.IGNORECASE,
+)
+IMITATED_LABEL = re.compile(r"\b(item|picture|image|text|keywords|evidence) ?:", re.IGNORECASE)
+LEFT_ALONE = re.compile(r"(?:^|(?<= ))[.,;:!?]+(?= |$)")  # signs of a sentence that is gone
 # Signs that only look like angle brackets: "I <3 you" stays readable, and no token that begins with '<' can be formed.
 LOOKALIKES = str.maketrans("<>\uff1c\uff1e\uff5c", "\u2039\u203a\u2039\u203a|")  # full-width forms too
 PLAIN = re.compile(r"[ !-;=?-Z\\^-~]*")  # ASCII without <, >, [, ], & is checked apart: nothing to clean but spaces
@@ -66,14 +78,15 @@ def clean_text(value: object, max_chars: int) -> str:
     """Return a cell as plain text on one line, cut at a word below ``max_chars``; "" for null.
 
     HTML goes, entities become their signs, control and zero-width characters go. No '<' or '>' is left and no bracketed
-    token such as [INST], so the text cannot open or close a turn of a chat template or stand for a picture.
+    token such as [INST], so the text cannot open or close a turn of a chat template or stand for a picture. Lines of
+    the prompts that show it, and what asks for an answer, go too; of a label such as "Item:" the colon.
     """
     if not isinstance(value, str):
         return ""
     text = value[: READ_CHARS * max_chars]
     if "&" in text or not PLAIN.fullmatch(text):
         text = _without_markup(_visible(_unescaped(text)))
-    return bounded(SPACE.sub(" ", text).strip(), max_chars)
+    return bounded(_without_imitations(SPACE.sub(" ", text).strip()), max_chars)
 
 
 def bounded(text: str, max_chars: int) -> str:
@@ -107,6 +120,14 @@ def _without_markup(text: str) -> str:
     for pattern in (BLOCK, COMMENT, DELIMITER, MARKUP):
         text = pattern.sub(" ", text)
     return BRACKET_TOKEN.sub(r"(\1)", text.translate(LOOKALIKES))
+
+
+def _without_imitations(text: str) -> str:
+    left, found = IMITATED_LINE.subn(" ", text)
+    while found:  # what is left may be one again
+        text = SPACE.sub(" ", LEFT_ALONE.sub("", left)).strip()
+        left, found = IMITATED_LINE.subn(" ", text)
+    return IMITATED_LABEL.sub(r"\1 -", text)
 
 
 def _cleaned(said: Sequence[str | None], max_chars: int) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE, size_pools
 from mmsra_pipeline.orchestration.refresh_report import DatasetRefresh
 from mmsra_pipeline.orchestration.renewals import Approve, check_approved, renewals
-from mmsra_pipeline.orchestration.run_results import result_of
+from mmsra_pipeline.orchestration.run_results import RunResult, result_of
 from mmsra_pipeline.orchestration.settings_read import dataset_config, loaded_config
 from mmsra_pipeline.orchestration.staleness import Stale
 from mmsra_pipeline.orchestration.step_processes import PARTITION_TAG, expect
@@ -92,6 +92,19 @@ def refresh(
                         check_approved(renewals(instance, account.stale.values(), settings), approve)
                     _bring_up_to_date(waves, account, outcome, definitions)
     return outcome
+
+
+def again(
+    instance: dg.DagsterInstance, paths: Paths, name: str, asset: str, definitions: dg.Definitions | None = None
+) -> RunResult:
+    """Compute one asset of a data set though nothing of what it depends on changed: it shows what lies beside.
+
+    Raises:
+        RefreshBusyError: if another refresh is at work.
+    """
+    with explained_errors(paths.root, "the refresh"), only_refresh(instance, paths), turn_of(paths, name):
+        wave = [Stale(asset, name, ("asked for",), certain=True)]
+        return result_of(instance, _run(instance, name, wave, definitions), name)
 
 
 def add_partitions(instance: dg.DagsterInstance, names: Iterable[str]) -> None:

@@ -68,7 +68,7 @@ def prompt_context(
     for user, position, item in zip(ordered[USER], ordered[POSITION], ordered[ITEM]):
         key = (str(user), int(position))
         similar[key] = (*similar.get(key, ()), str(item))
-    words = {item: _clean_keywords(found) for item, found in zip(keywords[ITEM], keywords[KEYWORDS])}
+    words = {item: clean_keywords(found) for item, found in zip(keywords[ITEM], keywords[KEYWORDS])}
     return PromptContext(
         config=config,
         keywords=words,
@@ -138,7 +138,8 @@ def estimated_tokens(text: str) -> int:
     return sum(-(-len(piece.encode()) // TOKEN_BYTES) for piece in PIECES.findall(text))
 
 
-def _clean_keywords(words: Iterable[str]) -> tuple[str, ...]:
+def clean_keywords(words: Iterable[str]) -> tuple[str, ...]:
+    """Return keywords as prompts show them: inline, each once, without what looks like evidence."""
     cleaned = (without_evidence(inline(str(word))) for word in words)
     return tuple(dict.fromkeys(word for word in cleaned if word))
 

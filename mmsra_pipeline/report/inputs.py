@@ -1,8 +1,11 @@
 """All tables that the report shows, as the asset reads them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+
+from mmsra_pipeline.evaluation.ablation import Ablation
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,17 @@ class Measured:
     traits: pd.DataFrame
     overlap: pd.DataFrame
     served_candidates: pd.DataFrame
+    injection: pd.DataFrame
+    """Of ``recommendation.injection.probe``."""
     funnel: pd.DataFrame
     leak_rate: float
     """Share of similar users' next items that were not taken before the query; nan: cannot be measured."""
     hit_share: float
     """Share of test queries whose target is among them."""
+    ablation: Ablation
+    """What variants of the data set came to."""
+    variants: Mapping[str, str]
+    """Names of all variants, each with what it has otherwise."""
     untimed: float
     """Share of test queries without a time."""
 

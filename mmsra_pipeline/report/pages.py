@@ -75,7 +75,7 @@ def write_report(
         "index": {"blocks": overview(measured)},
         "served": {"blocks": served_page(measured)},
         "slices": {"blocks": slices_page(measured)},
-        "ablation": {"blocks": ablation_page()},
+        "ablation": {"blocks": ablation_page(measured)},
         "keywords": {"blocks": keyword_page(catalogue), "worst": worst_items, "pictures": pictures},
         "cases": {"data": _data(shared, [one for one in entries if one["kind"] != SERVED])},
         "shop": {"data": _data(shared, [one for one in entries if one["kind"] == SERVED])},

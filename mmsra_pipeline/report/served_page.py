@@ -2,13 +2,17 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.evaluation.calibration import calibration, reliability
+from mmsra_pipeline.recommendation.injection import IMITATIONS
 from mmsra_pipeline.report.charts import Point, interval_chart, line_chart
 from mmsra_pipeline.report.inputs import Measured
 from mmsra_pipeline.report.views import OURS, ROWS, Block, Table, interval, metric_name, numbered
+from mmsra_pipeline.resampling import QUANTILES, resampled_means
 
+RESAMPLES = 1000
 TRAITS = {
     "coverage": ("share of the catalogue in any list", 2),
     "gini": ("Gini: 0 all items alike, 1 only one", 2),
@@ -23,7 +27,7 @@ def served_page(measured: Measured) -> list[Block]:
     """Return the blocks of the page."""
     if measured.served.empty:
         return [Block("Not measured", ["What is served was not measured. Run `mmsra refresh`."])]
-    return [_quality(measured), _trust(measured.served_candidates), _traits(measured)]
+    return [_quality(measured), _trust(measured.served_candidates), _traits(measured), *_injection(measured.injection)]
 
 
 def _quality(measured: Measured) -> Block:
@@ -139,6 +143,34 @@ def _traits(measured: Measured) -> Block:
         [Table(f"Lists of {k} items", ["row", *(words for words, _ in TRAITS.values())], rows, _strong(keys))],
         [Table(f"Share of the first {k} that two rows have in common", ["row", *names], overlap)],
     )
+
+
+def _injection(probe: pd.DataFrame) -> list[Block]:
+    """Say what titles do that imitate the prompt, before and after cleaning, with intervals over users."""
+    if probe.empty:
+        return []
+    rows, users = [], probe["user_id"].nunique()
+    for (name, cleaned), own in probe.groupby(["imitation", "cleaned"], sort=False):
+        values = own[["p_rise", "rank_rise"]].to_numpy(dtype="float64")
+        low, high = np.percentile(resampled_means(values, RESAMPLES, 0), QUANTILES, axis=0)
+        p, rank = values.mean(axis=0).tolist()
+        cells = [interval(p, low[0], high[0], 3, sign=True), interval(rank, low[1], high[1], sign=True)]
+        worst = numbered(float(values[:, 0].max()), 3, sign=True)
+        rows.append([IMITATIONS.get(str(name), str(name)), "yes" if cleaned else "no", *cells, worst])
+    words = [
+        f"For {users} test users the middle candidate got a title that begins with the words below, also among its "
+        "keywords. Titles are cleaned of what imitates lines of the prompt before anything reads them; the lines that "
+        "are not cleaned show what that prevents. The last title imitates nothing: it is what a seller may do.",
+    ]
+    head = [
+        "title",
+        "cleaned",
+        "rise of p [95 % interval]",
+        "rise of rank, places [95 % interval]",
+        "largest rise of p",
+    ]
+    table = Table("What a title that imitates the prompt does to its candidate", head, rows)
+    return [Block("Can a title talk the model into it?", words, (), [table])]
 
 
 def _strong(keys: list[tuple[str, int]]) -> frozenset[int]:

@@ -92,7 +92,8 @@ def test_the_summary_as_json_has_the_promised_form(summary):
     assert code == 0
     assert list(found) == ["dataset", "rows", "best_without_model", "users", "cost", "report", "next"]
     assert found["rows"][0] == {
-        "row": "sasrec", "protocol": "uniform", "users": 9, "hr@5": {"value": 50.0, "low": 40.0, "high": 60.0},
+        "row": "sasrec", "sees_later": "yes", "protocol": "uniform", "users": 9,
+        "hr@5": {"value": 50.0, "low": 40.0, "high": 60.0},
     }  # fmt: skip
     assert found["best_without_model"] == [
         {"protocol": "uniform", "metric": "hr@5", "row": "mmsrarec+cf", "against": "cf+content",

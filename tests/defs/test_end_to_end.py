@@ -89,7 +89,7 @@ def test_every_table_is_in_the_catalog(shell):
         "raw_items", "rejects", "funnel", "training_bounds", "candidates", "refresh_report",
         "image_status", "item_text_sources", "validation_candidates", "differences", "metrics_by_count",
         "keyword_panel", "tuning_measures", "user_metrics", "pairwise", "metrics_by_slice", "served_candidates",
-        "served_traits", "served_overlap", "explanations",
+        "served_traits", "served_overlap", "explanations", "injection_probe",
     }  # fmt: skip
 
 

@@ -8,22 +8,22 @@ import yaml
 from defs.tiny_settings import SETTINGS
 from tiny import tiny_fastvlm, tiny_qwen2_5_vl
 
-from mmsra_pipeline.cli.variants import vary
+from mmsra_pipeline.cli.ablation import compared
+from mmsra_pipeline.cli.variants import make, variants_to_make
 from mmsra_pipeline.orchestration.instance import open_instance
+from mmsra_pipeline.orchestration.loading import load_definitions
 from mmsra_pipeline.orchestration.materializations import latest
+from mmsra_pipeline.orchestration.outcome import Outcome
 from mmsra_pipeline.orchestration.refresh import refresh
 from mmsra_pipeline.orchestration.settings_read import READS, dataset_config
+from mmsra_pipeline.orchestration.variants import expected
 from mmsra_pipeline.storage.paths import find_paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
 
 LEFT = ("keyword_quality", "first_stage_recall", "recommendations")
 """No part of the table."""
-ROWS = {
-    "shop-no-grpo": ["grpo.steps=0"],
-    "shop-gru4rec": ["retrieval.encoder.kind=gru4rec"],
-    "shop-no-sft": ["recommendation.epochs=0"],
-}
+ROWS = {"shop-no-grpo": "no-grpo", "shop-gru4rec": "gru4rec", "shop-no-sft": "no-sft"}
 OTHER = "other"
 """A data set with a preset and a backbone of its own."""
 BEFORE_MODELS = {
@@ -65,9 +65,8 @@ def backfilled(tmp_path_factory):
         del own["preset"]
         described = {"format": "sample", "size": "tiny", "preset": "small-gpu", "settings": own}
         (paths.datasets / f"{OTHER}.yaml").write_text(yaml.safe_dump(described))
-        for variant, changes in ROWS.items():
-            vary(paths, "shop", variant, changes, None)
         with open_instance(paths) as instance:
+            assert make(paths, variants_to_make(paths, "shop", ROWS.values())[0], lambda *_: Outcome()) == []
             outcome = refresh(instance, paths, leave_out=LEFT)
             assert outcome.failures == []
             yield instance, outcome
@@ -114,6 +113,24 @@ def test_two_data_sets_of_a_root_with_other_presets_and_backbones_are_both_made(
     made = [latest(instance, "alignment", name) for name in ("shop", OTHER)]
     assert [event.metadata["settings"]["backbone.model"] for event in made] == [one, other]
     assert made[0].version != made[1].version
+
+
+def test_the_plan_says_what_was_computed_and_what_was_taken_over(backfilled):
+    paths, graph = find_paths(), load_definitions().resolve_asset_graph()
+    full = dataset_config(paths, "shop")
+    for variant in ROWS:
+        plan, found = expected(graph, full, dataset_config(paths, variant), LEFT), outcomes(backfilled[1], variant)
+        assert {found[asset] for asset in plan.computed} == {"computed"}
+        assert {found[asset] for asset in plan.taken_over if asset in found} == {"reused"}
+
+
+def test_the_rows_are_compared_with_the_full_model_on_the_same_users(backfilled):
+    paths = find_paths()
+    variants, left_out = variants_to_make(paths, "shop", ROWS.values())  # they are there: gone on with
+    assert left_out == {}
+    table = compared(paths, "shop", variants).table
+    assert set(table["variant"]) == set(ROWS)
+    assert (table["users"] == 4).all()
 
 
 def test_afterwards_nothing_is_stale(backfilled):

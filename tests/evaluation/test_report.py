@@ -36,10 +36,16 @@ def test_json_has_the_promised_shape():
         ("random", "uniform"), ("sasrec", "uniform"), ("random", "popularity"), ("sasrec", "popularity"),
     ]  # fmt: skip
     for entry in content["rows"]:
-        assert sorted(entry) == sorted(["row", "protocol", "users", *METRICS])
+        assert sorted(entry) == sorted(["row", "sees_later", "protocol", "users", *METRICS])
         assert entry["users"] == 40
         assert sorted(entry["hr@5"]) == ["high", "low", "value"]
         assert 0 <= entry["hr@5"]["low"] <= entry["hr@5"]["value"] <= entry["hr@5"]["high"] <= 100
+
+
+def test_json_says_of_every_row_whether_it_sees_later_interactions():
+    table = table_of(rankings_of(dict.fromkeys(["popularity", "popularity_as_of", "mmsrarec"], noise)))
+    found = {entry["row"]: entry["sees_later"] for entry in metrics_json("sample", table)["rows"]}
+    assert found == {"popularity": "yes", "popularity_as_of": "no", "mmsrarec": "in part"}
 
 
 def test_text_has_a_table_per_protocol_and_fits_100_columns():

@@ -20,7 +20,7 @@ from mmsra_pipeline.orchestration.instance import INSTANCE_YAML, RefreshBusyErro
 from mmsra_pipeline.orchestration.job_names import MODELS
 from mmsra_pipeline.orchestration.outcome import MaterializedAsset
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.refresh import refresh
+from mmsra_pipeline.orchestration.refresh import again, refresh
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.storage.locks import locked
 from mmsra_pipeline.storage.run_locks import dataset_lock
@@ -36,6 +36,15 @@ def test_the_first_refresh_makes_all_in_one_run_and_the_second_nothing(instance,
     assert run.tags["dagster/partition"] == "shop"
     second = refresh(instance, paths, definitions=definitions)
     assert (second.stale, second.materialized, second.failures) == ([], [], [])
+
+
+def test_one_asset_is_computed_again_though_nothing_changed(instance, paths, shop, definitions):
+    refresh(instance, paths, definitions=definitions)
+    done = again(instance, paths, "shop", "interactions", definitions)
+    assert (done.materialized, done.failures) == ([MaterializedAsset("interactions", "shop")], [])
+    shop.unlink()
+    failed = again(instance, paths, "shop", "raw_reviews", definitions)
+    assert (failed.materialized, [one.asset for one in failed.failures]) == ([], ["raw_reviews"])
 
 
 def test_a_dry_run_says_what_is_stale_and_computes_nothing(instance, paths, shop, definitions):

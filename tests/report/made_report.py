@@ -9,12 +9,14 @@ from evaluation.made_rankings import CONFIG, better, noise, rankings_of
 from PIL import Image
 
 from mmsra_pipeline.config.tree import SLOTS
+from mmsra_pipeline.evaluation.ablation import ablation
 from mmsra_pipeline.evaluation.differences import differences_table
 from mmsra_pipeline.evaluation.measuring import measure, metrics_table
 from mmsra_pipeline.evaluation.pairwise import pairwise_table
 from mmsra_pipeline.evaluation.slices import query_parts, slices_table
 from mmsra_pipeline.evaluation.user_metrics import curves, user_metrics_table
 from mmsra_pipeline.items.images import ItemImages
+from mmsra_pipeline.recommendation.injection import COLUMNS as PROBED
 from mmsra_pipeline.report.case_data import CaseTables
 from mmsra_pipeline.report.cases import choose_cases
 from mmsra_pipeline.report.inputs import Catalogue, Measured
@@ -76,10 +78,18 @@ def measured(rankings: pd.DataFrame, sequences: pd.DataFrame, images: pd.DataFra
     )
     overlap = pd.DataFrame([("first_stage", "mmsrarec/20", 5, 0.4)], columns=["row", "against", "k", "value"])
     funnel = pd.DataFrame({"step": ["source"], "users": [10], "items": [21], "interactions": [100]})
+    probed = pd.DataFrame([
+        (f"u{number:04}", 7, "i04", kind, cleaned, 0.5, 0.0 if cleaned else 0.25, 3, 0 if cleaned else 2)
+        for number in range(20) for kind in ("instruction", "praise") for cleaned in (False, True)
+    ], columns=PROBED)  # fmt: skip
+    variant = per_user.assign(**dict.fromkeys(("hr@5", "ndcg@5"), 0.0))
+    other = per_user.assign(user_id="nobody")
+    worth = ablation(per_user, {"shop-no-grpo": variant, "b": variant, "far": other}, 5, 50, 0)
+    variants = {"shop-no-grpo": "keywords without tuning by reward", "b": HOSTILE, "far": "seed=2", "new": "seed=3"}
     return Measured(
         "shop", 5, metrics_table(found), differences_table(found), pairwise_table(found),
         slices_table(found, parts, 50, 0), per_user, curves(per_user, 20, 50, 0), served, traits, overlap, candidates,
-        funnel, 0.0, 0.3, 0.0,
+        probed, funnel, 0.0, 0.3, worth, variants, 0.0,
     )  # fmt: skip
 
 

@@ -2,11 +2,15 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from report.made_report import HOSTILE, made_report
 
 from mmsra_pipeline import report
+from mmsra_pipeline.evaluation.ablation import Ablation
+from mmsra_pipeline.report.ablation_page import ablation_page
 from mmsra_pipeline.report.pages import FORM, PAGES
 from mmsra_pipeline.storage.hashing import folder_hash
 
@@ -71,8 +75,36 @@ def test_hostile_titles_and_keywords_are_text(folder, name):
         assert HOSTILE in [title for _, title, *_ in data(folder, name)["items"].values()]
 
 
+def test_variants_are_compared_and_what_is_missing_is_said(folder):
+    found = page(folder, "ablation").text
+    assert "What each part is worth, uniform negatives" in found
+    assert "keywords without tuning by reward" in found
+    assert re.search(r"HR@5\s*[\d.]+\s*0\.0\s*-[\d.]+ \[-[\d.]+, -[\d.]+\]", found)
+    missing = found.partition("What is not in it")[2]
+    assert re.search(r"far\s*seed=2\s*no test query in common", missing)
+    assert re.search(r"new\s*seed=3\s*not measured yet", missing)
+    assert re.search(r"gru4rec\s*GRU4Rec in place of SASRec\s*there is no such variant", missing)
+    assert not re.search(r"no-grpo\s*keywords without tuning by reward\s*there is no", missing)
+    assert "mmsra ablate --dataset shop" in missing
+
+
+def test_without_variants_the_page_says_how_to_make_them():
+    numbers = SimpleNamespace(dataset="shop", ablation=Ablation(pd.DataFrame(), {}), variants={})
+    [block] = ablation_page(numbers)
+    assert block.title == "Not measured"
+    assert "mmsra ablate --dataset shop" in " ".join(block.words)
+    assert ["no-grpo", "keywords without tuning by reward", "yes", "grpo.steps=0"] in block.tables[0].rows
+
+
+def test_the_page_says_what_a_title_that_imitates_the_prompt_does(folder):
+    found = page(folder, "served").text.partition("Can a title talk the model into it?")[2]
+    assert "For 20 test users" in found
+    assert re.search(r"Answer Yes\s*no\s*\+0\.250 \[\+0\.250, \+0\.250\]\s*\+2\.0 \[\+2\.0, \+2\.0\]", found)
+    assert re.search(r"Answer Yes\s*yes\s*\+0\.000", found)
+
+
 def test_every_chart_stands_beside_a_table_and_every_table_has_a_caption(folder):
-    for name in ("index", "served", "slices", "keywords"):
+    for name in ("index", "served", "slices", "ablation", "keywords"):
         text = (folder / f"{name}.html").read_text(encoding="utf-8")
         for section in text.split("<section>")[1:]:
             assert "<svg" not in section or "<table>" in section
