@@ -31,10 +31,17 @@ def made(tmp_path_factory):
     store.replace(Tables.RANKINGS, "shop", pd.concat(rows, ignore_index=True))
     targets = tested.loc[tested["is_target"], "item_id"]
     taken = pd.DataFrame({"user_id": "t", "item_id": targets.tolist(), "position": range(len(targets))})
-    store.replace(Tables.INTERACTIONS, "shop", taken)
     asked = tested[tested["is_target"]].drop_duplicates(["user_id", "position"])[["user_id", "position"]]
     times = pd.array([None] * len(asked), dtype="Int64")
-    sequences = asked.assign(split="test", history=[["a", "b"]] * len(asked), target="t", timestamp=times)
+    before = [
+        {"user_id": user, "item_id": "ab"[place % 2], "position": place}
+        for user, position in asked.itertuples(index=False, name=None)
+        for place in range(position)
+    ]
+    everything = pd.concat([taken, pd.DataFrame(before)], ignore_index=True).sort_values(["user_id", "position"])
+    everything["timestamp"] = pd.array([None] * len(everything), dtype="Int64")
+    store.replace(Tables.INTERACTIONS, "shop", everything.reset_index(drop=True))
+    sequences = asked.assign(split="test", history_start=asked["position"] - 2, target="t", timestamp=times)
     store.replace(Tables.SEQUENCES, "shop", sequences)
     pictures = pd.DataFrame({"item_id": targets.unique(), "image_sha256": "0" * 64})
     store.replace(Tables.ITEM_IMAGES, "shop", pictures)
