@@ -118,8 +118,9 @@ def test_poor_keywords_are_warned_of_and_the_run_goes_on(shop):
     shop.put(Tables.ITEM_KEYWORDS, lambda item: [], lambda said: ["thing"], well_formed=False)
     shop.put(Tables.DRAFT_KEYWORDS, lambda item: [], lambda said: ["thing"])
     panel, checks, _ = shop.measure()
-    assert {name for name, each in checks.items() if not each.passed} == set(checks)
-    assert len(checks) == 4
+    poor = {name for name, each in checks.items() if not each.passed}
+    assert poor == {name for name in checks if name != "memory_within_limits"}
+    assert len(poor) == 4
     assert {each.severity for each in checks.values()} == {dg.AssetCheckSeverity.WARN}
     assert checks["pictures_have_keywords"].description.startswith("picture_coverage 0.000 [0.000, 0.000] of")
     assert panel.loc["picture_confidence", "n"] == 0
