@@ -9,7 +9,7 @@ from defs.tiny_settings import SETTINGS
 from tiny import tiny_fastvlm, tiny_qwen2_5_vl
 
 from mmsra_pipeline.cli.ablation import compared
-from mmsra_pipeline.cli.variants import make, variants_to_make
+from mmsra_pipeline.cli.variants import LEFT_OUT, make, variants_to_make
 from mmsra_pipeline.orchestration.instance import open_instance
 from mmsra_pipeline.orchestration.loading import load_definitions
 from mmsra_pipeline.orchestration.materializations import latest
@@ -21,8 +21,6 @@ from mmsra_pipeline.storage.paths import find_paths
 
 pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
 
-LEFT = ("keyword_quality", "first_stage_recall", "recommendations")
-"""No part of the table."""
 ROWS = {"shop-no-grpo": "no-grpo", "shop-gru4rec": "gru4rec", "shop-no-sft": "no-sft"}
 OTHER = "other"
 """A data set with a preset and a backbone of its own."""
@@ -38,7 +36,7 @@ BEFORE_MODELS = {
 UNTOUCHED = {
     "shop-no-grpo": {*BEFORE_MODELS, "draft_keywords", "user_encoder", "similar_users", "cooccurrence_neighbors"},
     "shop-gru4rec": {*BEFORE_MODELS, "draft_keywords", "summarizer", "item_keywords", "cooccurrence_neighbors"},
-    "shop-no-sft": {*READS} - {"recommender", "fusion", "rankings", "metrics", *LEFT},
+    "shop-no-sft": {*READS} - {"recommender", "fusion", "rankings", "metrics", *LEFT_OUT},
 }
 CHANGED = {
     "shop-no-grpo": {"summarizer"},
@@ -67,7 +65,7 @@ def backfilled(tmp_path_factory):
         (paths.datasets / f"{OTHER}.yaml").write_text(yaml.safe_dump(described))
         with open_instance(paths) as instance:
             assert make(paths, variants_to_make(paths, "shop", ROWS.values())[0], lambda *_: Outcome()) == []
-            outcome = refresh(instance, paths, leave_out=LEFT)
+            outcome = refresh(instance, paths, leave_out=LEFT_OUT)
             assert outcome.failures == []
             yield instance, outcome
 
@@ -81,7 +79,7 @@ def test_each_distinct_work_is_done_once(backfilled):
     made = {
         asset: [latest(instance, asset, name) for name in (OTHER, "shop", *ROWS)]
         for asset in READS
-        if asset not in LEFT
+        if asset not in LEFT_OUT
     }
     for asset, events in made.items():
         computed = [event.work for event in events if event.reused_from is None]
@@ -95,7 +93,7 @@ def test_each_distinct_work_is_done_once(backfilled):
 @pytest.mark.parametrize("variant", ROWS)
 def test_a_row_computes_what_it_changes_and_takes_over_what_it_leaves(backfilled, variant):
     found = outcomes(backfilled[1], variant)
-    assert set(found) == set(READS) - set(LEFT)
+    assert set(found) == set(READS) - set(LEFT_OUT)
     assert {asset for asset in UNTOUCHED[variant] if found[asset] != "reused"} == set()
     assert {asset for asset in CHANGED[variant] if found[asset] != "computed"} == set()
 
@@ -109,7 +107,7 @@ def test_two_data_sets_of_a_root_with_other_presets_and_backbones_are_both_made(
     instance, paths = backfilled[0], find_paths()
     one, other = (dataset_config(paths, name).backbone.model for name in ("shop", OTHER))
     assert one != other
-    assert set(outcomes(backfilled[1], OTHER)) == set(READS) - set(LEFT)
+    assert set(outcomes(backfilled[1], OTHER)) == set(READS) - set(LEFT_OUT)
     made = [latest(instance, "alignment", name) for name in ("shop", OTHER)]
     assert [event.metadata["settings"]["backbone.model"] for event in made] == [one, other]
     assert made[0].version != made[1].version
@@ -119,7 +117,7 @@ def test_the_plan_says_what_was_computed_and_what_was_taken_over(backfilled):
     paths, graph = find_paths(), load_definitions().resolve_asset_graph()
     full = dataset_config(paths, "shop")
     for variant in ROWS:
-        plan, found = expected(graph, full, dataset_config(paths, variant), LEFT), outcomes(backfilled[1], variant)
+        plan, found = expected(graph, full, dataset_config(paths, variant), LEFT_OUT), outcomes(backfilled[1], variant)
         assert {found[asset] for asset in plan.computed} == {"computed"}
         assert {found[asset] for asset in plan.taken_over if asset in found} == {"reused"}
 
@@ -134,4 +132,4 @@ def test_the_rows_are_compared_with_the_full_model_on_the_same_users(backfilled)
 
 
 def test_afterwards_nothing_is_stale(backfilled):
-    assert refresh(backfilled[0], find_paths(), dry_run=True, leave_out=LEFT).stale == []
+    assert refresh(backfilled[0], find_paths(), dry_run=True, leave_out=LEFT_OUT).stale == []
