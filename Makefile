@@ -55,7 +55,7 @@ chaos: $(STAMP) ## Kills at random instants over full runs of the tiny store (N=
 	@PYTHONPATH=tests:. $(BIN)/python -m endurance.chaos --kills $(or $(N),200) --seed $(or $(S),0)
 
 slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
-	@$(BIN)/pytest -q -rs -m "slow and not gpu and not live"
+	@$(BIN)/pytest -q -n 2 --dist loadfile -rs -m "slow and not gpu and not live"
 
 live: $(STAMP) ## In `dagster dev`: nights of a minute, one with each wave killed, and a backfill of three data sets
 	@$(BIN)/pytest -q -m live
