@@ -1,5 +1,6 @@
 import os
 import secrets
+from multiprocessing import forkserver
 
 import pytest
 from s3_server import KEYS, make_bucket, s3_server
@@ -83,3 +84,10 @@ def definitions():
     from orchestration.small_graph import small_graph
 
     return small_graph()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _a_fork_server_of_its_own():
+    """End the server that steps are forked from with the module: it keeps the environment in which it was started."""
+    yield
+    forkserver._forkserver._stop()

@@ -88,6 +88,7 @@ def run(work, checkpoint, folder, *, kill_after=None, patience=120.0):
     folder.mkdir(exist_ok=True)
     marks = folder / ("steps" if work is tuned else "cache.steps")
     marks.write_bytes(b"")
+    PROCESSES.set_forkserver_preload([__name__])  # again: Dagster's executor sets its own
     process = PROCESSES.Process(target=work, args=(checkpoint, folder))
     process.start()
     if kill_after is None:
@@ -104,6 +105,3 @@ def run(work, checkpoint, folder, *, kill_after=None, patience=120.0):
         os.kill(process.pid, signal.SIGKILL)
     process.join()
     return process.exitcode == -signal.SIGKILL
-
-
-PROCESSES.set_forkserver_preload([__name__])
