@@ -38,6 +38,16 @@ class Steps:
         note(self._path)
 
 
+class Numbered(Pictures):
+    """The same pictures, by the letter that an item's id begins with."""
+
+    def get(self, item):
+        return super().get(item[0])
+
+    def image_hash(self, item):
+        return super().image_hash(item[0])
+
+
 class NotedCache(KeyedCache):
     """Writes a byte a batch."""
 
@@ -55,7 +65,7 @@ def catalogue(count):
     """Items of texts that differ; every fourth has no picture."""
     words = ("ceramic", "gift", "wool", "soft", "toy", "kitchen", "leather", "plain")
     texts = [f"{words[row % 8]} {words[row * 3 % 7]} {row}" for row in range(count)]
-    return pd.DataFrame({"item_id": [f"{'abcd'[row % 4]}" for row in range(count)], "text": texts})
+    return pd.DataFrame({"item_id": [f"{'abcd'[row % 4]}{row}" for row in range(count)], "text": texts})
 
 
 def tuned(checkpoint, folder):
@@ -63,7 +73,7 @@ def tuned(checkpoint, folder):
     backbone = load_backbone(tiny_config(checkpoint, batch_size=3), Artifacts(folder))
     items = catalogue(4).assign(text=["ceramic gift", "wool, soft", "toy kitchen", "leather gift"])
     result = tune_summarizer(
-        backbone, items, Pictures(), LetterSentences(), GRPO, SUMMARIES, 0, folder / "work", Steps(folder / "steps")
+        backbone, items, Numbered(), LetterSentences(), GRPO, SUMMARIES, 0, folder / "work", Steps(folder / "steps")
     )
     save_adapter(result.model, folder / "adapter")
     result.curve.to_parquet(folder / "curve.parquet")
@@ -74,7 +84,7 @@ def written(checkpoint, folder):
     backbone = load_backbone(tiny_config(checkpoint, batch_size=3), Artifacts(folder))
     cache = NotedCache(folder / "cache.sqlite")
     cache.marks = folder / "cache.steps"
-    table, count = write_keywords(backbone, catalogue(48), Pictures(), SUMMARIES, LetterSentences(), cache, "s1")
+    table, count = write_keywords(backbone, catalogue(48), Numbered(), SUMMARIES, LetterSentences(), cache, "s1")
     table.to_parquet(folder / "keywords.parquet")
     (folder / "generated").write_text(str(count))
 
