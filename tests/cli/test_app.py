@@ -79,7 +79,10 @@ def shop(paths):
 def test_metrics_as_json_has_the_promised_form(mmsra, shop):
     code, out, _ = mmsra("metrics", "--dataset", "shop", "--json")
     metrics = dict.fromkeys(("hr@5", "ndcg@5", "mrr@5", "auc_pooled", "auc_user"), INTERVAL)
-    rows = [{"row": row, "protocol": "uniform", "users": 9, **metrics} for row in ("random", "mmsrarec")]
+    rows = [
+        {"row": row, "sees_later": seen, "protocol": "uniform", "users": 9, **metrics}
+        for row, seen in (("random", "no"), ("mmsrarec", "in part"))
+    ]
     assert code == 0
     first_stage = [{"row": "fused", "users": 12, "recall@20": INTERVAL, "recall@100": INTERVAL}]
     compared = [{"protocol": "uniform", "row": "mmsrarec", "against": "evidence", "users": 9, **metrics}]

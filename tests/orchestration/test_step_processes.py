@@ -21,6 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 @pytest.fixture
 def start(paths):
     """Start a run whose step takes so many seconds, and give its process and what its step says."""
+    paths.datasets.mkdir(parents=True, exist_ok=True)
+    (paths.datasets / "shop.yaml").write_text("format: sample\nsize: tiny\n")
 
     def started(seconds):
         environment = os.environ | {"PYTHONPATH": f"{TESTS.parent}:{TESTS}", "SECONDS_OF_STEP": str(seconds)}
