@@ -2,6 +2,7 @@
 
 import logging
 from datetime import UTC, datetime
+from functools import partial
 
 import dagster as dg
 
@@ -50,7 +51,7 @@ def source_files(context: dg.OpExecutionContext) -> dg.DataVersionsByPartition:
     group_name=GROUPS["interactions"],
     owners=OWNERS,
     kinds={"parquet"},
-    code_version=code_version("raw_reviews", 4, __name__),
+    code_version=code_version("raw_reviews", 5, __name__),
     check_specs=specs(Tables.RAW_REVIEWS, warning=("few_rejects", "whole_sources")),
 )
 @reusable
@@ -63,16 +64,22 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
     from mmsra_pipeline.ingest.reading import load
     from mmsra_pipeline.ingest.refused import reject_counts
     from mmsra_pipeline.ingest.rejects import REJECTS
+    from mmsra_pipeline.ingest.resuming import ReadingMemory
+    from mmsra_pipeline.storage.growing import GrowingWriter
 
     stage = mmsra.stage(context)
+    memory = ReadingMemory(stage.spec, stage.paths, stage.store, stage.code_version)
+    earlier = memory.start()
+    growing = partial(GrowingWriter, beginning=earlier.beginning if earlier else None)
 
     with (
         stage.store.duckdb() as connection,
         stage.writer(Tables.REJECTS, REJECTS, read_on=False) as rejects,
         stage.writer(Tables.RAW_ITEMS, ITEMS) as items,
-        stage.writer(Tables.RAW_REVIEWS, REVIEWS) as reviews,
+        stage.writer(Tables.RAW_REVIEWS, REVIEWS, opened=growing) as reviews,
     ):
-        loaded = load(stage.spec, stage.source_folder, connection, reviews.write, items.write, rejects.write)
+        loaded = load(stage.spec, stage.source_folder, connection, reviews.write, items.write, rejects.write, earlier)
+    memory.keep(loaded.marks, reviews, rejects.slice)
 
     reasons = reject_counts(stage.paths, stage.dataset, stage.path(Tables.REJECTS))
     most = stage.config.interactions.max_reject_share
@@ -85,6 +92,7 @@ def raw_reviews(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
         stage,
         {
             "source rows": loaded.rows,
+            "reviews read before": earlier.mark.reviews if earlier else 0,
             "repeated items": loaded.repeated,
             "told from the files": "; ".join(loaded.notes) or "nothing: all is as usual",
             "reject reasons": sample_table(reasons, len(reasons)),

@@ -1,8 +1,9 @@
 """Times and ratings out of text, and why a cell cannot be one."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,10 @@ NO_TIME = (
 )
 
 
+TOLD = ("stated", "days", "none", "serial")
+"""What a ``TimeReader`` knows by its first rows, beside the unit and the order of dates."""
+
+
 @dataclass
 class TimeReader:
     """Reads a column of times chunk by chunk: ISO 8601 (UTC where no zone is given), days like 20240229, or numbers.
@@ -72,6 +77,19 @@ class TimeReader:
         order = self.form if self.form in (DAY_FIRST, MONTH_FIRST) else None
         self._dates = DateForms(self.source, order, self.say)  # type: ignore[arg-type]  # one of the two
         self.serial = self.form == EXCEL
+
+    def state(self) -> dict[str, Any]:
+        """Return what the rows so far told, as JSON."""
+        unit = self.unit and self.unit.name
+        told = {name: getattr(self, name) for name in TOLD}
+        return {**told, "unit": unit, "order": self._dates.order}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Begin with what ``state`` returned behind the rows before."""
+        for name in TOLD:
+            setattr(self, name, state[name])
+        self.unit = next((unit for unit in UNITS if unit.name == state["unit"]), None)
+        self._dates.order = state["order"]
 
     def read(self, text: pd.Series) -> tuple[pd.Series, pd.Series]:
         """Return Int64 milliseconds (null where unusable), and the reason of each cell ("" where usable).

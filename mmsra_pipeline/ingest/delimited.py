@@ -2,16 +2,18 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest.containers import PARQUET, begin_of
 from mmsra_pipeline.ingest.dialect import COMMENT, Dialect, DialectOptions, sniff
+from mmsra_pipeline.ingest.lines import FROM_BEGIN
 from mmsra_pipeline.ingest.parquet import parquet_rows
 from mmsra_pipeline.ingest.records import RECORD_LINES, Record, Records
 from mmsra_pipeline.ingest.rejects import HEADER_AGAIN, TEXT_CHARS, RejectSink
 from mmsra_pipeline.ingest.source_files import folder_values, tracked_blocks
-from mmsra_pipeline.ingest.text_rows import Header, TextRows, checked_header, is_utf8, of_text
+from mmsra_pipeline.ingest.text_rows import Behind, Header, TextRows, checked_header, is_utf8, of_text
 
 CHUNK_ROWS = 50_000
 USUAL = DialectOptions()
@@ -27,6 +29,7 @@ def read_text_rows(
     options: DialectOptions = USUAL,
     stated: Sequence[str] = (),
     apart: Sequence[str] = (),
+    behind: Behind | None = None,
 ) -> Iterator[TextRows]:
     """Return the rows of a Parquet or delimited file in chunks, at least one; ill-formed ones are refused.
 
@@ -41,6 +44,7 @@ def read_text_rows(
         options: what the YAML states of delimited files.
         stated: what the YAML says the file calls columns.
         apart: columns of Parquet that, where they are lists, hold one row an entry.
+        behind: where in a delimited file reading goes on, with the chunks behind it.
 
     Raises:
         MissingInputError: if the file is not there.
@@ -59,7 +63,7 @@ def read_text_rows(
         dialect = sniff(path, options, names, stated)
         for said in dialect.said:
             sink.note(f"{label}: {said}")
-        found = _delimited_rows(path, label, dialect, sink, names)
+        found = _delimited_rows(path, label, dialect, sink, names, behind)
     values = folder_values(label)
     for rows in found:
         yield _with_folders(rows, values, label, sink) if values else rows
@@ -73,19 +77,22 @@ def _with_folders(rows: TextRows, values: dict[str, str | None], label: str, sin
     cells, names = [column.to_pylist() for column in rows.cells.columns], [*rows.header.names, *new]
     count = len(rows.lines)
     table = of_text([*cells, *([value] * count for value in new.values())], names)
-    return TextRows(table, rows.lines, Header(names, rows.header.repeated, delimiter=rows.header.delimiter))
+    header = Header(names, rows.header.repeated, delimiter=rows.header.delimiter)
+    return replace(rows, cells=table, header=header)
 
 
 def _delimited_rows(
-    path: Path, label: str, dialect: Dialect, sink: RejectSink, names: Sequence[str] | None
+    path: Path, label: str, dialect: Dialect, sink: RejectSink, names: Sequence[str] | None, last: Behind | None
 ) -> Iterator[TextRows]:
-    blocks = tracked_blocks(path, encoding=dialect.encoding, cr=dialect.cr)
-    source = Records(blocks, dialect.delimiter, dialect.quote, dialect.first_line)
+    source = _records(path, dialect, None)
     records = iter(source)
     header, pending, again = _header(path, dialect, names, records)
+    if last is not None:
+        source, pending = _records(path, dialect, last), []
+        records = iter(source)
     starts: list[int] = []
     rows: list[list[str]] = []
-    given = False
+    given = last is not None
     nameless = header.nameless
     width, comments = len(header.names), dialect.comments
     for start, fields, line in itertools.chain(pending, records):
@@ -105,7 +112,9 @@ def _delimited_rows(
         starts.append(start)
         rows.append(fields)
         if len(rows) == CHUNK_ROWS:
-            yield _text_rows(header, rows, starts)
+            place = source.place()
+            behind = None if place is None else Behind(place, repr(dialect), source.backslashes)
+            yield replace(_text_rows(header, rows, starts), behind=behind)
             starts, rows, given = [], [], True
     for block in source.flawed:
         sink.refuse_block(label, block)
@@ -115,6 +124,12 @@ def _delimited_rows(
         sink.note(f"{label}: {source.backslashes} rows have quotes behind backslashes, as MySQL writes them")
     if rows or not given:
         yield _text_rows(header, rows, starts)
+
+
+def _records(path: Path, dialect: Dialect, last: Behind | None) -> Records:
+    start, first_line = (last.place.block, last.place.line) if last else (FROM_BEGIN, dialect.first_line)
+    blocks = tracked_blocks(path, encoding=dialect.encoding, cr=dialect.cr, start=start)
+    return Records(blocks, dialect.delimiter, dialect.quote, first_line, last.backslashes if last else 0)
 
 
 def _header(

@@ -36,7 +36,8 @@ class IdColumn:
         self._name = name
         self._label = label
         self._say = say
-        self._floats: bool | None = None
+        self.floats: bool | None = None
+        """Whether ids are written as '101.0'; None until one was read."""
 
     def read(self, cells: pa.Array, lines: Sequence[int]) -> tuple[pa.Array, Flaw]:
         """Return the ids, and which of them a spreadsheet has rounded.
@@ -50,11 +51,11 @@ class IdColumn:
         """
         if pc.any(pc.invert(pc.string_is_ascii(cells))).as_py():
             cells = self._visible(cells)
-        if self._floats is None and cells.null_count < len(cells):
-            self._floats = bool(pc.all(pc.match_substring_regex(cells, WHOLE)).as_py())
-            if self._floats:
+        if self.floats is None and cells.null_count < len(cells):
+            self.floats = bool(pc.all(pc.match_substring_regex(cells, WHOLE)).as_py())
+            if self.floats:
                 self._say(f"{self._name} such as {_first(cells)!r} are read without '.0'")
-        if self._floats:
+        if self.floats:
             cells = pc.if_else(
                 pc.match_substring_regex(cells, WHOLE), pc.replace_substring_regex(cells, r"\.0+$", ""), cells
             )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmsra_pipeline.ingest.containers import PARQUET, begin_of
 from mmsra_pipeline.ingest.encodings import wide_encoding
-from mmsra_pipeline.ingest.lines import BEGIN_BYTES, BOM, LINE_BYTES, LineBlock
+from mmsra_pipeline.ingest.lines import BEGIN_BYTES, BOM, FROM_BEGIN, LINE_BYTES, LineBlock, Start
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.source_files import tracked_blocks
 
@@ -55,9 +55,12 @@ def form_of(path: Path) -> Form:
     return Form.OBJECTS if begins and (sample.startswith(b"[") or _begins_with_object(sample)) else Form.LINES
 
 
-def json_blocks(path: Path, label: str, form: Form, sink: RejectSink) -> Iterator[LineBlock]:
-    """Return the objects of a file, one a line; of ``Form.OBJECTS`` the number of a line is that of the object."""
-    blocks = tracked_blocks(path)
+def json_blocks(path: Path, label: str, form: Form, sink: RejectSink, start: Start = FROM_BEGIN) -> Iterator[LineBlock]:
+    """Return the objects of a file, one a line; of ``Form.OBJECTS`` the number of a line is that of the object.
+
+    ``start``: where in lines reading goes on.
+    """
+    blocks = tracked_blocks(path, start=start)
     if form is Form.LINES:
         return blocks
     sink.note(f"{label}: {form.value}")

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from zlib_ng import zlib_ng
 
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.ingest.containers import chunks, refuse_foreign
-from mmsra_pipeline.ingest.encodings import UTF8, translated, wide_encoding
+from mmsra_pipeline.ingest.containers import chunks, codec_of, refuse_foreign
+from mmsra_pipeline.ingest.encodings import LOOKED_AT, UTF8, translated, wide_encoding
 
 BLOCK_BYTES = 4 << 20
 BEGIN_BYTES = 1000  # of a line that is not given whole
@@ -20,6 +21,16 @@ LINE_BYTES = 16 << 20  # a longer line is no row of any format; without a bound 
 LEAST_BYTES = 24  # by which a file shows what it is
 (NEWLINE,) = b"\n"
 BOM = b"\xef\xbb\xbf"
+
+
+class Start(NamedTuple):
+    """Where reading begins: a line, and the byte where it does."""
+
+    line: int
+    byte: int
+
+
+FROM_BEGIN = Start(1, 0)
 
 
 @dataclass(frozen=True)
@@ -37,6 +48,8 @@ class LineBlock:
 
     damaged: bool = False
     """Whether the file could not be read on."""
+    begin: int | None = None
+    """The byte of the file where the first line begins; None where the file is not read as it lies on the disk."""
 
     def lines(self) -> list[bytes]:
         """Return the lines without their ends."""
@@ -77,7 +90,7 @@ class LineBlock:
 
 
 def read_blocks(
-    path: Path, block_bytes: int = BLOCK_BYTES, *, encoding: str = UTF8, cr: bool = False
+    path: Path, block_bytes: int = BLOCK_BYTES, *, encoding: str = UTF8, cr: bool = False, start: Start = FROM_BEGIN
 ) -> Iterator[LineBlock]:
     """Return the lines of a file in blocks of ``block_bytes`` at most, but for longer lines, cut at line ends only.
 
@@ -90,6 +103,8 @@ def read_blocks(
         block_bytes: see above.
         encoding: of the file.
         cr: whether its lines end in CR alone.
+        start: of a plain file in UTF-8, a line's number and the byte where it begins: reading goes on from there as if
+            it came from the begin of the file.
 
     Raises:
         MissingInputError: if the file is not there.
@@ -98,7 +113,27 @@ def read_blocks(
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
     with path.open("rb", buffering=0) as handle:
-        yield from _blocks(handle, _as_utf8(path, chunks(path, handle, block_bytes), encoding, cr=cr))
+        if start != FROM_BEGIN:
+            yield from _blocks(handle, _pieces_from(handle, start.byte, block_bytes), start, plain=True)
+            return
+        plain = encoding == UTF8 and not cr and _is_plain(handle)
+        yield from _blocks(handle, _as_utf8(path, chunks(path, handle, block_bytes), encoding, cr=cr), plain=plain)
+
+
+def _is_plain(handle: FileIO) -> bool:
+    """Whether a file is not packed and has no wide characters: its bytes are read as they are."""
+    begin = handle.read(LOOKED_AT)
+    handle.seek(0)
+    return codec_of(begin) is None and not wide_encoding(begin)
+
+
+def _pieces_from(handle: FileIO, byte: int, size: int) -> Iterator[list[bytes]]:
+    """Return the bytes from a place on, in the pieces in which they come when the whole file is read."""
+    handle.seek(byte)
+    piece = handle.read(size - byte % size)
+    while piece:
+        yield [piece]
+        piece = handle.read(size)
 
 
 def _as_utf8(path: Path, found: Iterator[list[bytes] | str], encoding: str, *, cr: bool) -> Iterator[list[bytes] | str]:
@@ -116,8 +151,15 @@ def _as_utf8(path: Path, found: Iterator[list[bytes] | str], encoding: str, *, c
     yield from whole if encoding == UTF8 and not cr else translated(whole, encoding, cr=cr)
 
 
-def _blocks(handle: FileIO, found: Iterator[list[bytes] | str]) -> Iterator[LineBlock]:
-    number, rest, beginning, skipping = 1, b"", True, False
+def _blocks(
+    handle: FileIO,
+    found: Iterator[list[bytes]] | Iterator[list[bytes] | str],
+    start: Start = FROM_BEGIN,
+    *,
+    plain: bool,
+) -> Iterator[LineBlock]:
+    number, rest, beginning, skipping = start.line, b"", start == FROM_BEGIN, False
+    begin = start.byte if plain else None
     for pieces in found:
         if isinstance(pieces, str):
             yield LineBlock(rest[:BEGIN_BYTES], number, handle.tell(), pieces, damaged=True)
@@ -128,6 +170,7 @@ def _blocks(handle: FileIO, found: Iterator[list[bytes] | str]) -> Iterator[Line
                 rest = chunk
                 continue
             pieces, beginning = [chunk.removeprefix(BOM)], False
+            begin = begin if begin is None else len(chunk) - len(pieces[0])
         if skipping:
             _, end, chunk = b"".join(pieces).partition(b"\n")
             if not end:
@@ -136,17 +179,18 @@ def _blocks(handle: FileIO, found: Iterator[list[bytes] | str]) -> Iterator[Line
         lines, left = _cut(pieces)
         if lines:
             content, rest = b"".join((rest, *lines)), left
-            block = LineBlock(content, number, handle.tell())
+            block = LineBlock(content, number, handle.tell(), begin=begin)
             number += len(block.ends)  # faster than counting them in the bytes, and most readers need their places
+            begin = begin if begin is None else begin + len(content)
             yield block
             continue
         rest += left
         if len(rest) > LINE_BYTES:
             flaw = f"the line is longer than {LINE_BYTES} bytes"
             yield LineBlock(rest[:BEGIN_BYTES], number, handle.tell(), flaw)
-            rest, skipping = b"", True
+            rest, skipping, begin = b"", True, None
     if rest:
-        yield LineBlock(rest, number, handle.tell())
+        yield LineBlock(rest, number, handle.tell(), begin=begin)
 
 
 def _cut(pieces: list[bytes]) -> tuple[list[bytes | memoryview], bytes]:

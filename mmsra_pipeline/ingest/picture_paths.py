@@ -110,9 +110,14 @@ class ItemPictures:
         self._index = FolderIndex(root)
         self._reviewed: set[str] = set()
 
+    @property
+    def has_any(self) -> bool:
+        """Whether the folder holds a picture."""
+        return bool(self._index.by_stem)
+
     def note_reviewed(self, items: pa.ChunkedArray) -> None:
         """Take note of items that reviews name."""
-        if self._index.by_stem:
+        if self.has_any:
             found = items.unique()
             self._reviewed |= self._index.by_stem.keys() & found.to_pylist()
             foreign = found.filter(pc.invert(pc.string_is_ascii(found))).to_pylist()

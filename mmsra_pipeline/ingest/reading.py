@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import duckdb
 import numpy as np
@@ -14,6 +15,7 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import source_formats
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.ingest.marks import Mark, Marks
 from mmsra_pipeline.ingest.picture_paths import ItemPictures, hash_image
 from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import ITEM_FIELDS, ITEMS, LINE_HASH, ORDER, READ_ITEMS, REVIEWS, Reader
@@ -53,6 +55,8 @@ class Loaded:
     """Source files that could not be read to their end, each with the place and the reason."""
     notes: tuple[str, ...] = ()
     """What was not as usual and was told from the files themselves."""
+    marks: Marks | None = field(default=None, compare=False, repr=False)
+    """Where a later reading can go on."""
 
     @property
     def bad_share(self) -> float:
@@ -75,8 +79,25 @@ class RawData:
     loaded: Loaded
 
 
+class Earlier(Protocol):
+    """What an earlier reading had read, of which this one reads the rest (``resuming.Resumption``)."""
+
+    @property
+    def mark(self) -> Mark:
+        """How far it came."""
+
+    def restore(self, connection: duckdb.DuckDBPyConnection, pictures: ItemPictures) -> None:
+        """Fill the table ``refused``, and show the pictures the items of the reviews."""
+
+
 def load(
-    spec: DatasetSpec, workdir: Path, connection: duckdb.DuckDBPyConnection, reviews: Sink, items: Sink, rejects: Sink
+    spec: DatasetSpec,
+    workdir: Path,
+    connection: duckdb.DuckDBPyConnection,
+    reviews: Sink,
+    items: Sink,
+    rejects: Sink,
+    earlier: Earlier | None = None,
 ) -> Loaded:
     """Read a data set in one pass and hand its rows on, in memory that does not grow with it.
 
@@ -87,6 +108,7 @@ def load(
         reviews: is given tables of ``raw.REVIEWS`` in the order of the source.
         items: is given tables of ``raw.ITEMS``, no id twice.
         rejects: is given tables of ``rejects.REJECTS`` in order of file and line.
+        earlier: reviews are read behind its mark alone; all else is as if all were read.
 
     Raises:
         MissingInputError: if source files are not there.
@@ -97,8 +119,13 @@ def load(
     refusing = connection.cursor()  # reading runs in a thread of its own
     sink = RejectSink(lambda table: _insert(refusing, "refused", table))
     pictures = ItemPictures(reader.image_root)
-    kept = 0
-    for table in prefetched(reader.reviews(sink), AHEAD):
+    begin = earlier.mark if earlier else None
+    kept, marks = begin.reviews if begin else 0, Marks(sink, begin)
+    if earlier:
+        earlier.restore(connection, pictures)
+    marking = getattr(reader, "reviews_from", None)  # not all readers can go on from a mark
+    found_reviews = marking(begin, marks, sink) if marking else reader.reviews(sink)
+    for table in prefetched(marks.counted(found_reviews), AHEAD):
         order = pa.array(np.arange(kept, kept + table.num_rows, dtype=np.int64))
         if LINE_HASH not in table.column_names:
             table = table.append_column(LINE_HASH, pa.nulls(table.num_rows, pa.int64()))
@@ -120,7 +147,7 @@ def load(
     ).fetchone() or (0, 0)
     connection.execute("drop table refused; drop table found")
     logger.info("%s: %d rows: %d reviews, %d items, %d rejected", spec.name, sink.rows, kept, found, refused)
-    return Loaded(sink.rows, kept, found, refused, repeated, tuple(sink.damaged), tuple(sink.notes))
+    return Loaded(sink.rows, kept, found, refused, repeated, tuple(sink.damaged), tuple(sink.notes), marks)
 
 
 def read_dataset(spec: DatasetSpec, workdir: Path) -> RawData:

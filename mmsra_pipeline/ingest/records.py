@@ -6,9 +6,11 @@ a record may span at most ``RECORD_LINES`` lines; else its first line is rejecte
 
 import csv
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TypeAlias
 
-from mmsra_pipeline.ingest.lines import LineBlock
+from mmsra_pipeline.ingest.lines import LineBlock, Start
+from mmsra_pipeline.ingest.marks import Place
 
 RECORD_LINES = 500
 Record: TypeAlias = tuple[int, list[str] | None, str]
@@ -23,12 +25,14 @@ class Records:
     but a backslash stands before one, the backslash is read as MySQL writes it.
     """
 
-    def __init__(self, blocks: Iterable[LineBlock], delimiter: str, quote: str = '"', first_line: int = 1) -> None:
+    def __init__(
+        self, blocks: Iterable[LineBlock], delimiter: str, quote: str = '"', first_line: int = 1, backslashes: int = 0
+    ) -> None:
         self.flawed: list[LineBlock] = []
         """Blocks that are no lines, as met so far."""
         self.nuls = 0
         """Bytes NUL that were left out."""
-        self.backslashes = 0
+        self.backslashes = backslashes
         """Records with quotes behind backslashes."""
         self._blocks = iter(blocks)
         self._delimiter = delimiter
@@ -37,6 +41,9 @@ class Records:
         self._lines: list[str] = []
         self._first = 1
         """Number of the first of ``_lines``."""
+        self._next_line = 1
+        self._blocks_seen: list[LineBlock] = []
+        """Without their content."""
 
     def __iter__(self) -> Iterator[Record]:
         at = 0
@@ -51,14 +58,29 @@ class Records:
             if not line.strip():
                 at += 1
             elif quote not in line:
+                self._next_line = self._first + at + 1
                 yield self._first + at, line.split(self._delimiter), line
                 at += 1
             else:
                 while len(self._lines) - at < RECORD_LINES and self._fetch(at):
                     at = 0
                 taken, fields = self._quoted(at)
+                self._next_line = self._first + at + taken
                 yield self._first + at, fields, line
                 at += taken
+
+    def place(self) -> Place | None:
+        """Return the place behind the record that was given last; None if reading could not go on there.
+
+        Near the end of the file it could not: the file may grow there, and then a quote is closed, or a line goes on.
+        """
+        behind = self._first + len(self._lines)
+        if self.flawed or self.nuls or behind - self._next_line < RECORD_LINES:
+            return None
+        block = next((one for one in reversed(self._blocks_seen) if one.first <= self._next_line), None)
+        if block is None or block.begin is None:
+            return None
+        return Place(self._next_line, Start(block.first, block.begin), self._blocks_seen[-1].offset)
 
     def _quoted(self, at: int) -> tuple[int, list[str] | None]:
         """Return how many lines a record with quotes takes, and its fields."""
@@ -82,6 +104,7 @@ class Records:
         block = next(self._blocks, None)
         if block is None:
             return False
+        self._blocks_seen.append(replace(block, content=b""))
         if block.flaw:
             self.flawed.append(block)
         text = "" if block.flaw else block.content.decode("utf-8", "surrogateescape")

@@ -1,7 +1,7 @@
 """Rows that are kept out of the pipeline, each with its place and the reason."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -54,6 +54,14 @@ class RejectSink:
     def see(self, rows: int) -> None:
         """Count rows of the source."""
         self.rows += rows
+
+    def go_on(self, rows: int, refused: int, notes: Iterable[str]) -> None:
+        """Begin with what an earlier reading had seen, refused and said up to the place where this one goes on."""
+        self.rows, self.refused, self.notes = rows, refused, list(notes)
+
+    def rename(self, notes: Mapping[str, str]) -> None:
+        """Put other words in the place of notes."""
+        self.notes = [notes.get(note, note) for note in self.notes]
 
     def note(self, text: str) -> None:
         """Say what was told from the files themselves, so that none of it is silent."""

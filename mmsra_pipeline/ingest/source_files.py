@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest.encodings import UTF8
-from mmsra_pipeline.ingest.lines import LineBlock, read_blocks
+from mmsra_pipeline.ingest.lines import FROM_BEGIN, LineBlock, Start, read_blocks
 from mmsra_pipeline.telemetry.progress import Progress
 
 MEGABYTE = 1_000_000
@@ -130,11 +130,13 @@ def optional_folder(folder: Path) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def tracked_blocks(path: Path, *, encoding: str = UTF8, cr: bool = False) -> Iterator[LineBlock]:
+def tracked_blocks(
+    path: Path, *, encoding: str = UTF8, cr: bool = False, start: Start = FROM_BEGIN
+) -> Iterator[LineBlock]:
     """Return the blocks of ``read_blocks`` and report progress, in bytes of the file as it lies on the disk."""
     progress = Progress(f"reading {path.name}", round(path.stat().st_size / MEGABYTE), "MB") if path.is_file() else None
     done = 0
-    for block in read_blocks(path, encoding=encoding, cr=cr):
+    for block in read_blocks(path, encoding=encoding, cr=cr, start=start):
         yield block
         if progress is not None:
             progress.advance(max(0, block.offset // MEGABYTE - done))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -33,6 +34,15 @@ class ReviewCells:
 
     def __post_init__(self) -> None:
         self._ids = {name: id_column(name, self.label, self.sink) for name in (c.USER, c.ITEM)}
+
+    def state(self) -> dict[str, Any]:
+        """Return what the rows so far told of the ids, as JSON."""
+        return {name: column.floats for name, column in self._ids.items()}
+
+    def go_on(self, state: Mapping[str, Any]) -> None:
+        """Begin with what ``state`` returned behind the rows before."""
+        for name, column in self._ids.items():
+            column.floats = state[name]
 
     def read(self, rows: TextRows, names: Mapping[str, str]) -> tuple[pa.Table, list[int]]:
         """Return the usable reviews, and their places in ``rows``; the others are refused.

@@ -5,10 +5,12 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.ingest.marks import Place
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,16 @@ class Header:
         return frozenset(place for place, name in enumerate(self.names) if name.startswith(NAMELESS))
 
 
+class Behind(NamedTuple):
+    """Where reading of a delimited file can go on."""
+
+    place: Place
+    dialect: str
+    """How the file was written, for comparison."""
+    backslashes: int
+    """Rows so far with quotes behind backslashes."""
+
+
 NAMELESS = "\0"  # before the place of a column without a name
 
 
@@ -42,6 +54,8 @@ class TextRows:
     lines: list[int]
     """The line where each row begins; in Parquet files the 1-based row."""
     header: Header = field(default_factory=lambda: Header([]))
+    behind: Behind | None = None
+    """Where reading can go on later with the row behind these; None if it cannot."""
 
     def text_of(self, row: int) -> str:
         """Return a row as a CSV would have it."""

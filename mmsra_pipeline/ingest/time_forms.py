@@ -46,7 +46,8 @@ class DateForms:
 
     def __init__(self, source: str, stated: Order | None, say: Callable[[str], None]) -> None:
         self._source = source
-        self._order = stated
+        self.order = stated
+        """None until it was told."""
         self._say = say
 
     def iso(self, cells: "pd.Series[str]", column: "pd.Series[str]") -> "pd.Series[str]":
@@ -61,7 +62,7 @@ class DateForms:
         """
         found = {cell: NUMERIC.fullmatch(cell) for cell in cells.unique()}
         dates = {cell: match for cell, match in found.items() if match}
-        if dates and self._order is None:
+        if dates and self.order is None:
             self._tell(dates, cells, column)
         return cells.map(lambda cell: self._one(cell, found[cell]))
 
@@ -69,9 +70,9 @@ class DateForms:
         day = [cell for cell, match in dates.items() if int(match[1]) > 12 >= int(match[3]) or match[2] == "."]
         month = [cell for cell, match in dates.items() if int(match[3]) > 12 >= int(match[1]) and match[2] != "."]
         if len(day) > CLEAR * len(month):
-            self._order, shown = "day-first", day[0]
+            self.order, shown = "day-first", day[0]
         elif len(month) > CLEAR * len(day):
-            self._order, shown = "month-first", month[0]
+            self.order, shown = "month-first", month[0]
         else:
             written = cells.isin(dates)
             if written.sum() <= TOLD_FROM * max(int(column.notna().sum()), 1):
@@ -81,14 +82,14 @@ class DateForms:
                 f"{self._source}: the timestamp {cells[written].iloc[0]!r} may have the day or the month first{mixed}. "
                 "State it in the data set's YAML: `time_format: day-first` or `time_format: month-first`."
             )
-        self._say(f"times are {self._order}, as {shown!r} shows")
+        self._say(f"times are {self.order}, as {shown!r} shows")
 
     def _one(self, cell: str, numeric: "re.Match[str] | None") -> str:
         if numeric:
             first, _, second, year, *clock = numeric.groups()
-            if self._order is None:
+            if self.order is None:
                 return cell
-            day, month = (first, second) if self._order == "day-first" else (second, first)
+            day, month = (first, second) if self.order == "day-first" else (second, first)
             return _iso(_whole_year(year), month, day, clock) or cell
         if match := YEAR_FIRST.fullmatch(cell):
             year, month, day, *clock = match.groups()

@@ -141,9 +141,9 @@ class Stage:
                 writing.write(batch)
 
     @contextlib.contextmanager
-    def writer(self, table: str, schema: "pa.Schema", *, read_on: bool = True) -> "Iterator[SliceWriter]":
-        """Take the rows of a table in batches; as ``write`` otherwise."""
-        with self.store.staging(table, self.dataset, schema) as writing:
+    def writer(self, table: str, schema: "pa.Schema", *, read_on: bool = True, **how: Any) -> "Iterator[SliceWriter]":
+        """Take the rows of a table in batches; as ``write`` otherwise. ``how``: see ``Store.staging``."""
+        with self.store.staging(table, self.dataset, schema, **how) as writing:
             yield writing
         self.slices.append((writing.slice, writing.head.to_pandas()))
         if read_on:

@@ -8,7 +8,9 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
+
+READ_AT_ONCE: Final = 1 << 20
 
 
 class Digest(Protocol):
@@ -48,6 +50,16 @@ def file_hash(path: Path) -> str:
     """Sha256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def beginning_hash(path: Path, size: int) -> str | None:
+    """Sha256 of the first ``size`` bytes of a file, in hexadecimal; None if it has fewer."""
+    digest, left = hashlib.sha256(), size
+    with path.open("rb") as handle:
+        while left and (piece := handle.read(min(left, READ_AT_ONCE))):
+            digest.update(piece)
+            left -= len(piece)
+    return None if left else digest.hexdigest()
 
 
 def folder_hash(folder: Path) -> str:

@@ -79,6 +79,11 @@ class Paths:
         return self.caches / "file_hashes.sqlite"
 
     @property
+    def readings(self) -> Path:
+        """The cache of how far readings of sources came, by the slice of reviews that each made."""
+        return self.caches / "readings.sqlite"
+
+    @property
     def mlflow_uri(self) -> str:
         """The MLflow tracking store, unless ``MLFLOW_TRACKING_URI`` names another."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow.db'}"

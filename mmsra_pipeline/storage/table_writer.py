@@ -31,7 +31,8 @@ class TableWriter:
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = 0
         self._handle = path.open("wb")
-        self._parquet = pq.ParquetWriter(self._handle, self._schema, compression="zstd")
+        self._sink = pa.PythonFile(self._handle, mode="w")
+        self._parquet = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
 
     def write(self, rows: pa.Table | pa.RecordBatch | pd.DataFrame) -> None:
         """Append rows, whose columns and types must be those of the schema.
@@ -49,13 +50,19 @@ class TableWriter:
 
     def close(self) -> str:
         """Write what is left, bring it to the disk, and give the hash of schema and rows."""
+        self._write_rest()
+        self._parquet.close()
+        self._sync()
+        return self._digest.hexdigest()[:16]
+
+    def _write_rest(self) -> None:
         if self._pending_rows:
             self._write_group(self._pending_rows)
-        self._parquet.close()
+
+    def _sync(self) -> None:
         self._handle.flush()
         os.fsync(self._handle.fileno())
         self._handle.close()
-        return self._digest.hexdigest()[:16]
 
     def abandon(self) -> None:
         """Close the file as it is; after ``close`` nothing is left to do."""
@@ -69,10 +76,13 @@ class TableWriter:
         group = pa.Table.from_batches([_own(table.slice(0, count))], self._schema)
         rest = table.slice(count)
         self._pending, self._pending_rows = rest.to_batches(), rest.num_rows
-        with pa.ipc.new_stream(pa.PythonFile(_Digest(self._digest), mode="w"), self._schema) as stream:
-            stream.write_table(group)
+        self._hash(group)
         self._parquet.write_table(group, row_group_size=count)
         self.rows += count
+
+    def _hash(self, group: pa.Table) -> None:
+        with pa.ipc.new_stream(pa.PythonFile(_Digest(self._digest), mode="w"), group.schema) as stream:
+            stream.write_table(group)
 
 
 def as_table(rows: pa.Table | pa.RecordBatch | pd.DataFrame, schema: pa.Schema | None = None) -> pa.Table:

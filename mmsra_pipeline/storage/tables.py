@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -72,16 +72,18 @@ class Store:
         self.publish([writing.slice])
 
     @contextlib.contextmanager
-    def staging(self, table: str, dataset: str, schema: pa.Schema) -> Iterator[SliceWriter]:
+    def staging(
+        self, table: str, dataset: str, schema: pa.Schema, opened: Callable[..., SliceWriter] = SliceWriter
+    ) -> Iterator[SliceWriter]:
         """Take rows as ``writer`` does, but leave readers the slice that they see: ``publish`` gives them the new one.
 
-        A slice that is never published goes as old versions go.
+        A slice that is never published goes as old versions go. ``opened`` makes the writer of a file and a schema.
         """
         folder = self._folder(table, dataset)
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
         beside = temporary(folder)
-        writing = SliceWriter(beside, schema)
+        writing = opened(beside, schema)
         try:
             yield writing
             version = writing.close()

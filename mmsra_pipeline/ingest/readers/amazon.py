@@ -3,52 +3,28 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from mmsra_pipeline import columns as c
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import Patterns, SourceFormat
 from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.ingest.json_forms import Form, form_of, json_blocks
-from mmsra_pipeline.ingest.json_lines import Flawed, read_json_lines
-from mmsra_pipeline.ingest.lenient_json import lenient_row
-from mmsra_pipeline.ingest.lines import LineBlock
-from mmsra_pipeline.ingest.prefetching import prefetched
-from mmsra_pipeline.ingest.raw_tables import LINE, LINE_HASH, READ_REVIEWS, REVIEWS
+from mmsra_pipeline.ingest.lines import FROM_BEGIN, LineBlock
+from mmsra_pipeline.ingest.marks import Mark, Marks, files_behind
 from mmsra_pipeline.ingest.readers.amazon_csv import CsvForm, read_csv_reviews
+from mmsra_pipeline.ingest.readers.amazon_json import ReviewForm, behind, read_json_reviews
 from mmsra_pipeline.ingest.readers.amazon_meta import MetaForm, read_meta
 from mmsra_pipeline.ingest.readers.amazon_meta_table import read_meta_table
 from mmsra_pipeline.ingest.rejects import RejectSink
-from mmsra_pipeline.ingest.row_checks import empty, sound_rows, time_flaws
 from mmsra_pipeline.ingest.source_files import fitting, picture_folder, source_folder
 
 META = ("meta_", "raw_meta_")
 META_FILES = ("meta_*", "raw_meta_*", "**/meta_categories/*meta_*", "**/raw_meta_*/*")
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class ReviewForm:
-    """What a generation calls the fields of a review."""
-
-    user: str
-    item: str
-    time: str
-    rating: str
-    texts: tuple[str, str]
-    """Headline and text."""
-    milliseconds: int
-    """In a unit of its times."""
-
-    @property
-    def schema(self) -> pa.Schema:
-        """What is read of a line."""
-        texts = {name: pa.string() for name in (self.user, self.item, *self.texts)}
-        return pa.schema({**texts, self.time: pa.float64(), self.rating: pa.float64()})
 
 
 @dataclass(frozen=True)
@@ -122,15 +98,31 @@ class AmazonReader:
         """All source files but the pictures."""
         return [*self._reviews, *self._meta]
 
+    def review_files(self) -> list[tuple[Path, str]]:
+        """Return the files of reviews and what rejects call them."""
+        return [(path, path.relative_to(self._home).as_posix()) for path in self._reviews]
+
     def reviews(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_REVIEWS`` in the order of the files' names and lines."""
-        for path in self._reviews:
-            label = path.relative_to(self._home).as_posix()
+        return self.reviews_from(None, Marks(sink), sink)
+
+    def reviews_from(self, begin: Mark | None, marks: Marks, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return what ``reviews`` returns behind a mark. Only lines of JSON have marks within a file."""
+        for path, label in files_behind(self.review_files(), begin):
             form = form_of(path)
             if form is Form.TABLE:
                 yield from read_csv_reviews(path, label, self._generation.csv, sink, history=self._history)
             else:
-                yield from read_json_reviews(json_blocks(path, label, form, sink), label, self._generation.form, sink)
+                place = begin.place if begin is not None and begin.label == label else None
+                blocks = json_blocks(path, label, form, sink, place.block if place else FROM_BEGIN)
+                note = partial(_note, marks, label) if form is Form.LINES else _ignore
+                yield from read_json_reviews(blocks, label, self._generation.form, sink, note)
+            marks.end(label, {})
+
+    def goes_on(self, mark: Mark) -> bool:
+        """Whether the file still has one object a line; that is told from its first megabyte."""
+        paths = (path for path, label in self.review_files() if label == mark.label)
+        return mark.place is None or form_of(next(paths)) is Form.LINES
 
     def items(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_ITEMS``."""
@@ -143,92 +135,12 @@ class AmazonReader:
                 yield from read_meta(json_blocks(path, label, form, sink), label, self._generation.meta, sink)
 
 
-def read_json_reviews(
-    blocks: Iterator[LineBlock], label: str, form: ReviewForm, sink: RejectSink
-) -> Iterator[pa.Table]:
-    """Return tables of ``READ_REVIEWS``; a line that cannot be used goes to the sink."""
-    for block in prefetched(_with_checksums(blocks)):
-        if block.flaw:
-            sink.refuse_block(label, block)
-            continue
-        for found in read_json_lines(block, form.schema):
-            table = _lenient(found, form) if isinstance(found, Flawed) else found
-            if isinstance(table, str):
-                sink.see(1)
-                sink.refuse(label, found.line, table, found.text)
-            else:
-                yield _reviews(table, block, label, form, sink)
+def _note(marks: Marks, label: str, block: LineBlock) -> None:
+    marks.note(label, behind(block), {})
 
 
-def _lenient(flawed: Flawed, form: ReviewForm) -> pa.Table | str:
-    """Return the row of a line that Arrow refuses, where only what is beside the fields, or their kind, is odd."""
-    row = lenient_row(flawed.text, form.schema, (form.user, form.item), (form.time,))
-    if isinstance(row, str):
-        return row if " is the number " in row or "no number" in row else flawed.reason
-    return pa.Table.from_pylist([row | {LINE: flawed.line}], form.schema.append(pa.field(LINE, pa.int64())))
-
-
-def _with_checksums(blocks: Iterator[LineBlock]) -> Iterator[LineBlock]:
-    """Compute them in the thread that decompresses: it has less to do than the one that parses."""
-    for block in blocks:
-        if not block.flaw:
-            _ = block.checksums
-        yield block
-
-
-def _reviews(found: pa.Table, block: LineBlock, label: str, form: ReviewForm, sink: RejectSink) -> pa.Table:
-    table = pa.table(
-        {
-            c.USER: pc.utf8_trim_whitespace(found.column(form.user)),
-            c.ITEM: pc.utf8_trim_whitespace(found.column(form.item)),
-            c.TIME: pc.multiply(found.column(form.time), float(form.milliseconds)),
-            c.RATING: _finite(found.column(form.rating)),
-            c.REVIEW: _joined(*(pc.fill_null(found.column(name), "") for name in form.texts)),
-            LINE: found.column(LINE),
-            LINE_HASH: _line_hashes(found, block),
-        }
-    )
-    flaws = [empty(table, c.USER), empty(table, c.ITEM), *time_flaws(table.column(c.TIME))]
-
-    def text_of(row: int) -> bytes:
-        return block.line(table.column(LINE)[row].as_py())
-
-    sound = sound_rows(table, flaws, label, text_of, sink)
-    review = _null_if_empty(sound.column(c.REVIEW))
-    return (
-        sound.set_column(sound.schema.get_field_index(c.REVIEW), c.REVIEW, review)
-        .select([*READ_REVIEWS.names, LINE_HASH])
-        .cast(READ_REVIEWS.append(REVIEWS.field(LINE_HASH)))
-    )
-
-
-def _line_hashes(found: pa.Table, block: LineBlock) -> pa.Array:
-    """Checksums of the lines of some rows that lie one behind the other. Beside the columns they tell lines apart."""
-    if not found.num_rows:
-        return pa.array([], pa.int64())
-    begin = found.column(LINE)[0].as_py() - block.first
-    return pa.array(block.checksums[begin : begin + found.num_rows])
-
-
-def _joined(headline: pa.ChunkedArray, text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Join those that are not empty. Arrow's own way to skip nulls drops the rows in which all are null."""
-    both = pc.binary_join_element_wise(headline, text, "\n")
-    for one, other in ((text, headline), (headline, text)):
-        blank = pc.equal(one, "")
-        if pc.any(blank).as_py():  # seldom, and choosing costs more than joining
-            both = pc.if_else(blank, other, both)
-    return both
-
-
-def _finite(numbers: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return numbers, null where Python wrote NaN or Infinity: a review is none the less one."""
-    finite = pc.is_finite(numbers)
-    return numbers if pc.all(finite).as_py() is not False else pc.if_else(finite, numbers, None)
-
-
-def _null_if_empty(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    blank = pc.equal(texts, "")
-    return pc.if_else(blank, None, texts) if pc.any(blank).as_py() else texts
+def _ignore(_: LineBlock) -> None:
+    pass
 
 
 FORMATS: Final = tuple(SourceFormat(name, AmazonOptions, AmazonReader) for name in GENERATIONS)

@@ -14,13 +14,14 @@ from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.ingest.cells import TimeReader
 from mmsra_pipeline.ingest.column_matching import SYNONYMS, column_names, like
 from mmsra_pipeline.ingest.delimited import read_text_rows
-from mmsra_pipeline.ingest.dialect import DialectOptions
+from mmsra_pipeline.ingest.dialect import DialectOptions, sniff
 from mmsra_pipeline.ingest.ids import NULL_WORDS
+from mmsra_pipeline.ingest.marks import Mark, Marks, files_behind
 from mmsra_pipeline.ingest.raw_tables import ITEM_FIELDS
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.source_files import fitting, picture_folder, source_folder
 from mmsra_pipeline.ingest.text_reviews import REVIEW_FIELDS, ReviewCells, id_column, typed_items
-from mmsra_pipeline.ingest.text_rows import TextRows
+from mmsra_pipeline.ingest.text_rows import Behind, TextRows
 
 SHOWN_FILES = 5
 
@@ -83,24 +84,59 @@ class TablesReader:
         """Both tables."""
         return [*self._interactions, *self._items]
 
+    def review_files(self) -> list[tuple[Path, str]]:
+        """Return the interactions files and what rejects call them."""
+        return [(path, self._label(path)) for path in self._interactions]
+
     def reviews(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_REVIEWS``.
 
         Raises:
             DataError: if a file lacks a column that is needed.
         """
+        return self.reviews_from(None, Marks(sink), sink)
+
+    def reviews_from(self, begin: Mark | None, marks: Marks, sink: RejectSink) -> Iterator[pa.Table]:
+        """Return what ``reviews`` returns behind a mark."""
         stated = self._options.columns.model_dump(exclude_none=True)
         options = self._options
+        items = (like(str(stated.get(c.ITEM, c.ITEM))), *SYNONYMS[c.ITEM])
         source = ", ".join(path.name for path in self._interactions[:SHOWN_FILES])
-        times = TimeReader(source, form=options.time_format, decimal=options.decimal, say=_said(source, sink))
-        for path, label in self._present(self._interactions, sink):
+        said: list[str] = []  # of times, whose notes name several files
+
+        def say(text: str) -> None:
+            said.append(text)
+            sink.note(f"{source}: {text}")
+
+        times = TimeReader(source, form=options.time_format, decimal=options.decimal, say=say)
+        if begin is not None:
+            said += begin.state["said"]
+            times.go_on(begin.state["times"])
+            sink.rename({f"{begin.state['source']}: {text}": f"{source}: {text}" for text in said})
+        for path, label in self._present(self._interactions, sink, begin):
             cells = ReviewCells(times, label, sink, options.null_words, options.decimal)
-            items = (like(str(stated.get(c.ITEM, c.ITEM))), *SYNONYMS[c.ITEM])
-            for rows in self._rows(path, label, sink, self._options, stated, items):
+            behind = None
+            if begin is not None and begin.label == label:
+                cells.go_on(begin.state["ids"])
+                behind = _behind(begin)
+            for rows in self._rows(path, label, sink, self._options, stated, items, behind):
                 names = column_names(
                     rows.header, REVIEW_FIELDS, (c.USER, c.ITEM), stated, path, self._where, _said(label, sink)
                 )
                 yield cells.read(rows, names)[0]
+                if rows.behind is not None:
+                    told = {"source": source, "said": list(said), "times": times.state()}
+                    marks.note(label, rows.behind.place, {**told, "ids": cells.state(), "file": list(rows.behind[1:])})
+            marks.end(label, {"source": source, "said": list(said), "times": times.state()})
+
+    def goes_on(self, mark: Mark) -> bool:
+        """Whether the file is written as it was: how, is told from its first megabyte, and that may be new in part."""
+        behind = _behind(mark)
+        if behind is None:
+            return True
+        path = next(path for path, label in self.review_files() if label == mark.label)
+        stated = self._options.columns.model_dump(exclude_none=True).values()
+        return behind.dialect == repr(sniff(path, self._options, None, [str(name) for name in stated]))
 
     def items(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_ITEMS``.
@@ -118,10 +154,14 @@ class TablesReader:
                 names = column_names(rows.header, ITEM_FIELDS, (c.ITEM,), stated, path, self._where, _said(label, sink))
                 yield typed_items(rows, names, ids, label, sink, separator, words)
 
-    def _present(self, paths: Sequence[Path], sink: RejectSink) -> Iterator[tuple[Path, str]]:
+    def _label(self, path: Path) -> str:
+        return path.relative_to(self._home).as_posix()
+
+    def _present(
+        self, paths: Sequence[Path], sink: RejectSink, begin: Mark | None = None
+    ) -> Iterator[tuple[Path, str]]:
         """Return files and what rejects call them; of several, those that hold nothing are passed over."""
-        for path in paths:
-            label = path.relative_to(self._home).as_posix()
+        for path, label in files_behind([(path, self._label(path)) for path in paths], begin):
             if len(paths) > 1 and not path.stat().st_size:
                 sink.note(f"{label}: is empty")
             else:
@@ -135,10 +175,15 @@ class TablesReader:
         options: DialectOptions,
         stated: Mapping[str, str | int],
         apart: Sequence[str] = (),
+        behind: Behind | None = None,
     ) -> Iterator[TextRows]:
         names = [str(name) for name in stated.values()]
         separator = self._options.list_separator
-        return read_text_rows(path, label, separator, sink, options=options, stated=names, apart=apart)
+        return read_text_rows(path, label, separator, sink, options=options, stated=names, apart=apart, behind=behind)
+
+
+def _behind(mark: Mark) -> Behind | None:
+    return Behind(mark.place, *mark.state["file"]) if mark.place else None
 
 
 def _said(label: str, sink: RejectSink) -> Callable[[str], None]:
