@@ -6,6 +6,7 @@ import pytest
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.defs.interactions import interactions, raw_reviews, sequences
 from mmsra_pipeline.defs.resources import Installation
+from mmsra_pipeline.ingest import delimited
 from mmsra_pipeline.interactions.measures import InteractionMeasures
 from mmsra_pipeline.orchestration.interaction_checks import NAMES, interaction_checks
 from mmsra_pipeline.storage.tables import Store
@@ -122,6 +123,31 @@ def test_the_bounds_of_training_leave_the_held_out_targets_alone(made):
     stored = store.read(Tables.SEQUENCES, "shop")
     held_out = stored[stored["split"].isin(["validation", "test"])]
     assert (held_out["position"] >= held_out["user_id"].map(bounds).fillna(0)).all()
+
+
+def test_the_second_night_takes_over_what_was_read_and_gives_what_a_reading_from_nothing_gives(tmp_path, monkeypatch):
+    monkeypatch.setattr(delimited, "CHUNK_ROWS", 200)
+    rows = [f"u{place % 97},p{place % 13},2024-01-17T12:00:{place % 60:02},4\n" for place in range(1500)]
+    versions, taken = [], []
+    for root, counts in ((tmp_path / "nights", (1400, 1500)), (tmp_path / "anew", (1500,))):
+        (root / "datasets").mkdir(parents=True)
+        (root / "datasets" / "shop.yaml").write_text(
+            "format: tables\npath: ..\ninteractions: i.csv\nitems: items.csv\n"
+        )
+        (root / "items.csv").write_text("item_id,title\np1,Lamp\n")
+        monkeypatch.setenv("MMSRA_ROOT", str(root))
+        for count in counts:
+            (root / "i.csv").write_text("user_id,item_id,timestamp,rating\n" + "".join(rows[:count]))
+            with dg.DagsterInstance.ephemeral() as instance:
+                instance.add_dynamic_partitions("dataset", ["shop"])
+                result = dg.materialize(
+                    [raw_reviews], instance=instance, partition_key="shop", resources={"mmsra": Installation()}
+                )
+            taken.append(metadata(result, Tables.RAW_REVIEWS)["reviews read before"].value)
+        store = Store(root / "data")
+        versions.append([store.current(name, "shop").version for name in (Tables.RAW_REVIEWS, Tables.REJECTS)])
+    assert taken == [0, 800, 0]
+    assert versions[0] == versions[1]
 
 
 def test_refused_rows_are_named_before_the_filter_that_leaves_nothing(tmp_path, monkeypatch):

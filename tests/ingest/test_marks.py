@@ -86,15 +86,18 @@ def test_rows_are_appended_to_a_table(tmp_path, kind):
     assert over
 
 
-@pytest.mark.parametrize("left", [b'u1,a,1583378629,1,"not closed\n', b'"u1,a\n\n\n', b"u1,a,1583378629,1,\n"])
-@pytest.mark.parametrize("more", [b'closed"\nu2,b,1583378629,1,\n', b"x\n", b",\n", b'\n\n"\n'])
+@pytest.mark.parametrize(
+    "left",
+    [b'u1,a,1583378629,1,"not closed\nu1,b,1583378629,1,\n', b"u1,a,1583378629,1,", b'"u1,a\n\nu1,b,1583378629,1,\n'],
+)
+@pytest.mark.parametrize("more", [b'closed"\nu2,b,1583378629,1,\n', b"x\n", b'\n\n",1583378629,1,\n'])
 def test_what_is_open_at_the_end_of_a_file_may_go_on(tmp_path, left, more):
     over = 0
-    for count in range(4, 9):
+    for count in (4, 9, 12):  # with the rest they fill chunks, or a chunk is full some lines before
         rng = random.Random(count)
         source = opened(tmp_path / str(count))
         file = source / "log.csv"
-        file.write_bytes(HEADER + b"".join(line(rng).encode() for _ in range(count)) + left.rstrip(b"\n" * (count % 2)))
+        file.write_bytes(HEADER + b"".join(line(rng).encode() for _ in range(count)) + left)
         over += compared(TablesReader(spec_of(source)), file, more)
     assert over
 
@@ -109,6 +112,15 @@ def test_what_was_told_of_times_and_ids_holds_behind_the_mark(tmp_path):
     assert [(row["user_id"], row["timestamp"]) for row in rows[-2:]] == [
         ("3", 1_680_480_000_000), ("4", 1_583_378_629_000),
     ]  # fmt: skip
+
+
+def test_times_of_another_unit_are_refused_behind_the_mark_too(tmp_path):
+    source = opened(tmp_path / "source")
+    file = source / "log.csv"
+    file.write_bytes(HEADER + b"u1,a,1583378629,1,\n" * 20)
+    assert compared(TablesReader(spec_of(source)), file, b"u2,a,1583378629000,1,\n" * 20) > 10
+    _, rows, refused, *_ = reading(TablesReader(spec_of(source)))
+    assert (len(rows), len(refused)) == (20, 20)
 
 
 def test_a_file_that_is_written_otherwise_than_its_begin_told_is_read_whole(tmp_path):
