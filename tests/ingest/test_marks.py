@@ -45,12 +45,14 @@ def compared(reader, file, more: bytes) -> int:
     with file.open("ab") as log:
         log.write(more)
     label = file.name
-    _, *whole = reading(reader)
+    anew, *whole = reading(reader)
     mark = marks.within.get(label)
     if isinstance(before, str) or mark is None or not reader.goes_on(mark):
         return 0
     assert mark == Mark.of_json(json_of(mark))
-    _, rows, rejects, notes, seen = reading(reader, mark)
+    again, rows, rejects, notes, seen = reading(reader, mark)
+    assert again.ends == anew.ends
+    assert again.within in ({}, anew.within)  # what was appended need not fill a chunk
     if isinstance(rows, str):
         assert rows == whole[0]
         return 0
