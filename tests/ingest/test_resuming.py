@@ -164,6 +164,27 @@ def test_of_a_new_file_beside_old_ones_that_alone_is_read(tmp_path, read):
     assert sum(read) < 4 * BLOCK
 
 
+@pytest.mark.parametrize("change", ["edited and appended", "cut off", "rewritten and longer"])
+def test_what_lies_behind_an_old_row_that_changed_is_read_again(tmp_path, read, change):
+    rng, source = random.Random(6), opened(tmp_path / "source")
+    for name in ("log1.csv", "log2.csv"):
+        (source / name).write_bytes(HEADER + b"".join(line(rng).encode() for _ in range(40)))
+    night(tmp_path / "root", spec_of(source))
+    content = (source / "log2.csv").read_bytes()
+    at = len(HEADER) + 1  # the number of the first row's user
+    (source / "log2.csv").write_bytes(
+        {
+            "edited and appended": content[:at] + b"8" + content[at + 1 :] + line(rng).encode(),
+            "cut off": content[:-100],
+            "rewritten and longer": HEADER + b"".join(line(rng).encode() for _ in range(50)),
+        }[change]
+    )
+    found, taken = night(tmp_path / "root", spec_of(source))
+    assert taken == 40
+    assert found == night(tmp_path / "anew", spec_of(source))[0]
+    assert tables(tmp_path / "root", spec_of(source)) == tables(tmp_path / "anew", spec_of(source))
+
+
 def test_notes_name_the_files_that_there_are_now(tmp_path, read):
     source = opened(tmp_path / "source")
     (source / "log1.csv").write_bytes(HEADER + b"u1,a,31.12.2023,1,\n" * 40)
