@@ -143,13 +143,8 @@ class ReadingMemory:
                 mark = Mark.of_json(known["ends"][label]) if label in known["ends"] else mark
                 continue
             found = known["within"].get(label)
-            within = found and Mark.of_json(found["mark"])
-            if (
-                within
-                and within.place
-                and beginning_hash(path, within.place.seen) == found["seen"]
-                and reader.goes_on(within)
-            ):
+            within = Mark.of_json(found["mark"]) if found else None
+            if within and _same_beginning(path, within, found["seen"]) and reader.goes_on(within):
                 mark = within
             break
         return mark, whole
