@@ -60,7 +60,7 @@ def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user whom the pages show; the artifact is the folder of pages, which `mmsra report` opens.
 
     The table explanations says, for a few users, what leaving out each part of a prompt does to p;
-    injection_probe what a title that imitates the prompt does. The page on ablation
+    injection_probe what a title or a picture that imitates the prompt does. The page on ablation
     compares variants of the data set as they are now; they make nothing stale here: `mmsra ablate` renews the report.
     """
     from mmsra_pipeline.interactions.query_table import plain

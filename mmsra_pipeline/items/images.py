@@ -4,7 +4,7 @@ import copy
 import functools
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -30,6 +30,7 @@ from mmsra_pipeline.items.picture_store import (
 from mmsra_pipeline.items.web.addresses import Resolver
 from mmsra_pipeline.items.web.alternatives import fetch_first
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.hashing import content_hash
 from mmsra_pipeline.telemetry.progress import tracked
 
 SOURCE_KEY = "source_key"
@@ -129,17 +130,29 @@ class ItemImages:
         stored = item_images[item_images[c.IMAGE_HASH].notna()]
         self._hashes: dict[str, str] = dict(zip(stored[c.ITEM], stored[c.IMAGE_HASH]))
         self._load = functools.lru_cache(maxsize=CACHED_IMAGES)(functools.partial(load_image, artifacts))
+        self._given: dict[str, Image.Image] = {}
 
     def get(self, item_id: str) -> Image.Image | None:
         """Return an item's picture in RGB; None if it has none. It is shared: copy it before changing it."""
+        if item_id in self._given:
+            return self._given[item_id]
         image_sha256 = self._hashes.get(item_id)
         return None if image_sha256 is None else self._load(image_sha256)
 
     def without(self, items: Iterable[str]) -> "ItemImages":
         """Return the pictures as if these items had none."""
-        left = copy.copy(self)
-        left._hashes = {item: image for item, image in self._hashes.items() if item not in set(items)}
+        left, gone = copy.copy(self), set(items)
+        left._hashes = {item: image for item, image in self._hashes.items() if item not in gone}
+        left._given = {item: image for item, image in self._given.items() if item not in gone}
         return left
+
+    def replaced(self, pictures: Mapping[str, Image.Image]) -> "ItemImages":
+        """Return the pictures with others, RGB, in the place of those of some items; hashes are those of pixels."""
+        other = copy.copy(self)
+        other._given = {**self._given, **pictures}
+        own = {item: content_hash(repr(image.size).encode() + image.tobytes()) for item, image in pictures.items()}
+        other._hashes = {**self._hashes, **own}
+        return other
 
     def image_hash(self, item_id: str) -> str | None:
         """Return the hash of an item's stored picture; None if it has none."""

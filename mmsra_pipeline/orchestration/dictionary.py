@@ -228,12 +228,13 @@ TABLES: Final[Mapping[str, Described]] = {
         "left_out": "the history item; else empty", "logit": "logit(Yes) - logit(No) without it",
         "p": "P(Yes) / (P(Yes) + P(No)) without it, in [0, 1]", "change": "p without it less p with all, in [-1, 1]",
     }),
-    Tables.INJECTION_PROBE: Described("a candidate with an imitation of the prompt in its title", "report", {
+    Tables.INJECTION_PROBE: Described("a candidate with an imitation of the prompt in its title or picture", "report", {
         "user_id": USER, "position": POSITION, "item_id": "the middle candidate of the user's served list",
         "imitation": "instruction, evidence: imitate lines of the prompt; praise: imitates none",
-        "cleaned": "whether the title was cleaned, as items' texts are", "p": "p(Yes) with that title, in [0, 1]",
-        "p_rise": "p less p with the title as it is, in [-1, 1]", "rank": "among the candidates of the list, from 1",
-        "rank_rise": "places up by that title; negative: down",
+        "place": "title, or picture: the words are drawn over its top, where prompts show pictures",
+        "cleaned": "whether the title was cleaned, as items' texts are", "p": "p(Yes) with those words, in [0, 1]",
+        "p_rise": "p less p without them, in [-1, 1]", "rank": "among the candidates of the list, from 1",
+        "rank_rise": "places up by them; negative: down",
     }),
     Tables.REFRESH_REPORT: Described("an asset of a refresh", "refresh_report", {
         "at": "when it ended, UTC", "asset": "its name", "outcome": "materialized, unchanged, skipped, failed, …",
