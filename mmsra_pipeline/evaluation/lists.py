@@ -68,6 +68,7 @@ def all_lists(
     served: int,
     config: EvaluationConfig,
     seed: int,
+    given: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Draw the lists of queries under every protocol, and with ``served`` the lists that they would be served.
 
@@ -81,12 +82,15 @@ def all_lists(
         served: candidates of a served list; 0: there are none.
         config: protocols and number of negatives.
         seed: of the draws.
+        given: lists from elsewhere of these queries, in the form of ``draw_candidates``.
 
     Returns:
         As ``draw_candidates``, with ``first_stage_rank`` (from 1; null where the first stage does not rank).
     """
     catalogue = interactions[ITEM].unique().tolist()
     drawn = draw_candidates(queries, training, catalogue, config, seed, interactions=interactions)
+    if given is not None:
+        drawn = pd.concat([drawn, given], ignore_index=True)
     places: dict[Any, Any] = {**drawn.groupby([USER, POSITION], sort=False).indices}
     items: list[str] = drawn[ITEM].tolist()
     ranks: list[int | None] = [None] * len(drawn)

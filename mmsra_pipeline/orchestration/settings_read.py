@@ -101,6 +101,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         *SCORED,
         "evaluation.negatives",
         "evaluation.protocols",
+        "evaluation.lists",
         "evaluation.users",
         "retrieval.first_stage.cold_items",
         "seed",
