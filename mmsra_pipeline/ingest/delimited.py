@@ -50,7 +50,7 @@ def read_text_rows(
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
     begin = begin_of(path, len(PARQUET))
     if begin == PARQUET:
-        found = parquet_rows(path, label, list_separator, sink, apart=apart)
+        found = parquet_rows(path, label, list_separator, sink, stated=stated, apart=apart)
     else:
         if path.suffix.lower() in {".parquet", ".pq"}:
             if not begin:

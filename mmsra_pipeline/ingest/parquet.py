@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from mmsra_pipeline.columns import IMAGE
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.column_matching import SYNONYMS, like
+from mmsra_pipeline.ingest.embedded_pictures import BUFFER, holds_pictures, picture_cells, rows_at_once
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, of_text
 
@@ -21,7 +22,13 @@ FOREIGN = "\udcff"  # stands for a cell of Parquet that is not valid UTF-8; no s
 
 
 def parquet_rows(
-    path: Path, label: str, list_separator: str, sink: RejectSink, *, apart: Sequence[str] = ()
+    path: Path,
+    label: str,
+    list_separator: str,
+    sink: RejectSink,
+    *,
+    stated: Sequence[str] = (),
+    apart: Sequence[str] = (),
 ) -> Iterator[TextRows]:
     """Return the rows in chunks, at least one; those with bytes that are no UTF-8 are refused.
 
@@ -30,6 +37,7 @@ def parquet_rows(
         label: what rejects call it.
         list_separator: goes between the entries of lists.
         sink: is told of refused rows.
+        stated: what the YAML says the file calls columns.
         apart: columns that, where they are lists, hold one row an entry, with the other lists of the row beside them.
 
     Raises:
@@ -38,22 +46,24 @@ def parquet_rows(
     try:
         with pq.ParquetFile(path) as file:
             header = checked_header(list(file.schema_arrow.names), path)
-            start, empty = 1, file.schema_arrow.empty_table().to_batches() or [file.schema_arrow.empty_table()]
-            for field in file.schema_arrow:
-                if _holds_pictures(field):
-                    sink.note(
-                        f"{label}: column {field.name!r} holds pictures themselves, which are not read; write them "
-                        "into the picture folder as ITEM_ID.jpg"
-                    )
+            start = 1
+            pictures = [field.name for field in file.schema_arrow if _holds_pictures(field, stated)]
+            for name in pictures:
+                sink.note(
+                    f"{label}: column {name!r} holds pictures themselves; they are checked and stored as files are"
+                )
             lists = _lists(file.schema_arrow, apart)
             if lists:
                 sink.note(f"{label}: {', '.join(lists)} are lists; each entry is read as a row of its own")
-            for batch in file.iter_batches(CHUNK_ROWS) if file.metadata.num_rows else empty:
+            for batch in _batches(file, path, sparing=bool(pictures)):
                 lines = np.arange(start, start + batch.num_rows)
                 start += batch.num_rows
                 if lists:
                     batch, lines = _entries(batch, lists, lines, label, sink)
-                columns = [_as_text(column, list_separator) for column in batch.columns]
+                columns = [
+                    picture_cells(column, lines, label, name) if name in pictures else _as_text(column, list_separator)
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                ]
                 foreign = {row for column in columns for row, text in enumerate(column) if text == FOREIGN}
                 for row in sorted(foreign):
                     sink.see(1)
@@ -66,11 +76,20 @@ def parquet_rows(
         raise DataError(f"{path}: not readable as Parquet: {error}. Write the file again, or name a CSV.") from None
 
 
-def _holds_pictures(field: pa.Field) -> bool:
-    """Whether a column of pictures has their bytes, alone or, as libraries of data sets write it, beside a path."""
-    binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
-    struct = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-    return (binary and like(field.name) in SYNONYMS[IMAGE]) or struct
+def _batches(file: pq.ParquetFile, path: Path, *, sparing: bool) -> Iterator[pa.RecordBatch]:
+    """Return the rows, at least one batch; where they hold pictures, few at once."""
+    if not file.metadata.num_rows:
+        yield pa.RecordBatch.from_pylist([], file.schema_arrow)
+    elif not sparing:
+        yield from file.iter_batches(CHUNK_ROWS)
+    else:
+        with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as again:
+            for group in range(again.metadata.num_row_groups):
+                yield from again.iter_batches(rows_at_once(again, group, path), row_groups=[group])
+
+
+def _holds_pictures(field: pa.Field, stated: Sequence[str]) -> bool:
+    return holds_pictures(field) and (like(field.name) in SYNONYMS[IMAGE] or field.name in stated)
 
 
 def _lists(schema: pa.Schema, apart: Sequence[str]) -> list[str]:
@@ -108,7 +127,7 @@ def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str) -> list[st
         values = map(_number, column.to_pylist())
     elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
         values = map(_decoded, column.to_pylist())
-    elif pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:  # of a picture; its bytes are not read
+    elif pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:  # of what is no picture of an item
         return _as_text(pc.struct_field(column, "path"), list_separator)
     elif pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
         values = [None] * len(column)  # no column of ours; only text, numbers, times and lists can be one

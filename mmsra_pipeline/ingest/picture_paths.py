@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmsra_pipeline.ingest.embedded_pictures import embedded
 from mmsra_pipeline.storage.hashing import file_hash
 
 ENDINGS = (
@@ -129,8 +130,10 @@ class ItemPictures:
     def of(self, item: str, named: str | None) -> str | None:
         """Return an item's picture: the file that the source names, else the one called as the item, else the URL.
 
-        A file that is not where the source says is looked for by its name alone below the folder.
+        What lies in the source itself goes before all of them. A file that is not where the source says is looked for by its name alone below the folder.
         """
+        if named and embedded(named):
+            return named
         if not named or is_url(named):
             return self._index.called(item) or named
         if self.root is not None and not self._is_there(named):
@@ -138,8 +141,10 @@ class ItemPictures:
         return named
 
     def has_file(self, item: str, named: str | None) -> bool:
-        """Whether an item's picture is a file of the folder."""
+        """Whether an item's picture is a file of the folder, or lies in the source itself."""
         found = self.of(item, named)
+        if found and embedded(found):
+            return True
         return bool(self.root and found and not is_url(found) and self._is_there(found))
 
     def _is_there(self, named: str) -> bool:
@@ -156,6 +161,8 @@ def _is_picture(path: Path) -> bool:
 
 def hash_image(image: str | None, root: Path | None) -> str | None:
     """Sha256 of a picture's bytes; None if there is no such file inside ``root``."""
+    if image is not None and (within := embedded(image)):
+        return within.sha256
     if root is None or image is None or is_url(image):
         return None
     path = locate(root, image)
