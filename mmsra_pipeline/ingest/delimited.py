@@ -7,6 +7,7 @@ from pathlib import Path
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest.containers import PARQUET, begin_of
 from mmsra_pipeline.ingest.dialect import COMMENT, Dialect, DialectOptions, sniff
+from mmsra_pipeline.ingest.encodings import UTF8
 from mmsra_pipeline.ingest.parquet import parquet_rows
 from mmsra_pipeline.ingest.records import RECORD_LINES, Record, Records
 from mmsra_pipeline.ingest.rejects import HEADER_AGAIN, TEXT_CHARS, RejectSink
@@ -95,7 +96,7 @@ def _delimited_rows(
             continue  # a spreadsheet's empty row is no row
         if comments and line.startswith(COMMENT) and (fields is None or len(fields) != width):
             continue
-        reason = _flaw(fields, width)
+        reason = _flaw(fields, width, dialect.encoding)
         if again is not None and fields == again:
             reason = HEADER_AGAIN
         if fields is None or reason:
@@ -149,7 +150,7 @@ def _fitted(fields: list[str], width: int, nameless: frozenset[int]) -> list[str
     return [*fields, *([""] * len(missing))] if nameless.issuperset(missing) else fields
 
 
-def _flaw(fields: list[str] | None, width: int) -> str:
+def _flaw(fields: list[str] | None, width: int, encoding: str) -> str:
     if fields is None:
         return (
             f"a quote is not closed within {RECORD_LINES} lines, or is followed by text; where quotes mean nothing, "
@@ -158,6 +159,8 @@ def _flaw(fields: list[str] | None, width: int) -> str:
     if len(fields) != width:
         return f"has {len(fields)} fields, the header has {width}; put cells that hold separators in quotes"
     if not all(map(is_utf8, fields)):
+        if encoding != UTF8:
+            return f"has bytes that are no {encoding}; correct them, or state the file's `encoding:`"
         return "is not valid UTF-8; save the file as UTF-8, or state its `encoding:`"
     return ""
 

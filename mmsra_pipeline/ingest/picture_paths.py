@@ -130,7 +130,8 @@ class ItemPictures:
     def of(self, item: str, named: str | None) -> str | None:
         """Return an item's picture: the file that the source names, else the one called as the item, else the URL.
 
-        What lies in the source itself goes before all of them. A file that is not where the source says is looked for by its name alone below the folder.
+        What lies in the source itself goes before all of them. A file that is not where the source says is looked for
+        by its name alone below the folder.
         """
         if named and embedded(named):
             return named
