@@ -8,6 +8,10 @@ from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest.containers import PARQUET, begin_of
 from mmsra_pipeline.ingest.dialect import COMMENT, Dialect, DialectOptions, sniff
 from mmsra_pipeline.ingest.encodings import UTF8
+from mmsra_pipeline.ingest.foreign_files import refuse_packed_parquet
+from mmsra_pipeline.ingest.json_forms import Form, form_of
+from mmsra_pipeline.ingest.json_rows import json_rows
+from mmsra_pipeline.ingest.lines import BOM
 from mmsra_pipeline.ingest.parquet import parquet_rows
 from mmsra_pipeline.ingest.records import RECORD_LINES, Record, Records
 from mmsra_pipeline.ingest.rejects import HEADER_AGAIN, TEXT_CHARS, RejectSink
@@ -15,6 +19,7 @@ from mmsra_pipeline.ingest.source_files import folder_values, tracked_blocks
 from mmsra_pipeline.ingest.text_rows import Header, TextRows, checked_header, is_utf8, of_text
 
 CHUNK_ROWS = 50_000
+BEGIN = 64
 USUAL = DialectOptions()
 
 
@@ -29,7 +34,7 @@ def read_text_rows(
     stated: Sequence[str] = (),
     apart: Sequence[str] = (),
 ) -> Iterator[TextRows]:
-    """Return the rows of a Parquet or delimited file in chunks, at least one; ill-formed ones are refused.
+    """Return the rows of a Parquet, delimited or JSON file in chunks, at least one; ill-formed ones are refused.
 
     What the file is, is told from its first bytes. Of a file in a folder ``key=value``, ``key`` is a column too.
 
@@ -49,9 +54,13 @@ def read_text_rows(
     """
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
-    begin = begin_of(path, len(PARQUET))
-    if begin == PARQUET:
+    begin = begin_of(path, BEGIN)
+    form = form_of(path) if begin.removeprefix(BOM).lstrip()[:1] in (b"{", b"[") else Form.TABLE
+    if begin.startswith(PARQUET):
+        refuse_packed_parquet(path)
         found = parquet_rows(path, label, list_separator, sink, stated=stated, apart=apart)
+    elif form is not Form.TABLE:
+        found = json_rows(path, label, form, list_separator, sink)
     else:
         if path.suffix.lower() in {".parquet", ".pq"}:
             if not begin:

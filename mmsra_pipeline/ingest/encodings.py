@@ -38,6 +38,8 @@ USUAL = frozenset(
 WITHIN_WORDS = re.compile(
     "[a-zA-Z][¹²³¼½¾¿¡ª£¥¢§±¶¤¦©®°¬»«\u201e\u201c\u201d…\u2013\u2014•][a-z]|(?<!\\w)[¹²³¼½¾][a-z]{4}"
 )
+TWICE = re.compile(rb"\xc3[\x82\x83]\xc2[\x80-\xbf]|\xc3\xa2\xe2\x82\xac")  # as 'Ã©' and 'â€' are
+SEVERAL = 3
 MOSTLY = 0.8
 STRAY = 6  # bytes that may be damage
 DAMAGED = 0.05  # share of lines up to which they are
@@ -94,6 +96,13 @@ def detect(sample: bytes, path: Path, option: str | None) -> Encoding:
         codecs.getincrementaldecoder(UTF8)().decode(sample)
     except UnicodeDecodeError:
         return _eight_bit(sample, path)
+    twice = None if sample.isascii() else TWICE.search(sample)
+    if twice and len(TWICE.findall(sample)) >= SEVERAL:
+        shown, line = _first_foreign(sample[max(0, twice.start() - 20) :].decode(UTF8, "replace"))
+        line += sample.count(b"\n", 0, max(0, twice.start() - 20))
+        return Encoding(
+            UTF8, f"line {line}, {shown!r}: was UTF-8 and was taken for a Western code page before; export it again"
+        )
     return Encoding(UTF8)
 
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmsra_pipeline.columns import IMAGE
+from mmsra_pipeline.columns import IMAGE, ITEM, USER
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.ingest.column_matching import SYNONYMS, like
+from mmsra_pipeline.ingest.column_matching import SYNONYMS, is_known, like
 from mmsra_pipeline.ingest.embedded_pictures import BUFFER, holds_pictures, picture_cells, rows_at_once
+from mmsra_pipeline.ingest.listed_texts import named
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, of_text
 
@@ -52,6 +53,12 @@ def parquet_rows(
                 sink.note(
                     f"{label}: column {name!r} holds pictures themselves; they are checked and stored as files are"
                 )
+            for field in file.schema_arrow:
+                if field.name not in pictures and is_known(field.name) and _is_object(field.type):
+                    sink.note(
+                        f"{label}: column {field.name!r} holds structs and is not read; write what counts as text"
+                    )
+            exact = {name for name in file.schema_arrow.names if like(name) in {*SYNONYMS[USER], *SYNONYMS[ITEM]}}
             lists = _lists(file.schema_arrow, apart)
             if lists:
                 sink.note(f"{label}: {', '.join(lists)} are lists; each entry is read as a row of its own")
@@ -61,7 +68,9 @@ def parquet_rows(
                 if lists:
                     batch, lines = _entries(batch, lists, lines, label, sink)
                 columns = [
-                    picture_cells(column, lines, label, name) if name in pictures else _as_text(column, list_separator)
+                    picture_cells(column, lines, label, name)
+                    if name in pictures
+                    else _as_text(column, list_separator, exact=name in exact)
                     for name, column in zip(batch.schema.names, batch.columns, strict=True)
                 ]
                 foreign = {row for column in columns for row, text in enumerate(column) if text == FOREIGN}
@@ -86,6 +95,10 @@ def _batches(file: pq.ParquetFile, path: Path, *, sparing: bool) -> Iterator[pa.
         with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as again:
             for group in range(again.metadata.num_row_groups):
                 yield from again.iter_batches(rows_at_once(again, group, path), row_groups=[group])
+
+
+def _is_object(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_map(kind) or (pa.types.is_struct(kind) and kind.get_field_index("path") < 0))
 
 
 def _holds_pictures(field: pa.Field, stated: Sequence[str]) -> bool:
@@ -117,14 +130,17 @@ def _entries(
     return pa.RecordBatch.from_arrays(columns, names=kept.schema.names), lines[same][place]
 
 
-def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str) -> list[str | None]:
-    """Text as a CSV would hold it; whole numbers lose the '.0' that a null beside them gave them."""
+def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str, *, exact: bool = False) -> list[str | None]:
+    """Text as a CSV would hold it; whole numbers lose the '.0' that a null beside them gave them.
+
+    ``exact``: floats that are too large to be exact, as ids must be, stay in scientific notation.
+    """
     kind = column.type
     values: Iterable[str | None]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         values = [_listed(row, list_separator) for row in _values(column)]
     elif pa.types.is_floating(kind):
-        values = map(_number, column.to_pylist())
+        values = (_rounded(value) if exact else _number(value) for value in column.to_pylist())
     elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
         values = map(_decoded, column.to_pylist())
     elif pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:  # of what is no picture of an item
@@ -163,7 +179,11 @@ def _decoded(value: bytes | None) -> str | None:
 def _listed(entries: Any, separator: str) -> str | None:
     if entries is None or entries == FOREIGN:
         return FOREIGN if entries else None
-    return separator.join(str(entry) for entry in entries if entry is not None)
+    return separator.join(named(entry) for entry in entries if entry is not None)
+
+
+def _rounded(value: float | None) -> str | None:
+    return f"{value:e}" if value is not None and abs(value) >= 2**53 and not pd.isna(value) else _number(value)
 
 
 def _number(value: float | None) -> str | None:

@@ -4,8 +4,9 @@ import errno
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +19,9 @@ ENDINGS = (
     ".jfif", ".jpe", ".jif", ".mpo", ".dib", ".apng", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".ico",
 )  # fmt: skip
 """Of files that are looked at as pictures; which of them can be decoded ``items.decoding`` says."""
+NUMBERED = re.compile(r"(.+?)[-_. ](?:\(?\d{1,3}\)?|main|front|cover)")
+WITHIN = re.compile(r"(?:main|front|cover|image|img|photo|picture|large|full)?[-_ ]?\d{0,3}", re.IGNORECASE)
+"""What pictures in a folder of one item are called."""
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
 
@@ -65,13 +69,13 @@ class FolderIndex:
     def __init__(self, root: Path | None) -> None:
         self.by_stem: dict[str, str] = {}
         """Names below the folder, '/' between the parts, by the name without folder and ending, and with the folder."""
-        self._alike: dict[str, str] = {}
+        self._numbered: dict[str, list[tuple[str, str]]] = {}
         self._files: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
         """Pictures by their folder below the root."""
         found = [] if root is None or not root.is_dir() else [path for path in root.rglob("*") if _is_picture(path)]
-        # The nearest to the root wins, then the first ending, then the first name.
-        found.sort(key=lambda path: (len(path.parts), ENDINGS.index(path.suffix.lower()), path))
+        # The nearest to the root wins, then the first ending, then the first name, '2' before '10'.
+        found.sort(key=lambda path: (len(path.parts), ENDINGS.index(path.suffix.lower()), len(path.name), path))
         for path in found:
             assert root is not None
             inner = path.relative_to(root)
@@ -79,19 +83,37 @@ class FolderIndex:
             stem = unicodedata.normalize("NFC", path.stem)
             for key in (stem, unicodedata.normalize("NFC", inner.with_suffix("").as_posix())):
                 self.by_stem.setdefault(key, name)
-            self._alike.setdefault(like_name(path.stem), name)
+            counted = NUMBERED.fullmatch(stem)
+            if counted:
+                self._numbered.setdefault(counted[1], []).append((stem, name))
+            if len(inner.parts) > 1 and WITHIN.fullmatch(stem):
+                self._numbered.setdefault(unicodedata.normalize("NFC", inner.parts[-2]), []).append((stem, name))
             self._files.setdefault(like_name(path.name), name)
             self._files.setdefault(f"{path.stem.strip()}{path.suffix}".casefold(), name)
             self.counts[inner.parent.as_posix()] += 1
 
-    def called(self, item: str) -> str | None:
-        """Return the picture that is called as an item."""
-        return self.by_stem.get(item) or self.by_stem.get(unicodedata.normalize("NFC", item))
+    def called(self, item: str, others: Collection[str] = ()) -> str | None:
+        """Return the picture that is called as an item.
+
+        Else as it in capitals or small letters, else a numbered one ('p1_2.jpg', 'p1/2.jpg'), the first of them that is
+        not called as one of ``others``.
+        """
+        found = self.by_stem.get(item) or self.by_stem.get(unicodedata.normalize("NFC", item))
+        if found is None:
+            found = self.by_stem.get(item.upper()) or self.by_stem.get(item.lower())
+        if found is None:
+            numbered = self._numbered.get(unicodedata.normalize("NFC", item), [])
+            found = next((name for stem, name in numbered if stem not in others), None)
+        return found
 
     def file(self, named: str) -> str | None:
         """Return the picture of that file name, wherever it lies below the folder and however its letters are cased."""
         last = re.split(r"[\\/]", named)[-1]
-        return self._files.get(like_name(last))
+        bare = last.partition("?")[0]
+        names = (last, bare, unquote(bare))
+        return next((found for name in names if (found := self._files.get(like_name(name)))), None) or self.by_stem.get(
+            last
+        )
 
     def summary(self, name: str) -> str:
         """Say what lies in the folder."""
@@ -110,12 +132,15 @@ class ItemPictures:
         self.root = root
         self._index = FolderIndex(root)
         self._reviewed: set[str] = set()
+        self._items: set[str] = set()
 
     def note_reviewed(self, items: pa.ChunkedArray) -> None:
         """Take note of items that reviews name."""
         if self._index.by_stem:
             found = items.unique()
-            self._reviewed |= self._index.by_stem.keys() & found.to_pylist()
+            own = self._index.by_stem.keys() & found.to_pylist()
+            self._reviewed |= own
+            self._items |= own
             foreign = found.filter(pc.invert(pc.string_is_ascii(found))).to_pylist()
             self._reviewed.update(item for item in foreign if self._index.called(item))
 
@@ -136,9 +161,9 @@ class ItemPictures:
         if named and embedded(named):
             return named
         if not named or is_url(named):
-            return self._index.called(item) or named
+            return self._index.called(item, self._items) or named
         if self.root is not None and not self._is_there(named):
-            return self._index.file(named) or self._index.called(item) or named
+            return self._index.file(named) or self._index.called(item, self._items) or named
         return named
 
     def has_file(self, item: str, named: str | None) -> bool:

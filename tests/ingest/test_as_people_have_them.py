@@ -4,6 +4,7 @@ import re
 
 import pytest
 from ingest.as_people_have_them import CASES, IDS, ROWS, TIMES, USERS, Case
+from ingest.more_as_people_have_them import MORE
 
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.errors import MmsraError
@@ -17,9 +18,9 @@ def write(folder, case: Case) -> DatasetSpec:
     return DatasetSpec("shop", case.format, folder, dict(case.options), folder / "shop.yaml")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CASES | MORE)
 def test_a_file_as_people_have_it_gives_what_is_right(tmp_path, name):
-    case = CASES[name]
+    case = (CASES | MORE)[name]
     spec = write(tmp_path, case)
     if case.error:
         with pytest.raises(MmsraError, match=case.error):
