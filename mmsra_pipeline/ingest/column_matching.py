@@ -54,6 +54,7 @@ POSITIONS: Final = {
     ("::", 4): (c.USER, c.ITEM, c.RATING, c.TIME),
     ("\t", 4): (c.USER, c.ITEM, c.RATING, c.TIME),
     ("::", 3): (c.ITEM, c.TITLE, c.CATEGORY),
+    ("|", 24): (c.ITEM, c.TITLE),
 }
 """Files of MovieLens: they have no header, and no one else writes such."""
 
@@ -158,7 +159,7 @@ def _say_unread(header: Header, wanted: Sequence[str], names: Mapping[str, str],
         return
     for field in missing:
         known = [name for name in {like(field), *ENGLISH[field]} if len(name) >= LEAST_CHARS]
-        near = next((name for name in unread if difflib.get_close_matches(like(name), known, 1, CLOSE)), None)
+        near = next((name for name in unread if _is_near(like(name), known)), None)
         if near is not None:
             say(f"column {near[:NAME_CHARS]!r} is not read; if it holds {field}, state `columns: {{{field}: {near}}}`")
     needed = {c.TIME} if c.USER in wanted else {c.TITLE, c.DESCRIPTION}
@@ -168,6 +169,11 @@ def _say_unread(header: Header, wanted: Sequence[str], names: Mapping[str, str],
             f"no column is read as {' or '.join(sorted(needed))}; not read are: {_shown(unread)}. If one is it, state "
             f"`columns: {{{field}: NAME}}`"
         )
+
+
+def _is_near(name: str, known: Sequence[str]) -> bool:
+    """Whether a name is one of the known ones misspelt, or with a word before it."""
+    return name.endswith(tuple(known)) or bool(difflib.get_close_matches(name, known, 1, CLOSE) and name[-2:] != "id")
 
 
 def _alike(sought: str) -> Callable[[str], bool]:
@@ -198,7 +204,11 @@ def _missing(name: str, theirs: str, header: Header, wanted: Sequence[str], path
         )
     sought = repr(name) if theirs == name else f"{name!r} (called {theirs!r} under `columns:`)"
     close = difflib.get_close_matches(theirs, [other for other in header.names if len(other) <= NAME_CHARS], n=1)
-    guess = close[0] if close else "THEIR_NAME"
+    ending = [
+        other for other in header.names if name in (c.USER, c.ITEM) and like(other).endswith(("id", "code", "no"))
+    ]
+    own = [other for other in ending if like(other) not in KNOWN]
+    guess = own[0] if own and not close else close[0] if close else "THEIR_NAME"
     separator = {",": "commas", "\t": "tabs", ";": "semicolons"}.get(header.delimiter, repr(header.delimiter))
     return (
         f"{path}: column {sought} is missing. Found, separated by {separator}: {_shown(header.names)}. "

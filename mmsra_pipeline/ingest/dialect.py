@@ -203,12 +203,13 @@ def _has_header(first: Sequence[str], names: Sequence[str] | None, stated: Seque
     if names is not None:
         ours = {like(name) for name in names}
         return sum(is_known(cell) or like(cell) in ours for cell in cells) >= 2
-    if any(map(is_known, cells)):
-        return True
+    values = any(map(VALUE.fullmatch, cells))
+    if sum(map(is_known, cells)) > values or {"userid", "itemid"}.intersection(map(like, cells)):
+        return True  # 'Track' among values may be what somebody heard
     named = [cell for cell in cells if cell in stated]
     if named:
         return not any(map(VALUE.fullmatch, named))
-    return not any(map(VALUE.fullmatch, cells))
+    return not values
 
 
 def _has_row_names(rows: Sequence[Sequence[str]]) -> bool:

@@ -15,6 +15,7 @@ from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, of_text
 
 CHUNK_ROWS = 50_000
 MOST_KEYS = 500
+MOST = 10**100
 RECORDS = "write one object a row, one a line, as pandas does by `to_json(path, orient='records', lines=True)`"
 
 
@@ -67,7 +68,7 @@ def _object(line: bytes) -> dict[str, Any] | str:
     except orjson.JSONDecodeError:
         found = lenient_object(line)
         if isinstance(found, dict):
-            found.pop(REPEATED, None)
+            found = {whole_text(str(key)): value for key, value in found.items() if key != REPEATED}
         return found
     return found if isinstance(found, dict) else "is no JSON object"
 
@@ -116,7 +117,7 @@ def _value(found: Mapping[str, Any], name: str) -> Any:
 
 def _wrapped(value: Mapping[str, Any]) -> bool:
     """Whether a value is written as MongoDB exports it: {"$oid": "6f"}, {"$date": …}."""
-    return len(value) == 1 and next(iter(value)).startswith("$")
+    return len(value) == 1 and str(next(iter(value))).startswith("$")
 
 
 def _text(value: Any, separator: str) -> str | None:
@@ -128,8 +129,13 @@ def _text(value: Any, separator: str) -> str | None:
         return whole_text(value).replace("\0", "").strip() or None
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
-        return str(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < MOST else None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
     if isinstance(value, list) and not any(isinstance(entry, dict | list) for entry in value):
         return separator.join(text for entry in value if (text := _text(entry, separator))) or None
-    return orjson.dumps(value, default=str).decode()
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:  # too deep, or with numbers and texts that JSON has not
+        return None

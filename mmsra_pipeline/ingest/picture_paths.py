@@ -22,6 +22,7 @@ ENDINGS = (
 NUMBERED = re.compile(r"(.+?)[-_. ](?:\(?\d{1,3}\)?|main|front|cover)")
 WITHIN = re.compile(r"(?:main|front|cover|image|img|photo|picture|large|full)?[-_ ]?\d{0,3}", re.IGNORECASE)
 """What pictures in a folder of one item are called."""
+SEVERAL = re.compile(r"\s*[|;,]\s*")  # between names of files in a cell
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
 
@@ -163,7 +164,9 @@ class ItemPictures:
         if not named or is_url(named):
             return self._index.called(item, self._items) or named
         if self.root is not None and not self._is_there(named):
-            return self._index.file(named) or self._index.called(item, self._items) or named
+            several = (part for part in SEVERAL.split(named) if part and part != named)
+            found = self._index.file(named) or self._index.called(item, self._items)
+            return found or next((part for part in several if self._is_there(part)), named)
         return named
 
     def has_file(self, item: str, named: str | None) -> bool:

@@ -118,7 +118,14 @@ MORE: dict[str, Case] = {
                                       notes=("no column is read as description or title; not read are: ad_soyad",)),
     "1 German items": reviews(content=table(), items="Artikelnummer;Bezeichnung\n" + "".join(f"{i};{t}\n" for i, t in TITLES.items()),
                               other=titles_are(*TITLES.values())),
+    "1 a word before": headed("user_id,item_id,timestamp,Book-Rating,review_id", lambda u, i, t, _: f"{u},{i},{t},4,r",
+                              notes=("'Book-Rating' is not read; if it holds rating",)),
+    "1 an id that we do not know": headed("user_id,anime_id,timestamp", U, error=r"column 'item_id' is missing\..*`columns: \{item_id: anime_id\}`"),
     # 3 Dialects
+    "3 no header, one cell like a name": Case(
+        {"i.tsv": table("", lambda u, i, t, _: f"{u}\t{day(t, '%Y-%m-%dT%H:%M:%SZ')}\t{i}\tArtist\tTrack"), "items.csv": ITEMS},
+        {"interactions": "i.tsv"}, error="i.tsv: has no header, its first row is data: ana, 2024"),
+    "3 only a header": reviews(content=table().split("\n", maxsplit=1)[0], error="no usable review. The files hold no row beside the header"),
     "3 sep behind a mark": reviews(content=("\ufeffsep=;\n" + table("user_id;item_id;timestamp\n", lambda u, i, t, _: f"{u};{i};{t}")).replace("\n", "\r\n")),
     "3 sep in UTF-16": reviews(content=("sep=\t\n" + table("user_id\titem_id\ttimestamp\n", lambda u, i, t, _: f"{u}\t{i}\t{t}")).encode("utf-16")),
     "3 of Hive": headed("user_id\x01item_id\x01timestamp", lambda u, i, t, _: f"{u}\x01{i}\x01{t}", notes=(r"separated by '\\x01'",)),
@@ -232,6 +239,8 @@ MORE: dict[str, Case] = {
         other=lambda raw: raw.items["image"].fillna("").tolist() == ["", "p1_1.jpg"]),
     "8 names of the web": pictures({"images/my lamp.jpg": JPEG, "images/p2.jpg": JPEG, "images/abc.png": JPEG}, ["my lamp.jpg", "https://cdn.test/x.jpg", "p2.jpg", "abc.png"],
                                    "item_id,title,image\np1,A,my%20lamp.jpg\np4,B,//cdn.test/x.jpg\np2,C,p2.jpg?v=3\np3,D,abc\n"),
+    "8 several files in a cell": pictures({"images/a.jpg": JPEG, "images/b.jpg": JPEG}, ["a.jpg", "b.jpg", "a.jpg"],
+                                          'item_id,title,image\np1,A,"a.jpg, b.jpg"\np2,B,gone.jpg;b.jpg\np3,C,a.jpg|b.jpg\n'),
     "8 lists of objects": pictures({}, ["https://a.test/1.jpg https://a.test/2.jpg", "https://a.test/4.jpg"],
                                    'item_id,title,image\np1,A,"[{""url"": ""https://a.test/1.jpg""}, {""url"": ""https://a.test/2.jpg""}]"\np2,B,"{""large"": ""https://a.test/4.jpg""}"\n'),
     "8 a folder of another name": Case({"interactions.csv": table(), "items.csv": ITEMS, "Product_Photos/p1.jpg": JPEG}, notes=("the folder Product_Photos is read as that of the pictures",),
