@@ -1,5 +1,6 @@
 """Times and ratings out of text, and why a cell cannot be one."""
 
+import difflib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ BEYOND = 1e20
 DAY = r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d(?:\d{3})?)?)?"
 COARSE = r"(?:19|20)\d{2}(?:0[1-9]|1[0-2])?"  # a year or a month
 FLOAT32, LEAST_TIMES = 64, 8  # seconds that a float32 of our days is rounded to
-EXCEL, DAY_FIRST, MONTH_FIRST = "excel", "day-first", "month-first"
+FORMS = EXCEL, DAY_FIRST, MONTH_FIRST = "excel", "day-first", "month-first"
 SERIAL_DAYS = (29_221, 73_050)  # 1980 to 2099; as seconds they would all lie on the first of January 1970
 EPOCH_SERIAL = 25_569  # of 1970-01-01; Excel counts days from the end of 1899
 ROUNDED = r"\d(?:[.,]\d{1,6})?[eE]\+?\d+"  # 1.70E+12 holds a time to some months
@@ -80,6 +81,12 @@ class TimeReader:
 
     def __post_init__(self) -> None:
         order = self.form if self.form in (DAY_FIRST, MONTH_FIRST) else None
+        if self.form and self.form not in FORMS and "%" not in self.form:
+            close = difflib.get_close_matches(self.form.replace("_", "-"), FORMS, 1, 0.4) or [FORMS[0]]
+            raise DataError(
+                f"{self.source}: time_format: {self.form!r} is not known. Did you mean {close[0]!r}? Write one of "
+                f"{FORMS}, or a pattern such as '%d.%m.%Y %H:%M'."
+            )
         self._dates = DateForms(self.source, order, self.say)  # type: ignore[arg-type]  # one of the two
         self.serial = self.form == EXCEL
         self._day = DAY

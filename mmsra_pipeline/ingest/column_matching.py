@@ -153,7 +153,8 @@ def column_names(
 
 def _say_unread(header: Header, wanted: Sequence[str], names: Mapping[str, str], say: Callable[[str], None]) -> None:
     """Say which columns are not read, where one may be a field of ours that no column is read as."""
-    unread = [name for name in header.names if name not in names.values() and not name.startswith(NAMELESS)]
+    used = {*names.values()}
+    unread = [name for name in header.names if name not in used and NAMELESS not in name and len(name) <= NAME_CHARS]
     missing = [name for name in wanted if name not in names]
     if header.headerless or not unread:
         return
@@ -161,7 +162,7 @@ def _say_unread(header: Header, wanted: Sequence[str], names: Mapping[str, str],
         known = [name for name in {like(field), *ENGLISH[field]} if len(name) >= LEAST_CHARS]
         near = next((name for name in unread if _is_near(like(name), known)), None)
         if near is not None:
-            say(f"column {near[:NAME_CHARS]!r} is not read; if it holds {field}, state `columns: {{{field}: {near}}}`")
+            say(f"column {near!r} is not read; if it holds {field}, state `columns: {{{field}: {near}}}`")
     needed = {c.TIME} if c.USER in wanted else {c.TITLE, c.DESCRIPTION}
     if needed <= set(missing):
         field = c.TIME if c.USER in wanted else c.TITLE
@@ -207,7 +208,7 @@ def _missing(name: str, theirs: str, header: Header, wanted: Sequence[str], path
     ending = [
         other for other in header.names if name in (c.USER, c.ITEM) and like(other).endswith(("id", "code", "no"))
     ]
-    own = [other for other in ending if like(other) not in KNOWN]
+    own = [other for other in ending if like(other) not in KNOWN and len(other) <= NAME_CHARS]
     guess = own[0] if own and not close else close[0] if close else "THEIR_NAME"
     separator = {",": "commas", "\t": "tabs", ";": "semicolons"}.get(header.delimiter, repr(header.delimiter))
     return (

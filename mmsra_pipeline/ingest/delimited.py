@@ -1,6 +1,7 @@
 """Rows of delimited and Parquet files as text, with the line where each begins, in memory that does not grow."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from mmsra_pipeline.ingest.text_rows import Header, TextRows, checked_header, is
 
 CHUNK_ROWS = 50_000
 BEGIN = 64
+JSON = re.compile(rb"\s*(?:\{\s*[\"'}]|\[\s*[\[{])")  # '[user_id],[item_id]' is a header
 USUAL = DialectOptions()
 
 
@@ -55,7 +57,8 @@ def read_text_rows(
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
     begin = begin_of(path, BEGIN)
-    form = form_of(path) if begin.removeprefix(BOM).lstrip()[:1] in (b"{", b"[") else Form.TABLE
+    plain = begin.removeprefix(BOM).lstrip(b"\xff\xfe").replace(b"\0", b"")
+    form = form_of(path) if JSON.match(plain) else Form.TABLE
     if begin.startswith(PARQUET):
         refuse_packed_parquet(path)
         found = parquet_rows(path, label, list_separator, sink, stated=stated, apart=apart)

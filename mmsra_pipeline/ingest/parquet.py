@@ -141,11 +141,14 @@ def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str, *, exact: 
         values = [_listed(row, list_separator) for row in _values(column)]
     elif pa.types.is_floating(kind):
         values = (_rounded(value) if exact else _number(value) for value in column.to_pylist())
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        values = map(_decoded, column.to_pylist())
+    elif _is_bytes(kind):
+        cells = column.to_pylist()
+        values = [_decoded(cell) for cell in cells]
+        if exact and any(value is None and cell for value, cell in zip(values, cells, strict=True)):
+            values = [cell.hex() if cell else None for cell in cells]  # ids such as a UUID of 16 bytes
     elif pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:  # of what is no picture of an item
         return _as_text(pc.struct_field(column, "path"), list_separator)
-    elif pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
+    elif pa.types.is_nested(kind):
         values = [None] * len(column)  # no column of ours; only text, numbers, times and lists can be one
     else:
         values = _values(pc.cast(column, pa.string()))
@@ -180,6 +183,11 @@ def _listed(entries: Any, separator: str) -> str | None:
     if entries is None or entries == FOREIGN:
         return FOREIGN if entries else None
     return separator.join(named(entry) for entry in entries if entry is not None)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    of_any_size = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return bool(of_any_size or pa.types.is_fixed_size_binary(kind))
 
 
 def _rounded(value: float | None) -> str | None:

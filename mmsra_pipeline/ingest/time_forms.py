@@ -29,6 +29,7 @@ SCALED = re.compile(
     r"(?:stars?|sternen?|étoiles?|estrellas?|stelle|estrelas?|points?|\u2605|\u2b50\ufe0f?)?",
     re.IGNORECASE,
 )
+FRACTION = re.compile(r"\d{1,3}([,.'\u2019\u00a0\u202f ])\d{3}(?:\1\d{3})*(?!\1)[.,]\d+")  # '1.234,5'
 COMMA = re.compile(r"-?\d+,(\d+)")
 CLEAR = 10  # times as many dates that can only be read one way, or else two ways are mixed
 TOLD_FROM = 0.5  # share of dates among the cells from which a column is one of dates
@@ -40,9 +41,9 @@ def plain_number(cell: str, decimal: str | None) -> str:
     >>> plain_number("1,704,103,200", None), plain_number("4,5", None), plain_number("1,234", None)
     ('1704103200', '4.5', '1,234')
     """
-    grouped = GROUPED.fullmatch(cell)
+    grouped = GROUPED.fullmatch(cell) or FRACTION.fullmatch(cell)
     if grouped:
-        return cell.replace(grouped[1], "")
+        return cell.replace(grouped[1], "").replace(",", ".")
     comma = COMMA.fullmatch(cell)
     if comma and (decimal == "," or (decimal is None and len(comma[1]) != 3)):
         return cell.replace(",", ".")

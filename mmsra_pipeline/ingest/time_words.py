@@ -38,6 +38,8 @@ DOTNET = re.compile(r"\\?/Date\((-?\d+)(?:[+-]\d{4})?\)\\?/")
 MONGO = re.compile(r"""\{\s*"\$date"\s*:\s*(?:\{\s*"\$numberLong"\s*:\s*)?"?([^"{}]+?)"?\s*\}{1,2}""")
 ISO_DATE = re.compile(r"""(?:ISODate|Timestamp|datetime)\(['"]([^'"]+)['"]\)""")
 YEAR_COLON = re.compile(r"(\d{4}):(\d{1,2}:\d{2})")
+BEFORE_CLOCK = re.compile(r"(?<=\d)(?:[_t]|\s+at\s+|\s*\|\s*)(?=\d{1,2}:)|(?<=:\d\d)z$")
+FILES_CLOCK = re.compile(r"^(\d{4}-\d{2}-\d{2})[-_ ](\d{2})-(\d{2})-(\d{2})$")
 TIGHT = re.compile(r"^(\d{1,2})([A-Za-z]{3})(\d{4})")
 DOTTED_CLOCK = re.compile(r"\b(\d{1,2})\.(\d{2})\.(\d{2})((?:\.\d+)?\s*[AaPp]\.?[Mm]\.?)$")
 YEAR_LAST = re.compile(
@@ -75,6 +77,7 @@ def plain_time(cell: str) -> str:
     if any(char.isalpha() for char in text):
         text = OF.sub("", ORDINAL.sub(r"\1", text))
         text = WORD.sub(lambda found: MONTHS.get(found[0].casefold(), found[0]), text)
+    text = FILES_CLOCK.sub(r"\1 \2:\3:\4", BEFORE_CLOCK.sub(lambda found: "Z" if found[0] == "z" else " ", text))
     text = TIGHT.sub(r"\1 \2 \3", YEAR_COLON.sub(r"\1 \2", text, count=1))
     text = DOTTED_CLOCK.sub(r"\1:\2:\3\4", text)
     amazon = AMAZON.fullmatch(text)
