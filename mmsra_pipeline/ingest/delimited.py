@@ -102,21 +102,24 @@ def _delimited_rows(
     nameless = header.nameless
     width, comments = len(header.names), dialect.comments
     for start, fields, line in itertools.chain(pending, records):
-        if fields is not None and len(fields) != width:
-            fields = _fitted(fields, width, nameless)
-        if fields is not None and fields[0][:1] <= " " and not any(map(str.strip, fields)):
-            continue  # a spreadsheet's empty row is no row
-        if comments and line.startswith(COMMENT) and (fields is None or len(fields) != width):
-            continue
-        reason = _flaw(fields, width, dialect.encoding)
-        if again is not None and fields == again:
-            reason = HEADER_AGAIN
-        if fields is None or reason:
-            sink.see(1)
-            sink.refuse(label, start, reason, line[:TEXT_CHARS])
-            continue
+        # Most rows are plain; what follows is for the others.
+        plain = fields is not None and len(fields) == width and fields[0][:1] > " " and "".join(fields).isascii()
+        if not plain or fields == again:
+            if fields is not None and len(fields) != width:
+                fields = _fitted(fields, width, nameless)
+            if fields is not None and fields[0][:1] <= " " and not any(map(str.strip, fields)):
+                continue  # a spreadsheet's empty row is no row
+            if comments and line.startswith(COMMENT) and (fields is None or len(fields) != width):
+                continue
+            reason = _flaw(fields, width, dialect.encoding)
+            if again is not None and fields == again:
+                reason = HEADER_AGAIN
+            if fields is None or reason:
+                sink.see(1)
+                sink.refuse(label, start, reason, line[:TEXT_CHARS])
+                continue
         starts.append(start)
-        rows.append(fields)
+        rows.append(fields or [])
         if len(rows) == CHUNK_ROWS:
             yield _text_rows(header, rows, starts)
             starts, rows, given = [], [], True
@@ -170,7 +173,7 @@ def _flaw(fields: list[str] | None, width: int, encoding: str) -> str:
         )
     if len(fields) != width:
         return f"has {len(fields)} fields, the header has {width}; put cells that hold separators in quotes"
-    if not all(map(is_utf8, fields)):
+    if not is_utf8("".join(fields)):
         if encoding != UTF8:
             return f"has bytes that are no {encoding}; correct them, or state the file's `encoding:`"
         return "is not valid UTF-8; save the file as UTF-8, or state its `encoding:`"

@@ -15,6 +15,7 @@ LITERAL = re.compile(
 )
 NAME_KEYS = ("name", "title", "label", "value", "tag", "category", "text")
 URL_KEYS = ("hi_res", "large", "full", "original", "url", "src", "href", "link", "thumb")
+OPEN, CLOSE = frozenset("[{"), frozenset("]}")
 ARRAY = re.compile(r"\{[^{}:]*\}")
 NEXT_URL = re.compile(r"[|,;\s]+(?=https?://)", re.IGNORECASE)
 URL = re.compile(r"https?://\S+", re.IGNORECASE)
@@ -51,7 +52,7 @@ def structure(cell: str) -> object:
 
 def is_listed(cell: str) -> bool:
     """Whether a cell is written as a list: of JSON or Python, or as PostgreSQL writes its arrays."""
-    return (cell.startswith("[") and cell.endswith("]")) or (cell.startswith("{") and cell.endswith("}"))
+    return cell[:1] in OPEN and cell[-1:] in CLOSE
 
 
 def named(entry: object) -> str:
@@ -73,13 +74,12 @@ def listed(cell: str, separator: str) -> list[str]:
     >>> listed('["Home", "Lamps"]', "|"), listed("['Home', None]", "|"), listed("Home| |Lamps", "|")
     (['Home', 'Lamps'], ['Home'], ['Home', 'Lamps'])
     """
-    found = structure(cell) if is_listed(cell) else None
-    if isinstance(found, dict):
-        found = [found]
-    if isinstance(found, list):
-        return [text for entry in found if (text := named(entry))]
-    if ARRAY.fullmatch(cell):
-        return [part for part in next(csv.reader([cell[1:-1]], escapechar="\\"), []) if part and part != "NULL"]
+    if is_listed(cell):
+        found = structure(cell)
+        if isinstance(found, list | dict):
+            return [text for entry in (found if isinstance(found, list) else [found]) if (text := named(entry))]
+        if ARRAY.fullmatch(cell):
+            return [part for part in next(csv.reader([cell[1:-1]], escapechar="\\"), []) if part and part != "NULL"]
     parts = cell.split(separator) if separator else [cell]
     return [part.strip() for part in parts if part.strip()]
 
