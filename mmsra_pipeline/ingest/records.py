@@ -5,6 +5,7 @@ a record may span at most ``RECORD_LINES`` lines; else its first line is rejecte
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
@@ -31,6 +32,7 @@ class Records:
         self.backslashes = 0
         """Records with quotes behind backslashes."""
         self._blocks = iter(blocks)
+        self._blanks = re.compile(rf"(?:^|{re.escape(delimiter)}) +{re.escape(quote)}") if quote else None
         self._delimiter = delimiter
         self._quote = quote if len(delimiter) == 1 else ""
         self._before = first_line
@@ -70,7 +72,15 @@ class Records:
 
     def _parsed(self, at: int, escape: str | None) -> tuple[int, list[str] | None]:
         lines = (line + "\n" for line in self._lines[at : at + RECORD_LINES])
-        reader = csv.reader(lines, delimiter=self._delimiter, quotechar=self._quote, escapechar=escape, strict=True)
+        skip = bool(self._blanks and self._blanks.search(self._lines[at]))  # 'a, "b, c"': no writer means the quotes
+        reader = csv.reader(
+            lines,
+            delimiter=self._delimiter,
+            quotechar=self._quote,
+            escapechar=escape,
+            skipinitialspace=skip,
+            strict=True,
+        )
         try:
             fields = next(reader)
         except csv.Error:

@@ -48,6 +48,7 @@ class ReviewCells:
         read, time_reasons = self.times.read(texts[c.TIME].to_pandas().astype("str"))
         ratings, rating_reasons = parse_ratings(texts[c.RATING].to_pandas().astype("str"), self.decimal)
         ids = {name: column.read(texts[name], rows.lines) for name, column in self._ids.items()}
+        self._ids[c.USER].note_nobody(ids[c.USER][0])
         table = pa.table(
             {
                 **{name: cells for name, (cells, _) in ids.items()},

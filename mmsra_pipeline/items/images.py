@@ -15,6 +15,7 @@ from mmsra_pipeline.config.tree import ItemsConfig
 from mmsra_pipeline.errors import MissingInputError
 from mmsra_pipeline.ingest.picture_paths import FolderIndex, is_url, locate
 from mmsra_pipeline.items.decoding import MAX_BYTES
+from mmsra_pipeline.items.embedded import read_embedded
 from mmsra_pipeline.items.picture_store import (
     BROKEN,
     KIND,
@@ -57,6 +58,7 @@ def build_item_images(
     config: ItemsConfig,
     previous: pd.DataFrame | None = None,
     *,
+    sources: Path | None = None,
     resolve: Resolver | None = None,
 ) -> pd.DataFrame:
     """Store the picture of each item as JPEG; one that cannot be used costs that item its picture, nothing else.
@@ -68,6 +70,7 @@ def build_item_images(
         artifacts: gets the JPEGs.
         config: size of the stored pictures, bound of the source's, and what is fetched from the web.
         previous: an earlier result; a picture whose source is unchanged under the same settings is not decoded again.
+        sources: folder of the source files, some of which may hold pictures themselves.
         resolve: gives the addresses of a host that may be read. Unset: as the settings say.
 
     Returns:
@@ -82,12 +85,19 @@ def build_item_images(
     named = [image for image in map(images.get, item_ids) if isinstance(image, str) and is_url(image)]
     fetched = fetch_first(named, artifacts, config, resolve=resolve)
     known = _reusable(previous, artifacts)
+    keys = {item: source_key(value, config) for item, value in hashes.items() if isinstance(value, str)}
+    new = (images.get(item) for item in item_ids if keys.get(item) not in known)
+    found = fetched | read_embedded((image for image in new if isinstance(image, str)), sources, artifacts, config)
     rows = []
     for item in tracked(item_ids, len(item_ids), "pictures"):
-        image, source_hash = images.get(item), hashes.get(item)
-        key = source_key(source_hash, config) if isinstance(source_hash, str) else ""
-        picture = fetched.get(image) if isinstance(image, str) else None
-        rows.append((item, *(picture or known.get(key) or _picture(image, image_root, artifacts, config, looked))))
+        image = images.get(item)
+        picture = found.get(image) if isinstance(image, str) else None
+        rows.append(
+            (
+                item,
+                *(picture or known.get(keys.get(item, "")) or _picture(image, image_root, artifacts, config, looked)),
+            )
+        )
     table = pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
     for status in (BROKEN, UNREACHABLE):
         failed = table[table["status"] == status].head(5)

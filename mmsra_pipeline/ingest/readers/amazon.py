@@ -13,9 +13,10 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import Patterns, SourceFormat
 from mmsra_pipeline.config.section import Section
+from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.json_forms import Form, form_of, json_blocks
 from mmsra_pipeline.ingest.json_lines import Flawed, read_json_lines
-from mmsra_pipeline.ingest.lenient_json import lenient_row
+from mmsra_pipeline.ingest.lenient_json import lenient_object, lenient_row
 from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import LINE, LINE_HASH, READ_REVIEWS, REVIEWS
@@ -151,6 +152,8 @@ def read_json_reviews(
         if block.flaw:
             sink.refuse_block(label, block)
             continue
+        if block.first == 1:
+            _check_year(block.content.split(b"\n", 1)[0], label, form)
         for found in read_json_lines(block, form.schema):
             table = _lenient(found, form) if isinstance(found, Flawed) else found
             if isinstance(table, str):
@@ -158,6 +161,19 @@ def read_json_reviews(
                 sink.refuse(label, found.line, table, found.text)
             else:
                 yield _reviews(table, block, label, form, sink)
+
+
+def _check_year(line: bytes, label: str, form: ReviewForm) -> None:
+    """Refuse reviews of another generation, of which no row could be used."""
+    found = lenient_object(line)
+    if not isinstance(found, dict) or form.user in found:
+        return
+    for name, other in reversed(GENERATIONS.items()):
+        if {other.form.user, other.form.item} <= found.keys():
+            raise DataError(
+                f"{label}, line 1: has {other.form.user} and {other.form.item}, as reviews of another year, and no "
+                f"{form.user}. Write `format: {name}` in the data set's YAML."
+            )
 
 
 def _lenient(flawed: Flawed, form: ReviewForm) -> pa.Table | str:

@@ -91,6 +91,8 @@ class TablesReader:
         """
         stated = self._options.columns.model_dump(exclude_none=True)
         options = self._options
+        if self.image_root is not None and self.image_root.name != Path(options.images).name:
+            sink.note(f"the folder {self.image_root.name} is read as that of the pictures")
         source = ", ".join(path.name for path in self._interactions[:SHOWN_FILES])
         times = TimeReader(source, form=options.time_format, decimal=options.decimal, say=_said(source, sink))
         for path, label in self._present(self._interactions, sink):
