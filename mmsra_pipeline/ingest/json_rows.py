@@ -66,10 +66,10 @@ def _object(line: bytes) -> dict[str, Any] | str:
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
-        found = lenient_object(line)
-        if isinstance(found, dict):
-            found = {whole_text(str(key)): value for key, value in found.items() if key != REPEATED}
-        return found
+        lenient = lenient_object(line)
+        if isinstance(lenient, dict):
+            return {whole_text(str(key)): value for key, value in lenient.items() if key != REPEATED}
+        return lenient
     return found if isinstance(found, dict) else "is no JSON object"
 
 
