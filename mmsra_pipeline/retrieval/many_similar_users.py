@@ -31,7 +31,7 @@ from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
 from mmsra_pipeline.telemetry.progress import tracked
 
 QUERIES_TOGETHER: Final = 20_000
-SAMPLE: Final = 200_000  # entries of which the cells are found, about
+SAMPLE: Final = 400_000  # entries of which the cells are found, about
 logger = logging.getLogger(__name__)
 
 
