@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,46 +11,16 @@ from jaxtyping import Float, Int
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, RANK, TIME, USER
 from mmsra_pipeline.interactions.histories import Histories
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
-from mmsra_pipeline.retrieval.first_places import FirstPlaces, Seen
+from mmsra_pipeline.retrieval.first_places import FirstPlaces
 from mmsra_pipeline.retrieval.keyword_view import KeywordView
-from mmsra_pipeline.retrieval.orders import ALIKE, fuse, ranking, with_cold
+from mmsra_pipeline.retrieval.orders import ALIKE, ranking, with_cold
 from mmsra_pipeline.retrieval.times import before
 from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
+from mmsra_pipeline.retrieval.views import Best, Ranks, Views, fused
 
 QUERIES_TOGETHER = 512
 CELLS_TOGETHER = 4_000_000  # scores of queries times items that are held at once
 SMALL = 4000  # items of a catalogue that is ordered whole for each query
-
-
-@dataclass(frozen=True)
-class Views:
-    """How each view orders the catalogue for one query, as places in ``FirstStage.items``, the best first.
-
-    What the user had taken is in none. ``encoder`` and ``cooccurrence`` have the items that they know something of,
-    ``popular`` has all, by users as of the query, and ``cold`` cold items by how their keywords fit the history.
-    """
-
-    user: str
-    position: int
-    encoder: Int[np.ndarray, " known"]
-    cooccurrence: Int[np.ndarray, " joined"]
-    popular: Int[np.ndarray, " items"]
-    cold: Int[np.ndarray, " cold"]
-
-
-@dataclass(frozen=True)
-class Best:
-    """The first places of some queries, as places in ``FirstStage.items``; -1 behind the last."""
-
-    queries: pd.DataFrame
-    encoder: Int[np.ndarray, "queries count"]
-    cooccurrence: Int[np.ndarray, "queries count"]
-    fused: Int[np.ndarray, "queries count"]
-    """Encoder and co-occurrence, what neither knows by popularity."""
-    first_stage: Int[np.ndarray, "queries count"]
-    """With the places of cold items."""
-    seen: Seen
-    """What the users had taken."""
 
 
 class FirstStage:
@@ -112,7 +81,7 @@ class FirstStage:
         found = pd.concat(parts[1:] or parts, ignore_index=True)
         return found.astype({USER: "str", POSITION: "int64", ITEM: "str", RANK: "int64"})
 
-    def best(self, queries: pd.DataFrame, count: int) -> Iterator["Best"]:
+    def best(self, queries: pd.DataFrame, count: int) -> Iterator[Best]:
         """Return the first ``count`` places of each view and of all, some queries at a time, in their order.
 
         They are those of ``views``, to the last bit; only catalogues of up to ``SMALL`` items are ordered whole.
@@ -138,15 +107,16 @@ class FirstStage:
                 first[row] = _padded(with_cold(order, left, self.cold_share, count), count)
             yield Best(part, orders[0], orders[1], orders[2], first, seen)
 
-    def ranked(self, queries: pd.DataFrame, count: int) -> Iterator[tuple[str, int, dict[str, int]]]:
-        """Return each query's user and position with the rank, from 1, of every item that it may be recommended.
+    def ranked(self, queries: pd.DataFrame, count: int) -> Iterator[Ranks]:
+        """Return for each query the rank of every item that it may be recommended.
 
         ``count``: places among which cold items have their share.
         """
         for views in self.views(queries, count):
             order = with_cold(fused(views), views.cold, self.cold_share, len(self.items))
-            ranks = {self.items[place]: rank for rank, place in enumerate(order.tolist(), start=1)}
-            yield views.user, views.position, ranks
+            rank = np.zeros(len(self.items), dtype=np.int64)
+            rank[order] = np.arange(1, len(order) + 1)
+            yield Ranks(views.user, views.position, self.items, self._places, order, rank)
 
     def views(self, queries: pd.DataFrame, count: int) -> Iterator[Views]:
         """Return what is known for each query, in their order, with cold items for ``count`` places at least."""
@@ -198,11 +168,6 @@ class FirstStage:
         ]
         found = self._keywords.fitting(self.cold, queries[HISTORY].tolist(), room + max(seen, default=0))
         return [np.array([self._places[item] for item in items], dtype=np.int64) for items in found]
-
-
-def fused(views: Views) -> Int[np.ndarray, " items"]:
-    """Order the catalogue by encoder and co-occurrence, what neither knows by popularity."""
-    return fuse([views.encoder, views.cooccurrence], views.popular)
 
 
 def _without(places: np.ndarray, seen: np.ndarray) -> Int[np.ndarray, " left"]:

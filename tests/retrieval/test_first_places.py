@@ -9,10 +9,11 @@ from retrieval.histories import interactions_of, random_encoder
 from mmsra_pipeline.retrieval import best_of_views, first_stage
 from mmsra_pipeline.retrieval.cooccurrence import many
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
-from mmsra_pipeline.retrieval.first_stage import FirstStage, fused
+from mmsra_pipeline.retrieval.first_stage import FirstStage
 from mmsra_pipeline.retrieval.keyword_view import KeywordView
 from mmsra_pipeline.retrieval.orders import with_cold
 from mmsra_pipeline.retrieval.times import milliseconds
+from mmsra_pipeline.retrieval.views import fused
 
 ITEMS = [f"i{number:03}" for number in range(150)]
 CATALOGUE = [*ITEMS[5:], "cold1", "cold2", "cold3"]
