@@ -16,7 +16,7 @@ from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
-from mmsra_pipeline.orchestration.queries import drawn, histories, shown, similar_rows
+from mmsra_pipeline.orchestration.queries import drawn, histories, seen_of_late, shown, similar_rows
 from mmsra_pipeline.orchestration.queries import queries as asked
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
@@ -195,15 +195,11 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
 
 def _served(stage: Stage) -> "tuple[pd.DataFrame, np.ndarray]":
     """Return the queries of the users who get a list, a sample if the settings bound them, and whom to ask about."""
-    from mmsra_pipeline.interactions.query_table import active_users
-
     queries, config = asked(stage, SERVE), stage.config.recommendations
     scored = np.ones(len(queries), dtype=bool)
     bound = "active" if config.users is None and len(queries) > MANY_USERS else config.users
     if bound == "active":
-        with stage.store.duckdb() as connection:
-            active = active_users(connection, stage.path(Tables.INTERACTIONS), config.active_days)
-        scored = queries[USER].isin(active).to_numpy()
+        scored = queries[USER].isin(seen_of_late(stage, config.active_days)).to_numpy()
     elif bound is not None and bound < len(queries):
         queries = queries.sample(bound, random_state=stage.config.seed).sort_index()
         scored = scored[:bound]

@@ -1,9 +1,9 @@
 """The first places of the fused order of many queries, without ordering the catalogue for each of them.
 
-What is among the first ``count`` by the sum of reciprocal ranks is among the first of the encoder or of co-occurrence.
-So of the encoder the first ``count + AHEAD`` are ordered, of co-occurrence all that it joins; an item of co-occurrence
-alone whose sum might reach the last place has its rank by the encoder counted. The result is that of ``fuse``, to the
-last bit.
+Of encoder and co-occurrence only the first places are ordered. They are so many (``_depth``) that the sum of reciprocal
+ranks of an item that is among neither is less than that of the last place asked for. An item that is among the first of
+one of them alone, and whose sum might reach that, has its rank by the other counted. The result is that of ``fuse``, to
+the last bit.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from mmsra_pipeline.retrieval.orders import RECIPROCAL_OFFSET
 
-AHEAD: Final = 256  # more of them ordered leave fewer ranks to be counted
+AHEAD: Final = 128  # places of the encoder that are ordered beyond those that must be: fewer ranks are to be counted
 Users = Callable[[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]], Int[np.ndarray, " pairs"]]
 """Of queries and places: how many users took the item, as of the query; -1 of one that nobody took in training."""
 
@@ -61,36 +61,43 @@ def best_of_views(
 
     Args:
         scores: of the encoder; -inf where it does not rank an item.
-        place_of: the place in the catalogue of each column.
-        joined: query, place and score of what co-occurrence ranks.
+        place_of: the place in the catalogue of each column; -1: none.
+        joined: query, place and score of what co-occurrence ranks, by query and place.
         users: see ``Users``.
         count: places.
     """
-    places, queries = int(place_of.max(initial=-1)) + 1, len(scores)
-    row, column, found, whole = _highest(scores, count + AHEAD)
-    encoder = ranked(row, place_of[column], found, users)
-    near = ranked(*joined, users)
-    size = max(places, int(near.place.max(initial=-1)) + 1, 1)
-    ours, theirs = encoder.query * size + encoder.place, near.query * size + near.place
-    reciprocal, other = 1.0 / (RECIPROCAL_OFFSET + encoder.rank), 1.0 / (RECIPROCAL_OFFSET + near.rank)
-    at, both = _among(theirs, ours)  # of each item of the encoder, its place in co-occurrence
-    summed = np.where(both, reciprocal + other[at], reciprocal) if len(other) else reciprocal
-    _, known = _among(ours, theirs)
-    alone = np.flatnonzero(~known)
-
-    # What co-occurrence alone has is worth at least its own term. The last place costs at least what that gives.
-    bound = _reached(
-        np.concatenate([encoder.query, near.query[alone]]), np.concatenate([summed, other[alone]]), queries, count
-    )
-    ordered = np.bincount(encoder.query, minlength=queries)
-    most = other[alone] + np.where(whole, 0.0, 1.0 / (RECIPROCAL_OFFSET + ordered + 1))[near.query[alone]]
-    alone = alone[most >= bound[near.query[alone]]]
+    queries, (query, place, score) = len(scores), joined
+    size = max(int(place_of.max(initial=-1)), int(place.max(initial=-1))) + 1
     column_of = np.full(size, -1, dtype=np.int64)
     column_of[place_of[place_of >= 0]] = np.flatnonzero(place_of >= 0)
-    terms = _counted(scores, column_of, near.query[alone], near.place[alone], whole, users, place_of)
-    query = np.concatenate([encoder.query, near.query[alone]])
-    place = np.concatenate([encoder.place, near.place[alone]])
-    fused = ranked(query, place, np.concatenate([summed, terms + other[alone]]), users)
+    starts = np.searchsorted(query, np.arange(queries + 1))
+
+    row, column, found, whole = _highest(scores, _depth(count) + AHEAD)
+    encoder = ranked(row, place_of[column], found, users)
+    row, column, found, near_whole = _highest(_matrix(query, score, starts), _depth(count))
+    near = ranked(row, place[starts[row] + column], found, users)
+
+    ours, theirs = encoder.query * size + encoder.place, near.query * size + near.place
+    key = np.unique(np.concatenate([ours, theirs]))
+    asked, item = key // size, key % size
+    first, second = (_terms(own, one.rank, key) for own, one in ((ours, encoder), (theirs, near)))
+    open_first = (first == 0) & ~whole[asked] & (_of(scores, asked, column_of[item]) > -np.inf)
+    spot = np.minimum(np.searchsorted(query * size + place, key), max(len(query) - 1, 0))
+    open_second = (second == 0) & ~near_whole[asked]
+    open_second[open_second] = (query * size + place)[spot[open_second]] == key[open_second]
+
+    # A term that is not known yet is less than that of the last place that was ordered.
+    bound = _reached(asked, first + second, queries, count)
+    most = np.where(open_first, 1.0 / (RECIPROCAL_OFFSET + 1 + _sizes(encoder, queries)[asked]), first) + np.where(
+        open_second, 1.0 / (RECIPROCAL_OFFSET + 1 + _sizes(near, queries)[asked]), second
+    )
+    may = most >= bound[asked]
+    for pair in np.flatnonzero(may & open_first).tolist():
+        first[pair] = _counted(scores[asked[pair]], column_of[item[pair]], place_of, asked[pair], users)
+    for pair in np.flatnonzero(may & open_second).tolist():
+        own = slice(starts[asked[pair]], starts[asked[pair] + 1])
+        second[pair] = _counted(score[own], spot[pair] - own.start, place[own], asked[pair], users)
+    fused = ranked(asked[may], item[may], (first + second)[may], users)
     enough = np.bincount(fused.query, minlength=queries) >= count
     return BestOfViews(encoder.first(queries, count), near.first(queries, count), fused.first(queries, count), enough)
 
@@ -100,6 +107,34 @@ def ranked(query: np.ndarray, place: np.ndarray, score: np.ndarray, users: Users
     order = np.lexsort((place, -users(query, place), -score, query))
     query, place, score = query[order], place[order], score[order]
     return Ranked(query, place, score, np.arange(len(query)) - np.searchsorted(query, query) + 1)
+
+
+def _depth(count: int) -> int:
+    """Return L with 2 / (60 + L + 1) < 1 / (60 + count)."""
+    return 2 * count + RECIPROCAL_OFFSET
+
+
+def _matrix(query: np.ndarray, score: np.ndarray, starts: np.ndarray) -> Float[np.ndarray, "queries most"]:
+    """Write the scores of each query into a row; -inf behind the last."""
+    sizes = np.diff(starts)
+    rows = np.full((len(sizes), max(int(sizes.max(initial=0)), 1)), -np.inf)
+    rows[query, np.arange(len(query)) - starts[query]] = score
+    return rows
+
+
+def _of(scores: np.ndarray, query: np.ndarray, column: np.ndarray) -> Float[np.ndarray, " pairs"]:
+    return np.where(column >= 0, scores[query, np.maximum(column, 0)], -np.inf)
+
+
+def _terms(own: np.ndarray, rank: np.ndarray, key: np.ndarray) -> Float[np.ndarray, " keys"]:
+    """Return the reciprocal rank at each key; 0 where there is none. ``key`` is sorted and holds all of ``own``."""
+    terms = np.zeros(len(key))
+    terms[np.searchsorted(key, own)] = 1.0 / (RECIPROCAL_OFFSET + rank)
+    return terms
+
+
+def _sizes(one: Ranked, queries: int) -> Int[np.ndarray, " queries"]:
+    return np.bincount(one.query, minlength=queries)
 
 
 def _highest(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -135,36 +170,13 @@ def _reached(query: np.ndarray, value: np.ndarray, queries: int, count: int) -> 
     return reached
 
 
-def _counted(
-    scores: np.ndarray,
-    column_of: np.ndarray,
-    query: np.ndarray,
-    place: np.ndarray,
-    whole: np.ndarray,
-    users: Users,
-    place_of: np.ndarray,
-) -> Float[np.ndarray, " pairs"]:
-    """Return the encoder's reciprocal rank of items that are not among the first of their query; 0 without one."""
-    terms = np.zeros(len(query))
-    column = column_of[place]
-    own = np.where(column >= 0, scores[query, np.maximum(column, 0)], -np.inf)
-    for pair in np.flatnonzero(~whole[query] & (own > -np.inf)).tolist():
-        row = scores[query[pair]]
-        rank = 1 + np.count_nonzero(row > own[pair])
-        equal = np.flatnonzero(row == own[pair])
-        if len(equal) > 1:
-            others = place_of[equal]
-            taken = users(np.full(len(others), query[pair]), others)
-            mine = taken[others == place[pair]][0]
-            rank += np.count_nonzero((taken > mine) | ((taken == mine) & (others < place[pair])))
-        terms[pair] = 1.0 / (RECIPROCAL_OFFSET + rank)
-    return terms
-
-
-def _among(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where in ``keys``, which are distinct and in any order, each wanted one stands, and whether it does."""
-    if not len(keys):
-        return np.zeros(len(wanted), dtype=np.int64), np.zeros(len(wanted), dtype=bool)
-    order = np.argsort(keys, kind="stable")
-    at = np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)
-    return order[at], keys[order[at]] == wanted
+def _counted(row: np.ndarray, column: int, places: np.ndarray, query: int, users: Users) -> float:
+    """Return the reciprocal rank of one item among all that a row scores."""
+    rank = 1 + int(np.count_nonzero(row > row[column]))
+    equal = np.flatnonzero(row == row[column])
+    if len(equal) > 1:
+        others, mine = places[equal], int(np.flatnonzero(equal == column)[0])
+        taken = users(np.full(len(others), query), others)
+        more = (taken > taken[mine]) | ((taken == taken[mine]) & (others < others[mine]))
+        rank += int(np.count_nonzero(more))
+    return 1.0 / (RECIPROCAL_OFFSET + rank)

@@ -71,7 +71,12 @@ class FirstPlaces:
         users = UsersAsOf(self._index, moments)
         joined = self._many.scores(self._many.codes_of(names)[at], sizes, moments, users)
         place, items = self._of_code[joined.code], len(self._places)
-        open_to = (place >= 0) & ~np.isin(joined.query * items + place, seen.query * items + seen.place)
+        open_to = place >= 0  # both are in order of names, so places rise with codes
+        key, taken = (joined.query * items + place)[open_to], seen.query * items + seen.place
+        at = np.minimum(np.searchsorted(key, taken), len(key) - 1) if len(key) else np.empty(0, dtype=np.int64)
+        left = np.ones(len(key), dtype=bool)
+        left[at[key[at] == taken[: len(at)]]] = False
+        open_to[open_to] = left
 
         def counted(query: np.ndarray, place: np.ndarray) -> np.ndarray:
             code = self._code_of[place]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from retrieval.histories import interactions_of, random_encoder
 
-from mmsra_pipeline.retrieval import best_of_views, first_stage
+from mmsra_pipeline.retrieval import best_of_views, first_stage, orders
 from mmsra_pipeline.retrieval.cooccurrence import many
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.first_stage import FirstStage
@@ -65,15 +65,18 @@ def test_many_queries_at_once_have_the_first_places_of_each_alone(seed, timed, w
     stage, queries = world(seed, timed=timed, window=window, ties=ties)
     monkeypatch.setattr(first_stage, "SMALL", 0)
     monkeypatch.setattr(first_stage, "CELLS_TOGETHER", 7 * len(CATALOGUE))
-    for count, ahead, events in ((1, 0, 10), (5, 0, 100), (12, 2, 1), (400, 20, 10**6)):
+    cases = ((1, 0, 10, 60), (5, 0, 100, 3), (2, 2, 1, 0), (12, 0, 30, 8), (400, 20, 10**6, 60))
+    for count, ahead, events, offset in cases:
         monkeypatch.setattr(best_of_views, "AHEAD", ahead)
+        monkeypatch.setattr(best_of_views, "RECIPROCAL_OFFSET", offset)  # so that fewer are ordered
+        monkeypatch.setattr(orders, "RECIPROCAL_OFFSET", offset)
         monkeypatch.setattr(many, "EVENTS_TOGETHER", events)
         found = []
         for best in stage.best(queries, count):
             assert len(best.queries) <= 7
-            orders = (best.encoder, best.cooccurrence, best.fused, best.first_stage)
+            four = (best.encoder, best.cooccurrence, best.fused, best.first_stage)
             for row in range(len(best.queries)):
-                found.append(tuple(order[row][order[row] >= 0].tolist() for order in orders))
+                found.append(tuple(order[row][order[row] >= 0].tolist() for order in four))
         assert found == list(one_by_one(stage, queries, count))
 
 

@@ -58,7 +58,11 @@ class UsersAsOf:
             here = slice(None) if len(self._before) == 1 else np.flatnonzero(row == number)
             found[here] = taken[code[here]]
         key = query * self._items + code
-        found -= np.searchsorted(self._own, key, side="right") - np.searchsorted(self._own, key, side="left")
+        if len(key) > len(self._own) and (np.diff(key) > 0).all():  # look up the fewer
+            at = np.minimum(np.searchsorted(key, self._own), len(key) - 1)
+            np.subtract.at(found, at[key[at] == self._own], 1)
+        else:
+            found -= np.searchsorted(self._own, key, side="right") - np.searchsorted(self._own, key, side="left")
         return found
 
 
