@@ -74,8 +74,9 @@ class RecommendationsConfig(Section):
     top_n: PositiveInt = 5
     """Items of a stored list."""
     users: PositiveInt | Literal["active"] | None = None
-    """Users who get a list: a random sample of so many, or ``active``: those seen in the last ``active_days``. Unset:
-    all, and of more than 100,000 users those that are active."""
+    """Users whose lists the recommender ranks. A number: of a random sample of so many, and no other user gets a list.
+    ``active``: of those seen in the last ``active_days``; the others get the first stage's order, and the table says
+    which. Unset: of all, and where there are more than 100,000 users as ``active``."""
     active_days: PositiveInt = 30
     """Before the latest interaction of the data."""
 

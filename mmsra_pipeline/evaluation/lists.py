@@ -1,6 +1,5 @@
 """Candidate lists: the item that came next among items that the user never took."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -96,11 +95,10 @@ def all_lists(
     ranks: list[int | None] = [None] * len(drawn)
     listed: list[tuple[str, str, int, str, bool]] = []
     ranked = first_stage.ranked(queries, max(served, 1))  # of the whole catalogue, so one query at a time
-    for (user, at, own), target in zip(ranked, queries[TARGET], strict=True):
-        for row in places.get((user, at), ()):
-            ranks[row] = own.get(items[row])
-        best = itertools.islice(own, served)  # in order of rank
-        listed += [(SERVED, user, at, item, item == target) for item in best]
+    for own, target in zip(ranked, queries[TARGET], strict=True):
+        for row in places.get((own.user, own.position), ()):
+            ranks[row] = own.of(items[row])
+        listed += [(SERVED, own.user, own.position, item, item == target) for item in own.best(served)]
     served_ranks = pd.DataFrame(listed, columns=[PROTOCOL, USER, POSITION, ITEM, IS_TARGET])
     counted = served_ranks.groupby([USER, POSITION], sort=False).cumcount() + 1
     rows = pd.concat([drawn, _as_lists(listed)], ignore_index=True) if served else drawn
@@ -175,7 +173,8 @@ def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Ge
     """Draw places one after the other in proportion to weight (exponential keys: Efraimidis and Spirakis, 2006)."""
     places = np.flatnonzero(weights)
     keys = generator.exponential(size=len(places)) / weights[places]
-    drawn: np.ndarray = places[np.argsort(keys, kind="stable")[:count]]
+    least = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])  # the others need no order
+    drawn: np.ndarray = places[least[np.argsort(keys[least], kind="stable")[:count]]]
     return drawn
 
 

@@ -215,8 +215,10 @@ TABLES: Final[Mapping[str, Described]] = {
     }),
     Tables.RECOMMENDATIONS: Described("a place of a user's list", "recommendations", {
         "user_id": USER, "rank": "1 is best", "item_id": ITEM, "title": "its title",
-        "p": "calibrated probability that it is next, in [0, 1]", "p_model": "the recommender's own p",
+        "p": "calibrated probability that it is next, in [0, 1]; null: not asked about",
+        "p_model": "the recommender's own p; null: as p",
         "first_stage_rank": "from 1", "shared_keywords": "keywords that the item shares with the history",
+        "ranked_by": "fusion: of the recommender's answer with signals; first_stage: its order, of users not active",
     }),
     Tables.REPORT: Described("a user whom the report shows", "report", {
         "case": "number under which pages show the user", "user_id": USER, "position": POSITION,
