@@ -41,10 +41,11 @@ SETTINGS = """
 preset: small-cpu
 interactions: {max_users: null, max_items: null, user_core: 4, item_core: 3}
 items: {cold_items: true}
-retrieval: {encoder: {epochs: 1, folds: null, batch_size: 256, loss: softmax, validation_users: 2000}}
+retrieval: {encoder: {epochs: 1, folds: null, batch_size: 256, loss: softmax, validation_users: 2000},
+            similar_users: {served_days: 1}}
 recommendation: {examples: 400}
 evaluation: {users: 500, validation_users: 200, recall_users: 2000}
-recommendations: {users: 500}
+recommendations: {users: active, active_days: 1}
 """
 INTERACTIONS_SQL = """
 copy (

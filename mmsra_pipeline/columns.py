@@ -23,6 +23,7 @@ KEYWORDS: Final = "keywords"
 NEIGHBOR: Final = "neighbor_id"
 RANK: Final = "rank"  # 1 is best
 SCORE: Final = "score"
+RANKED_BY: Final = "ranked_by"  # what gave a list of recommendations its order
 
 TRAIN: Final = "train"
 VALIDATION: Final = "validation"

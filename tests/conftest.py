@@ -14,6 +14,16 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+LONGEST = ("endurance/test_endurance.py", "defs/test_end_to_end.py", "defs/test_table6.py", "defs/test_reuse.py")
+"""Files of minutes. They begin first, so that no process is left with one of them when the others have nothing."""
+
+
+def pytest_collection_modifyitems(items):
+    """Put the longest files first, all others in their order."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get("/".join(item.path.parts[-2:]), len(LONGEST)))
+
+
 @pytest.fixture
 def store(tmp_path):
     return Store(tmp_path / "data")

@@ -1,6 +1,7 @@
 """Ranks what `train.py` scored beside all rows that need no language model, and compares in pairs.
 
-    python benchmarks/ranking_study/measure.py --dataset movielens --data FOLDER --scores FOLDER [--json FILE]
+    python benchmarks/ranking_study/measure.py --dataset movielens --data FOLDER --scores FOLDER
+        [--json FILE] [--users FILE]
 
 Reads the root and settings that `prepare.py` read. Fusions are fitted on the validation lists; nothing is chosen here.
 """
@@ -20,6 +21,7 @@ from mmsra_pipeline.evaluation.fused import fused_rankings
 from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.measuring import measure, metrics_table
 from mmsra_pipeline.evaluation.metrics import hr, placed
+from mmsra_pipeline.evaluation.user_metrics import user_metrics_table
 from mmsra_pipeline.orchestration import recommender_inputs
 from mmsra_pipeline.orchestration.settings_read import dataset_config
 from mmsra_pipeline.orchestration.stage import Stage
@@ -76,6 +78,7 @@ def main() -> None:
     for name in ("data", "scores"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--users", type=Path, help="gets a row per protocol, row and user, for pool.py")
     asked = parser.parse_args()
     config = dataset_config(find_paths(), asked.dataset)
     stage = Stage("rankings", asked.dataset, "", "", config, find_paths())
@@ -126,6 +129,8 @@ def main() -> None:
             )
             print(f"{ours} - {other}: {'  '.join(said)}")
     print(counts[counts["row"].isin([OURS, "sasrec", "content", *KINDS])].round(1).to_string())
+    if asked.users:
+        user_metrics_table(measured).to_parquet(asked.users)
     if asked.json:
         tables = {"metrics": table, "differences": differences, "by_count": counts}
         asked.json.write_text(json.dumps({name: own.to_dict("records") for name, own in tables.items()}, default=str))

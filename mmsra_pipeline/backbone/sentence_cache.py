@@ -11,6 +11,9 @@ from mmsra_pipeline.backbone.embedded.packaged_weights import SENTENCES
 from mmsra_pipeline.storage.hashing import content_hash
 from mmsra_pipeline.storage.keyed_cache import KeyedCache
 
+ROUNDING = 2
+"""Raised where the last bits of vectors change."""
+
 if TYPE_CHECKING:
     from mmsra_pipeline.backbone.sentences import SentenceEncoder
 
@@ -44,4 +47,4 @@ class SentenceCache:
 
 
 def _key(text: str) -> str:
-    return content_hash(f"{SENTENCES.sha256}\0{text}".encode())
+    return content_hash(f"{SENTENCES.sha256}\0{ROUNDING}\0{text}".encode())

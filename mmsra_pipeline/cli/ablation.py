@@ -75,15 +75,14 @@ def compared(paths: Paths, dataset: str, variants: list[Variant]) -> "Ablation":
 
 
 def _names(rows: str | None) -> list[str]:
-    from mmsra_pipeline.evaluation.ablation import NO_SETTING, ROWS
+    from mmsra_pipeline.evaluation.ablation import ROWS
 
-    known = (*ROWS, *NO_SETTING)
     if rows is None:
-        return list(known)
+        return list(ROWS)
     wanted = [name.strip() for name in rows.split(",") if name.strip()]
-    unknown = [name for name in wanted if name not in known]
+    unknown = [name for name in wanted if name not in ROWS]
     if unknown or not wanted:
-        raise ConfigError(f"--rows {rows}: {(unknown or ['nothing'])[0]!r} is no row. Choose of: {', '.join(known)}.")
+        raise ConfigError(f"--rows {rows}: {(unknown or ['nothing'])[0]!r} is no row. Choose of: {', '.join(ROWS)}.")
     return list(dict.fromkeys(wanted))
 
 

@@ -15,6 +15,7 @@ from mmsra_pipeline.cli.backbone import backbone_commands
 from mmsra_pipeline.cli.checking import check
 from mmsra_pipeline.cli.dataset_check import dataset_check
 from mmsra_pipeline.cli.keywords import keywords
+from mmsra_pipeline.cli.lists import lists_commands
 from mmsra_pipeline.cli.planning import plan
 from mmsra_pipeline.cli.reference import settings_command, tables_command
 from mmsra_pipeline.cli.refreshing import ask, exit_code, say_plan, say_refreshed
@@ -28,6 +29,7 @@ app = typer.Typer(help="MMSRARec as Dagster assets.", no_args_is_help=True, pret
 dataset_commands = typer.Typer(help="Data sets: one YAML file each.", no_args_is_help=True)
 app.add_typer(dataset_commands, name="dataset")
 app.add_typer(backbone_commands, name="backbone")
+app.add_typer(lists_commands, name="lists")
 for own in (plan, keywords, metrics, recommend, summary, check, report, compare, ablate):
     app.command()(own)
 dataset_commands.command("check")(dataset_check)

@@ -45,7 +45,7 @@ def recommended(paths: Paths, dataset: str, user: str) -> list[dict[str, Any]]:
         {
             "item": str(row[ITEM]),
             "title": row[TITLE] if isinstance(row[TITLE], str) else "",  # pandas has nan where there is none
-            "p": float(row["p"]),
+            "p": None if row["p"] != row["p"] else float(row["p"]),  # of the first stage's order nothing is known
             "rank": int(row[RANK]),
             "shared_keywords": [str(word) for word in row["shared_keywords"]],
         }

@@ -47,9 +47,16 @@ def recommend(
         return
     names = ["rank", "item", "title", "p", "shared keywords"]
     for each in [user] if user is not None else first_users(paths, dataset, first):
-        rows = [[entry["rank"], entry["item"], entry["title"], f"{entry['p']:.3f}", ", ".join(entry["shared_keywords"])]
-                for entry in recommended(paths, dataset, each)[:number]]  # fmt: skip
+        rows = [
+            [entry["rank"], entry["item"], entry["title"], _share(entry["p"]), ", ".join(entry["shared_keywords"])]
+            for entry in recommended(paths, dataset, each)[:number]
+        ]
         print_rows(f"Recommendations for {each}", names, rows)
+
+
+def _share(p: float | None) -> str:
+    """Return p as text; a list in the first stage's order has none."""
+    return "-" if p is None else f"{p:.3f}"
 
 
 def summary(dataset: Dataset, as_json: AsJson = False) -> None:

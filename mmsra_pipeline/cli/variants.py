@@ -66,7 +66,7 @@ def variants_to_make(paths: Paths, dataset: str, names: Iterable[str]) -> tuple[
     Raises:
         ConfigError: if there is no such data set, or a data set has the name of a variant and other settings.
     """
-    from mmsra_pipeline.evaluation.ablation import EQUAL_TOKENS, NO_SETTING, ROWS
+    from mmsra_pipeline.evaluation.ablation import EQUAL_TOKENS, ROWS
     from mmsra_pipeline.orchestration.variants import changed, same_sources
 
     own = load_dataset(paths.datasets, dataset)
@@ -74,9 +74,6 @@ def variants_to_make(paths: Paths, dataset: str, names: Iterable[str]) -> tuple[
     found: list[Variant] = []
     left_out: dict[str, str] = {}
     for name in names:
-        if name in NO_SETTING:
-            left_out[name] = NO_SETTING[name]
-            continue
         file = dataset_file(paths.datasets, f"{dataset}-{name}")
         settings: dict[str, Any] = dict(ROWS[name].settings)
         if name == EQUAL_TOKENS:

@@ -1,10 +1,33 @@
 """Settings of what is measured, of the fusion that is fitted on measured lists, and of what is served."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from mmsra_pipeline.config.section import Section, Share
+
+DRAWN = ("uniform", "popularity", "existing", "served")
+"""Protocols by which lists are drawn, so no names of others."""
+
+
+def wrong_name(name: str) -> str | None:
+    """Say why candidate lists from elsewhere cannot be called so; None if they can."""
+    if not re.fullmatch("[a-z0-9][a-z0-9_-]{0,39}", name):
+        return f"candidate lists cannot be called {name!r}: take small letters, digits, - and _, at most 40."
+    if name in DRAWN:
+        return f"candidate lists from elsewhere cannot be called {name!r}, as drawn ones are. Give them another name."
+    return None
+
+
+def _named(name: str) -> str:
+    if (wrong := wrong_name(name)) is not None:
+        raise ValueError(wrong)
+    return name
+
+
+ListsName = Annotated[str, AfterValidator(_named)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class EvaluationConfig(Section):
@@ -15,6 +38,9 @@ class EvaluationConfig(Section):
     protocols: tuple[Literal["uniform", "popularity", "existing"], ...] = ("uniform", "popularity")
     """How negatives are drawn: evenly, by how many took them, or evenly among items that somebody had taken by the time
     of the query. An item that came later makes an easy negative for whoever knows what is new."""
+    lists: dict[ListsName, Sha256] = Field(default_factory=dict)
+    """Candidate lists from elsewhere that are ranked beside those drawn, by name: the hash that `mmsra lists import`
+    prints. The name is the protocol's in metrics."""
     users: PositiveInt | None = None
     """Test users that are scored, a random sample. Unset: all."""
     validation_users: PositiveInt | None = 200
@@ -48,8 +74,9 @@ class RecommendationsConfig(Section):
     top_n: PositiveInt = 5
     """Items of a stored list."""
     users: PositiveInt | Literal["active"] | None = None
-    """Users who get a list: a random sample of so many, or ``active``: those seen in the last ``active_days``. Unset:
-    all, and of more than 100,000 users those that are active."""
+    """Users whose lists the recommender ranks. A number: of a random sample of so many, and no other user gets a list.
+    ``active``: of those seen in the last ``active_days``; the others get the first stage's order, and the table says
+    which. Unset: of all, and where there are more than 100,000 users as ``active``."""
     active_days: PositiveInt = 30
     """Before the latest interaction of the data."""
 

@@ -70,6 +70,10 @@ class SimilarUsersConfig(Section):
     held_out_queries: PositiveInt = 20_000
     """Validation and test queries each, of as many random users, that get similar users where the search is not exact.
     ``evaluation.users`` must not be more then."""
+    served_days: PositiveInt | None = 30
+    """Where the search is not exact: of the queries of serving those get similar users whose users were seen in so many
+    days before the latest interaction. Fewer than ``recommendations.active_days`` leave users without votes who are
+    asked about, and so does a number for ``recommendations.users``. Unset, or without times: all."""
 
 
 class CooccurrenceConfig(Section):

@@ -64,6 +64,8 @@ class GrpoConfig(Section):
 class SummarizationConfig(Section):
     """Keywords of an item: how many, how long, how written."""
 
+    reads: Annotated[tuple[Literal["picture", "text"], ...], Field(min_length=1)] = ("picture", "text")
+    """What of an item the summarizer is shown when it is tuned and when it writes. One alone is for ablations."""
     max_keywords: PositiveInt = 10
     """Keywords a line, at most."""
     max_keyword_words: PositiveInt = 4

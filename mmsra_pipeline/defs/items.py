@@ -85,6 +85,7 @@ def item_images(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
         stage.artifacts,
         stage.config.items,
         previous=stage.previous(),
+        sources=stage.spec.path,
     )
 
     stage.write(Tables.ITEM_IMAGES, images)

@@ -51,6 +51,7 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
 
     from mmsra_pipeline.evaluation.baselines import baseline_scores
     from mmsra_pipeline.evaluation.fused import fused_rankings
+    from mmsra_pipeline.evaluation.given_lists import given_lists
     from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
     from mmsra_pipeline.interactions.query_table import read_interactions
     from mmsra_pipeline.recommendation.evidence_model import fit_evidence
@@ -62,7 +63,8 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     training = stage.training_interactions()
     queries = shown(stage, sample_queries(asked(stage, TEST), config.evaluation, config.seed))
     ranking = first_stage(stage, index, queries)
-    lists = all_lists(queries, training, taken, ranking, 0, config.evaluation, config.seed)
+    given = given_lists(stage.artifacts, config.evaluation.lists, queries) if config.evaluation.lists else None
+    lists = all_lists(queries, training, taken, ranking, 0, config.evaluation, config.seed, given)
 
     candidates = answered(stage, lists, queries)
     rows = [baseline_scores(candidates, queries, training, index, user_encoder(stage).full, config.seed)]

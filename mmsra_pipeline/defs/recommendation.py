@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+import numpy as np
 
 from mmsra_pipeline.columns import SERVE, SPLIT, TRAIN, USER, VALIDATION, Tables
 from mmsra_pipeline.defs.resources import Installation, reusable
@@ -15,7 +16,7 @@ from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
-from mmsra_pipeline.orchestration.queries import drawn, histories, shown
+from mmsra_pipeline.orchestration.queries import drawn, histories, seen_of_late, shown, similar_rows
 from mmsra_pipeline.orchestration.queries import queries as asked
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
@@ -34,7 +35,7 @@ from mmsra_pipeline.orchestration.stage import Stage
 if TYPE_CHECKING:
     import pandas as pd
 
-MANY_USERS = 100_000  # above which, unless the settings say otherwise, only those who were seen of late get a list
+MANY_USERS = 100_000  # above which, unless the settings say otherwise, only those seen of late are asked about
 
 
 @dg.asset(
@@ -154,45 +155,52 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
     """One row per user and place of the user's top list: the item, its p, and the keywords that speak for it.
 
     The first stage takes candidates out of the whole catalogue; the fusion of the recommender's answer with
-    collaborative signals and likeness ranks them.
+    collaborative signals and likeness ranks them. Users who are not asked about get the first stage's order.
     """
+    from mmsra_pipeline.interactions.query_table import plain
     from mmsra_pipeline.recommendation.fusion import FUSED, load_models
-    from mmsra_pipeline.recommendation.top_n import recommend
+    from mmsra_pipeline.recommendation.score_cache import KeptScores
+    from mmsra_pipeline.recommendation.top_n import SCHEMA, lists_in_parts, recommend
 
     stage = mmsra.stage(context)
-    texts, queries = stage.read(Tables.ITEM_TEXT), _served(stage)
-    ranking = first_stage(stage, cooccurrence_index(stage), queries)
-    candidates = ranking.candidates(queries, stage.config.retrieval.first_stage.candidates)
-    context_of_prompts, backbone = prompt_context(stage, queries, pictures=True), tuned_backbone(stage)
+    config, texts, (queries, scored) = stage.config, stage.read(Tables.ITEM_TEXT), _served(stage)
+    taken, none = histories(stage, queries), plain(queries.iloc[:0])
+    ranking = first_stage(stage, cooccurrence_index(stage), taken)
+    prompts, signals = prompt_context(stage, none, pictures=True), signal_source(stage, none)
+    backbone, model = tuned_backbone(stage), load_models(stage.artifact(Tables.FUSION))[FUSED]
+    spread, kept = scoring_workers(stage, backbone, prompts), KeptScores(stage.score_file())
 
-    lists = recommend(
-        backbone,
-        queries,
-        candidates,
-        signal_source(stage, queries),
-        load_models(stage.artifact(Tables.FUSION))[FUSED],
-        context_of_prompts,
-        texts,
-        stage.config.recommendations.top_n,
-        stage.score_file(),
-        autocast=stage.config.recommendation.scoring_autocast,
-        spread=scoring_workers(stage, backbone, context_of_prompts),
-    )
+    def score(part: "pd.DataFrame") -> "pd.DataFrame":
+        similar = similar_rows(stage, part)
+        return recommend(
+            backbone,
+            part,
+            ranking.candidates(part, config.retrieval.first_stage.candidates),
+            signals.asked_about(similar),
+            model,
+            prompts.asked_about(similar, config.retrieval.similar_users.k),
+            texts,
+            config.recommendations.top_n,
+            kept,
+            autocast=config.recommendation.scoring_autocast,
+            spread=spread,
+        )
 
-    stage.write(Tables.RECOMMENDATIONS, lists)
-    yield from report(stage, {"users": len(queries)})
+    with kept, stage.writer(Tables.RECOMMENDATIONS, SCHEMA) as table:
+        size = config.recommendations.top_n
+        for part in lists_in_parts(queries, scored, taken, ranking, score, prompts.keywords, texts, size):
+            table.write(part)
+    yield from report(stage, {"users": len(queries), "users_by_first_stage": int((~scored).sum())})
 
 
-def _served(stage: Stage) -> "pd.DataFrame":
-    """Return the queries of the users who get a list, a sample if the settings bound them."""
-    from mmsra_pipeline.interactions.query_table import active_users
-
+def _served(stage: Stage) -> "tuple[pd.DataFrame, np.ndarray]":
+    """Return the queries of the users who get a list, a sample if the settings bound them, and whom to ask about."""
     queries, config = asked(stage, SERVE), stage.config.recommendations
+    scored = np.ones(len(queries), dtype=bool)
     bound = "active" if config.users is None and len(queries) > MANY_USERS else config.users
     if bound == "active":
-        with stage.store.duckdb() as connection:
-            active = active_users(connection, stage.path(Tables.INTERACTIONS), config.active_days)
-        queries = queries[queries[USER].isin(active)]
+        scored = queries[USER].isin(seen_of_late(stage, config.active_days)).to_numpy()
     elif bound is not None and bound < len(queries):
         queries = queries.sample(bound, random_state=stage.config.seed).sort_index()
-    return shown(stage, queries.reset_index(drop=True))
+        scored = scored[:bound]
+    return queries.reset_index(drop=True), scored

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from mmsra_pipeline.columns import ITEM, POSITION, RANK, SERVE, SPLIT, TEST, TIME, USER, Tables
+from mmsra_pipeline.columns import ITEM, POSITION, RANK, RANKED_BY, SERVE, SPLIT, TEST, TIME, USER, Tables
 from mmsra_pipeline.defs.resources import Installation
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
@@ -12,6 +12,7 @@ from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.queries import queries as asked
 from mmsra_pipeline.orchestration.queries import shown as with_histories
+from mmsra_pipeline.orchestration.queries import similar_rows
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     prompt_context,
@@ -60,26 +61,27 @@ def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     """One row per user whom the pages show; the artifact is the folder of pages, which `mmsra report` opens.
 
     The table explanations says, for a few users, what leaving out each part of a prompt does to p;
-    injection_probe what a title that imitates the prompt does. The page on ablation
+    injection_probe what a title or a picture that imitates the prompt does. The page on ablation
     compares variants of the data set as they are now; they make nothing stale here: `mmsra ablate` renews the report.
     """
     from mmsra_pipeline.interactions.query_table import plain
     from mmsra_pipeline.recommendation.explaining import explain
     from mmsra_pipeline.recommendation.injection import probe
+    from mmsra_pipeline.recommendation.top_n import BY_FUSION
     from mmsra_pipeline.report.case_data import CaseTables
     from mmsra_pipeline.report.cases import choose_cases
     from mmsra_pipeline.report.pages import FIRST, write_report
 
     stage = mmsra.stage(context)
     config, sequences = stage.config.report, plain(asked(stage, TEST, SERVE))
-    lists, rankings = stage.read(Tables.RECOMMENDATIONS), stage.read(Tables.RANKINGS)
+    lists, rankings = stage.slice_of(Tables.RECOMMENDATIONS).where(RANKED_BY, [BY_FUSION]), stage.read(Tables.RANKINGS)
     per_user, keywords = stage.read(Tables.USER_METRICS), stage.read(Tables.ITEM_KEYWORDS)
     listed = sequences[(sequences[SPLIT] == SERVE) & sequences[USER].isin(lists[USER].unique())]
     served = list(zip(listed[USER], listed[POSITION].astype(int)))
     cases = choose_cases(per_user, served, config.cases, config.explained_cases, stage.config.seed)
     queries = with_histories(stage, sequences.merge(cases[[USER, POSITION]], on=[USER, POSITION]))
-    similar = stage.read(Tables.SIMILAR_USERS)
-    shown = similar[similar[RANK] <= stage.config.retrieval.similar_users.k].merge(cases[[USER, POSITION]])
+    similar = similar_rows(stage, cases)
+    shown = similar[similar[RANK] <= stage.config.retrieval.similar_users.k].reset_index(drop=True)
 
     backbone = tuned_backbone(stage)
     explanations = explain(

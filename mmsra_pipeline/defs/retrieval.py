@@ -4,14 +4,14 @@ import math
 
 import dagster as dg
 
-from mmsra_pipeline.columns import RANK, SPLIT, TEST, TRAIN, VALIDATION, Tables
+from mmsra_pipeline.columns import RANK, SPLIT, TEST, TIME, TRAIN, VALIDATION, Tables
 from mmsra_pipeline.defs.resources import Installation, reusable
 from mmsra_pipeline.orchestration.checks import names
 from mmsra_pipeline.orchestration.checks.results import Results, specs
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
-from mmsra_pipeline.orchestration.queries import answered_queries, batches, drawn, histories, queries
+from mmsra_pipeline.orchestration.queries import answered_queries, batches, drawn, histories, queries, seen_of_late
 from mmsra_pipeline.orchestration.reporting import report
 from mmsra_pipeline.orchestration.settings_read import code_version
 
@@ -72,9 +72,11 @@ def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Res
 
     stage = mmsra.stage(context)
     encoder, config = FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER)), stage.config.retrieval.similar_users
-    asked = drawn(stage, TRAIN)
+    asked, every = drawn(stage, TRAIN), queries(stage)
+    bounded = (every[SPLIT] == TRAIN).sum() > config.exact_entries and every[TIME].notna().any()
+    served = seen_of_late(stage, config.served_days) if bounded and config.served_days is not None else None
 
-    parts = similar_users_in_parts(encoder, queries(stage), asked, config, histories(stage), stage.config.seed)
+    parts = similar_users_in_parts(encoder, every, asked, config, histories(stage), stage.config.seed, served)
 
     stage.write(Tables.SIMILAR_USERS, batches(parts))
     rows, held_out = answered_queries(stage)

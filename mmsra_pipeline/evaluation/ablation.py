@@ -1,4 +1,4 @@
-"""Variants of a data set that have one part of the method less: the rows of the paper's table 6, and three more."""
+"""Variants of a data set that have one part of the method less: the rows of the paper's table 6, and six more."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,16 +48,19 @@ TABLE_6: Final[Mapping[str, AblationRow]] = {
 MORE: Final[Mapping[str, AblationRow]] = {
     EQUAL_TOKENS: AblationRow("raw titles for keywords, at equal tokens", _prompt(history="text")),
     "no-evidence": AblationRow("no evidence (the paper's prompt)", _prompt(evidence=[])),
+    "no-picture": AblationRow(
+        "the summarizer sees no picture, nor does the recommender",
+        {"summarization": {"reads": ["text"]}, **_prompt(candidate_image=False)},
+    ),
+    "no-text": AblationRow(
+        "the summarizer reads no text (and is not tuned: rewards need texts), nor does the recommender",
+        {"summarization": {"reads": ["picture"]}, "grpo": {"steps": 0}, **_prompt(candidate_text=False)},
+    ),
     "no-candidate-picture": AblationRow("the recommender sees no picture", _prompt(candidate_image=False)),
     "no-candidate-text": AblationRow("the recommender reads no text of the candidate", _prompt(candidate_text=False)),
 }
 """Rows that the paper does not have. ``EQUAL_TOKENS`` is bounded by ``equal_chars`` too."""
 ROWS: Final[Mapping[str, AblationRow]] = {**TABLE_6, **MORE}
-NO_SETTING: Final[Mapping[str, str]] = {
-    "no-picture": "no setting keeps pictures from the summarizer; no-candidate-picture keeps them from the recommender",
-    "no-text": "no setting keeps texts from the summarizer; no-candidate-text keeps them from the recommender",
-}
-"""Rows that cannot be made, and why."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Candidate lists: the item that came next among items that the user never took."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,6 +67,7 @@ def all_lists(
     served: int,
     config: EvaluationConfig,
     seed: int,
+    given: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Draw the lists of queries under every protocol, and with ``served`` the lists that they would be served.
 
@@ -81,22 +81,24 @@ def all_lists(
         served: candidates of a served list; 0: there are none.
         config: protocols and number of negatives.
         seed: of the draws.
+        given: lists from elsewhere of these queries, in the form of ``draw_candidates``.
 
     Returns:
         As ``draw_candidates``, with ``first_stage_rank`` (from 1; null where the first stage does not rank).
     """
     catalogue = interactions[ITEM].unique().tolist()
     drawn = draw_candidates(queries, training, catalogue, config, seed, interactions=interactions)
+    if given is not None:
+        drawn = pd.concat([drawn, given], ignore_index=True)
     places: dict[Any, Any] = {**drawn.groupby([USER, POSITION], sort=False).indices}
     items: list[str] = drawn[ITEM].tolist()
     ranks: list[int | None] = [None] * len(drawn)
     listed: list[tuple[str, str, int, str, bool]] = []
     ranked = first_stage.ranked(queries, max(served, 1))  # of the whole catalogue, so one query at a time
-    for (user, at, own), target in zip(ranked, queries[TARGET], strict=True):
-        for row in places.get((user, at), ()):
-            ranks[row] = own.get(items[row])
-        best = itertools.islice(own, served)  # in order of rank
-        listed += [(SERVED, user, at, item, item == target) for item in best]
+    for own, target in zip(ranked, queries[TARGET], strict=True):
+        for row in places.get((own.user, own.position), ()):
+            ranks[row] = own.of(items[row])
+        listed += [(SERVED, own.user, own.position, item, item == target) for item in own.best(served)]
     served_ranks = pd.DataFrame(listed, columns=[PROTOCOL, USER, POSITION, ITEM, IS_TARGET])
     counted = served_ranks.groupby([USER, POSITION], sort=False).cumcount() + 1
     rows = pd.concat([drawn, _as_lists(listed)], ignore_index=True) if served else drawn
@@ -171,7 +173,8 @@ def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Ge
     """Draw places one after the other in proportion to weight (exponential keys: Efraimidis and Spirakis, 2006)."""
     places = np.flatnonzero(weights)
     keys = generator.exponential(size=len(places)) / weights[places]
-    drawn: np.ndarray = places[np.argsort(keys, kind="stable")[:count]]
+    least = np.flatnonzero(keys <= np.partition(keys, count - 1)[count - 1])  # the others need no order
+    drawn: np.ndarray = places[least[np.argsort(keys[least], kind="stable")[:count]]]
     return drawn
 
 

@@ -7,9 +7,10 @@ from jaxtyping import Int
 from mmsra_pipeline.columns import TARGET
 from mmsra_pipeline.evaluation.baselines import ROW
 from mmsra_pipeline.resampling import QUANTILES, resampled_means
-from mmsra_pipeline.retrieval.first_stage import FirstStage, Views, fused, with_cold
+from mmsra_pipeline.retrieval.first_places import Seen
+from mmsra_pipeline.retrieval.first_stage import FirstStage
 from mmsra_pipeline.retrieval.popularity import popularity
-from mmsra_pipeline.telemetry.progress import tracked
+from mmsra_pipeline.telemetry.progress import Progress
 
 CUTOFFS = (20, 100, 200)
 ROWS = ("popularity", "encoder", "cooccurrence", "fused", "first_stage")
@@ -39,14 +40,21 @@ def first_stage_recall(
     """
     if queries.empty or queries[TARGET].isna().any():
         raise ValueError(f"{len(queries)} queries, {queries[TARGET].isna().sum()} of them without a target")
-    place = {item: number for number, item in enumerate(stage.items)}
+    places = pd.Index(np.array(stage.items, dtype=object)).get_indexer(np.array(queries[TARGET], dtype=object))
     users = popularity(training, stage.items).to_numpy()
     favourites = np.argsort(-users, kind="stable")[: np.count_nonzero(users)]
-    ranks = np.empty((len(queries), len(ROWS)), dtype=np.int64)
-    asked = tracked(stage.views(queries, max(CUTOFFS)), len(queries), "first stage", "queries")
-    for number, (views, target) in enumerate(zip(asked, queries[TARGET], strict=True)):
-        orders = _orders(views, favourites, stage.cold_share)
-        ranks[number] = [_rank(orders[row], place.get(target, -1)) for row in ROWS]
+    favourite = np.full(len(stage.items) + 1, MISSED)  # the last: what is not in the catalogue
+    favourite[favourites] = np.arange(1, len(favourites) + 1)
+    parts, done = [], 0
+    progress = Progress("first stage", len(queries), "queries")
+    for best in stage.best(queries, max(CUTOFFS)):
+        target = places[done : done + len(best.queries)]
+        orders = (best.encoder, best.cooccurrence, best.fused, best.first_stage)
+        popular = _rank_of_favourite(target, favourite, best.seen)
+        parts.append(np.stack([popular, *(_ranks(order, target) for order in orders)], axis=1))
+        done += len(target)
+        progress.advance(len(target))
+    ranks = np.concatenate(parts)
     hits = np.concatenate([ranks <= k for k in CUTOFFS], axis=1).astype(np.float64)
     low, high = np.percentile(resampled_means(hits, bootstrap, seed), QUANTILES, axis=0)
     table = pd.DataFrame({ROW: ROWS * len(CUTOFFS), "k": np.repeat(CUTOFFS, len(ROWS)), "n": len(queries)})
@@ -54,19 +62,17 @@ def first_stage_recall(
     return table[COLUMNS]
 
 
-def _orders(views: Views, favourites: np.ndarray, cold_share: float) -> dict[str, Int[np.ndarray, " places"]]:
-    """Return the order of places by row."""
-    both = fused(views)
-    return {
-        "popularity": favourites[np.isin(favourites, views.popular, assume_unique=True)],
-        "encoder": views.encoder,
-        "cooccurrence": views.cooccurrence,
-        "fused": both,
-        "first_stage": with_cold(both, views.cold, cold_share, max(CUTOFFS)),
-    }
+def _ranks(order: Int[np.ndarray, "queries count"], target: Int[np.ndarray, " queries"]) -> np.ndarray:
+    """Return the rank of each query's place, from 1; ``MISSED`` where the order has it not."""
+    found = (order == target[:, None]) & (target >= 0)[:, None]
+    return np.where(found.any(axis=1), found.argmax(axis=1) + 1, MISSED)
 
 
-def _rank(order: np.ndarray, place: int) -> int:
-    """Return the rank of a place from 1; ``MISSED`` where the order has it not."""
-    found = np.flatnonzero(order == place)
-    return int(found[0]) + 1 if len(found) else MISSED
+def _rank_of_favourite(target: Int[np.ndarray, " queries"], favourite: np.ndarray, seen: Seen) -> np.ndarray:
+    """Return the rank of each place among the favourites that its user had not taken."""
+    rank = favourite[target]
+    taken = np.unique(seen.query * len(favourite) + seen.place)
+    query, place = taken // len(favourite), taken % len(favourite)
+    before = np.bincount(query, favourite[place] < rank[query], minlength=len(target)).astype(np.int64)
+    own = np.isin(np.arange(len(target)) * len(favourite) + target, taken)
+    return np.where(own | (rank == MISSED), MISSED, rank - before)

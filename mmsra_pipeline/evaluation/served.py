@@ -12,7 +12,9 @@ from mmsra_pipeline.evaluation.baselines import ROW
 from mmsra_pipeline.evaluation.lists import FIRST_STAGE_RANK, IS_TARGET
 from mmsra_pipeline.evaluation.metrics import Placed, hr, mrr, ndcg
 from mmsra_pipeline.resampling import QUANTILES, resampled_means
-from mmsra_pipeline.retrieval.first_stage import FirstStage, fused, with_cold
+from mmsra_pipeline.retrieval.first_stage import FirstStage
+from mmsra_pipeline.retrieval.orders import with_cold
+from mmsra_pipeline.retrieval.views import fused
 
 CUTOFFS = (1, 5, 10, 20)
 METRICS = {"hr": hr, "ndcg": ndcg, "mrr": mrr}

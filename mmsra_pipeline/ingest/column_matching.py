@@ -8,11 +8,14 @@ from typing import Final
 
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.ingest.text_rows import Header
+from mmsra_pipeline.ingest.foreign_names import FOREIGN
+from mmsra_pipeline.ingest.text_rows import NAMELESS, Header
 
 NAME_CHARS, SHOWN_NAMES = 60, 40  # a file without a header, or of another kind, may have any
+UNIT = re.compile(r"\s*[(\[][^()\[\]]*[)\]]\s*$")  # 'timestamp (s)'
+CLOSE, LEAST_CHARS = 0.8, 5  # of misspelt names
 TYPED = re.compile(r":(token|float|token_seq|float_seq)$")  # of RecBole's atomic files
-SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
+ENGLISH: Final[dict[str, tuple[str, ...]]] = {
     c.USER: (
         "user", "userid", "uid", "userno", "username", "customer", "customerid", "customerno", "customernumber",
         "reviewerid", "reviewer", "member", "memberid", "account", "accountid", "client", "clientid", "visitorid",
@@ -41,32 +44,48 @@ SYNONYMS: Final[dict[str, tuple[str, ...]]] = {
                  "categoryname"),
     c.TAGS: ("tags", "tag", "keywords", "labels"),
     c.IMAGE: ("image", "images", "picture", "pictures", "photo", "img", "imageurl", "imgurl", "imurl", "imagepath",
-              "imagefile", "pictureurl", "imagelink", "cover", "thumbnail"),
+              "imagefile", "pictureurl", "imagelink", "cover", "thumbnail", "imagebytes", "imagedata", "imagename",
+              "photos",
+              "photourl", "coverimage", "coverurl", "mainimage", "productimage", "primaryimage", "jpg", "jpeg", "png"),
 }  # fmt: skip
-"""What others call our columns, as ``like`` writes names."""
 IN_ITEMS: Final = {c.ITEM: ("id",)}
 """What a file with one row an item may call its id; elsewhere 'id' numbers the rows."""
 POSITIONS: Final = {
     ("::", 4): (c.USER, c.ITEM, c.RATING, c.TIME),
     ("\t", 4): (c.USER, c.ITEM, c.RATING, c.TIME),
     ("::", 3): (c.ITEM, c.TITLE, c.CATEGORY),
+    ("|", 24): (c.ITEM, c.TITLE),
 }
 """Files of MovieLens: they have no header, and no one else writes such."""
 
 
 def like(name: str) -> str:
-    """Return what two names have in common that differ in case, blanks, signs or a type behind a colon.
+    """Return what two names have in common that differ in case, blanks, signs, accents, a type or a unit behind them.
 
-    >>> like("User ID"), like("user_id:token"), like(" userId ")
-    ('userid', 'userid', 'userid')
+    >>> like("User ID"), like("user_id:token"), like(" userId "), like("Rating (1-5)")
+    ('userid', 'userid', 'userid', 'rating')
     """
-    plain = TYPED.sub("", unicodedata.normalize("NFKC", name).casefold().strip())
-    return "".join(char for char in plain if char.isalnum())
+    plain = TYPED.sub("", unicodedata.normalize("NFKD", name).casefold().strip())
+    return "".join(char for char in UNIT.sub("", plain) or plain if char.isalnum())
+
+
+SYNONYMS: Final = {name: (*usual, *map(like, FOREIGN[name].split())) for name, usual in ENGLISH.items()}
+"""What others call our columns, as ``like`` writes names."""
 
 
 def is_known(name: str) -> bool:
     """Whether a file's column has a name that we know."""
-    return like(name) in KNOWN
+    return like(name) in KNOWN or like(last_part(name)) in KNOWN
+
+
+def last_part(name: str) -> str:
+    """Return a name without the table before it, as joins write it.
+
+    >>> last_part("reviews.user_id"), last_part("user.id")
+    ('user_id', 'user.id')
+    """
+    last = name.rpartition(".")[2]
+    return last if len(last) >= LEAST_CHARS - 1 else name
 
 
 def column_names(
@@ -122,6 +141,7 @@ def column_names(
         else:
             if name in stated or name in needed:
                 raise DataError(_missing(name, str(stated.get(name, name)), header, wanted, path, where))
+    _say_unread(header, wanted, names, say)
     repeated = next((theirs for theirs in names.values() if theirs in header.repeated), None)
     if repeated is not None:
         raise DataError(
@@ -131,13 +151,39 @@ def column_names(
     return names
 
 
+def _say_unread(header: Header, wanted: Sequence[str], names: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Say which columns are not read, where one may be a field of ours that no column is read as."""
+    used = {*names.values()}
+    unread = [name for name in header.names if name not in used and NAMELESS not in name and len(name) <= NAME_CHARS]
+    missing = [name for name in wanted if name not in names]
+    if header.headerless or not unread:
+        return
+    for field in missing:
+        known = [name for name in {like(field), *ENGLISH[field]} if len(name) >= LEAST_CHARS]
+        near = next((name for name in unread if _is_near(like(name), known)), None)
+        if near is not None:
+            say(f"column {near!r} is not read; if it holds {field}, state `columns: {{{field}: {near}}}`")
+    needed = {c.TIME} if c.USER in wanted else {c.TITLE, c.DESCRIPTION}
+    if needed <= set(missing):
+        field = c.TIME if c.USER in wanted else c.TITLE
+        say(
+            f"no column is read as {' or '.join(sorted(needed))}; not read are: {_shown(unread)}. If one is it, state "
+            f"`columns: {{{field}: NAME}}`"
+        )
+
+
+def _is_near(name: str, known: Sequence[str]) -> bool:
+    """Whether a name is one of the known ones misspelt, or with a word before it."""
+    return name.endswith(tuple(known)) or bool(difflib.get_close_matches(name, known, 1, CLOSE) and name[-2:] != "id")
+
+
 def _alike(sought: str) -> Callable[[str], bool]:
     return lambda other: like(other) == like(sought) != ""
 
 
 def _usual(name: str, wanted: Sequence[str]) -> Callable[[str], bool]:
-    usual = {*SYNONYMS.get(name, ()), *(IN_ITEMS.get(name, ()) if c.USER not in wanted else ())}
-    return lambda other: like(other) in usual
+    usual = {like(name), *SYNONYMS.get(name, ()), *(IN_ITEMS.get(name, ()) if c.USER not in wanted else ())}
+    return lambda other: like(other) in usual or like(last_part(other)) in usual
 
 
 def _several(name: str, found: Sequence[str], path: object, where: str) -> str:
@@ -159,7 +205,11 @@ def _missing(name: str, theirs: str, header: Header, wanted: Sequence[str], path
         )
     sought = repr(name) if theirs == name else f"{name!r} (called {theirs!r} under `columns:`)"
     close = difflib.get_close_matches(theirs, [other for other in header.names if len(other) <= NAME_CHARS], n=1)
-    guess = close[0] if close else "THEIR_NAME"
+    ending = [
+        other for other in header.names if name in (c.USER, c.ITEM) and like(other).endswith(("id", "code", "no"))
+    ]
+    own = [other for other in ending if like(other) not in KNOWN and len(other) <= NAME_CHARS]
+    guess = own[0] if own and not close else close[0] if close else "THEIR_NAME"
     separator = {",": "commas", "\t": "tabs", ";": "semicolons"}.get(header.delimiter, repr(header.delimiter))
     return (
         f"{path}: column {sought} is missing. Found, separated by {separator}: {_shown(header.names)}. "

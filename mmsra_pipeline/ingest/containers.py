@@ -1,6 +1,6 @@
 """The bytes inside plain, gzip, zstd, bz2, xz and zip files, told by their first bytes and never by their names.
 
-In memory that does not grow with the file. What is no text at all is named for what it is.
+In memory that does not grow with the file. What is no text at all is named in `foreign_files`.
 """
 
 import bz2
@@ -29,24 +29,7 @@ MAGIC = {
 }
 BZ2 = re.compile(rb"BZh[1-9]1AY&SY")
 PARQUET = b"PAR1"
-FOREIGN = {
-    PARQUET: "a Parquet file; only `format: tables` reads it, and only when nothing is packed around it",
-    b"ORC": "an ORC file; write it as Parquet or CSV",
-    b"Obj\x01": "an Avro file; write it as Parquet or CSV",
-    b"ARROW1": "an Arrow (Feather) file; write it as Parquet",
-    b"SQLite format 3\0": "a SQLite database; export the table as CSV",
-    b"\x89HDF\r\n\x1a\n": "an HDF5 file; write it as Parquet or CSV",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an old Excel workbook; save the sheet as CSV UTF-8",
-    b"%PDF-": "a PDF",
-    b"7z\xbc\xaf\x27\x1c": "a 7z archive; unpack it",
-    b"Rar!\x1a\x07": "a RAR archive; unpack it",
-    b"\x80\x04\x95": "a Python pickle, which is not opened because it may run code; write it as Parquet or CSV",
-    b"\x93NUMPY": "a NumPy array; write it as Parquet or CSV",
-    b"version https://git-lfs": "a Git LFS pointer in place of the file; run `git lfs pull`",
-}
-PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
-MARKUP = re.compile(rb"\s*<\?xml\b", re.IGNORECASE)
-PAGE_TITLE = re.compile(rb"<title[^>]*>(.{1,80}?)</title>", re.IGNORECASE | re.DOTALL)
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif")
 GZIP_ERROR: type[Exception] = zlib_ng.error  # type: ignore[assignment]  # its stub says that this is an instance
 DAMAGE = (OSError, EOFError, GZIP_ERROR, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 
@@ -60,35 +43,6 @@ def codec_of(begin: bytes) -> str | None:
     if BZ2.match(begin):
         return "bz2"
     return next((name for magic, name in MAGIC.items() if begin.startswith(magic)), None)
-
-
-def foreign(begin: bytes) -> str:
-    """Say what a file is that begins so, and how to go on; empty if it may be text.
-
-    >>> foreign(b"<html><title>404 Not Found</title>")
-    "an HTML page ('404 Not Found'), such as a server sends in place of a file; get the file again"
-    """
-    known = next((text for magic, text in FOREIGN.items() if begin.startswith(magic)), "")
-    if known or (not begin[:2000].lstrip().startswith(b"<") and begin[257:262] != b"ustar"):
-        return known
-    if begin[257:262] == b"ustar":
-        return "a tar archive; unpack it"
-    if PAGE.match(begin[:2000]):
-        title = PAGE_TITLE.search(begin[:4000])
-        named = f" ({title[1].decode('utf-8', 'replace').strip()!r})" if title else ""
-        return f"an HTML page{named}, such as a server sends in place of a file; get the file again"
-    return "an XML file; write it as CSV or Parquet" if MARKUP.match(begin[:2000]) else ""
-
-
-def refuse_foreign(path: Path, begin: bytes) -> None:
-    """Refuse a file of which ``begin`` are the first unpacked bytes if it is no text.
-
-    Raises:
-        DataError: saying what it is.
-    """
-    found = foreign(begin)
-    if found:
-        raise DataError(f"{path}: is {found}. Then run again, or name another file in the data set's YAML.")
 
 
 def begin_of(path: Path, size: int = SAMPLE_BYTES) -> bytes:
@@ -150,9 +104,16 @@ def _member(path: Path, handle: FileIO) -> object:
     """Open the one file of a zip archive."""
     archive = zipfile.ZipFile(handle)
     names = [entry.filename for entry in archive.infolist() if not entry.is_dir()]
-    if "xl/workbook.xml" in names:
-        raise DataError(f"{path}: is an Excel workbook. Save the sheet as CSV UTF-8, and name that file in the YAML.")
+    book = "an Excel workbook" if {"xl/workbook.xml", "xl/workbook.bin"}.intersection(names) else ""
+    if "content.xml" in names and "mimetype" in names:
+        book = "a LibreOffice document"
+    if book:
+        raise DataError(f"{path}: is {book}. Save the sheet as CSV UTF-8, and name that file in the YAML.")
     inner = [name for name in names if not name.startswith(("__MACOSX/", ".")) and "/." not in name]
+    if len(inner) > 1 and all(name.lower().endswith(PICTURES) for name in inner):
+        raise DataError(
+            f"{path}: is a zip archive of {len(inner)} pictures. Unpack it, and name the folder: `images: NAME`."
+        )
     if len(inner) != 1:
         shown = ", ".join(inner[:5]) or "none"
         raise DataError(

@@ -1,6 +1,7 @@
 """Rows of delimited and Parquet files as text, with the line where each begins, in memory that does not grow."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,11 @@ from pathlib import Path
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest.containers import PARQUET, begin_of
 from mmsra_pipeline.ingest.dialect import COMMENT, Dialect, DialectOptions, sniff
-from mmsra_pipeline.ingest.lines import FROM_BEGIN
+from mmsra_pipeline.ingest.encodings import UTF8
+from mmsra_pipeline.ingest.foreign_files import refuse_packed_parquet
+from mmsra_pipeline.ingest.json_forms import Form, form_of
+from mmsra_pipeline.ingest.json_rows import json_rows
+from mmsra_pipeline.ingest.lines import BOM, FROM_BEGIN
 from mmsra_pipeline.ingest.parquet import parquet_rows
 from mmsra_pipeline.ingest.records import RECORD_LINES, Record, Records
 from mmsra_pipeline.ingest.rejects import HEADER_AGAIN, TEXT_CHARS, RejectSink
@@ -16,6 +21,8 @@ from mmsra_pipeline.ingest.source_files import folder_values, tracked_blocks
 from mmsra_pipeline.ingest.text_rows import Behind, Header, TextRows, checked_header, is_utf8, of_text
 
 CHUNK_ROWS = 50_000
+BEGIN = 64
+JSON = re.compile(rb"\s*(?:\{\s*[\"'}]|\[\s*[\[{])")  # '[user_id],[item_id]' is a header
 USUAL = DialectOptions()
 
 
@@ -31,7 +38,7 @@ def read_text_rows(
     apart: Sequence[str] = (),
     behind: Behind | None = None,
 ) -> Iterator[TextRows]:
-    """Return the rows of a Parquet or delimited file in chunks, at least one; ill-formed ones are refused.
+    """Return the rows of a Parquet, delimited or JSON file in chunks, at least one; ill-formed ones are refused.
 
     What the file is, is told from its first bytes. Of a file in a folder ``key=value``, ``key`` is a column too.
 
@@ -52,9 +59,14 @@ def read_text_rows(
     """
     if not path.is_file():
         raise MissingInputError(f"{path} is not there. Put the file there, or correct its name in the dataset's YAML.")
-    begin = begin_of(path, len(PARQUET))
-    if begin == PARQUET:
-        found = parquet_rows(path, label, list_separator, sink, apart=apart)
+    begin = begin_of(path, BEGIN)
+    plain = begin.removeprefix(BOM).lstrip(b"\xff\xfe").replace(b"\0", b"")
+    form = form_of(path) if JSON.match(plain) else Form.TABLE
+    if begin.startswith(PARQUET):
+        refuse_packed_parquet(path)
+        found = parquet_rows(path, label, list_separator, sink, stated=stated, apart=apart)
+    elif form is not Form.TABLE:
+        found = json_rows(path, label, form, list_separator, sink)
     else:
         if path.suffix.lower() in {".parquet", ".pq"}:
             if not begin:
@@ -96,24 +108,27 @@ def _delimited_rows(
     nameless = header.nameless
     width, comments = len(header.names), dialect.comments
     for start, fields, line in itertools.chain(pending, records):
-        if fields is not None and len(fields) != width:
-            fields = _fitted(fields, width, nameless)
-        if fields is not None and fields[0][:1] <= " " and not any(map(str.strip, fields)):
-            continue  # a spreadsheet's empty row is no row
-        if comments and line.startswith(COMMENT) and (fields is None or len(fields) != width):
-            continue
-        reason = _flaw(fields, width)
-        if again is not None and fields == again:
-            reason = HEADER_AGAIN
-        if fields is None or reason:
-            sink.see(1)
-            sink.refuse(label, start, reason, line[:TEXT_CHARS])
-            continue
+        # Most rows are plain; what follows is for the others.
+        plain = fields is not None and len(fields) == width and fields[0][:1] > " " and "".join(fields).isascii()
+        if not plain or fields == again:
+            if fields is not None and len(fields) != width:
+                fields = _fitted(fields, width, nameless)
+            if fields is not None and fields[0][:1] <= " " and not any(map(str.strip, fields)):
+                continue  # a spreadsheet's empty row is no row
+            if comments and line.startswith(COMMENT) and (fields is None or len(fields) != width):
+                continue
+            reason = _flaw(fields, width, dialect.encoding)
+            if again is not None and fields == again:
+                reason = HEADER_AGAIN
+            if fields is None or reason:
+                sink.see(1)
+                sink.refuse(label, start, reason, line[:TEXT_CHARS])
+                continue
         starts.append(start)
-        rows.append(fields)
+        rows.append(fields or [])
         if len(rows) == CHUNK_ROWS:
             place = source.place()
-            behind = None if place is None else Behind(place, repr(dialect), source.backslashes)
+            behind = None if place is None else Behind(place, repr(dialect), source.state)
             yield replace(_text_rows(header, rows, starts), behind=behind)
             starts, rows, given = [], [], True
     for block in source.flawed:
@@ -129,7 +144,10 @@ def _delimited_rows(
 def _records(path: Path, dialect: Dialect, last: Behind | None) -> Records:
     start, first_line = (last.place.block, last.place.line) if last else (FROM_BEGIN, dialect.first_line)
     blocks = tracked_blocks(path, encoding=dialect.encoding, cr=dialect.cr, start=start)
-    return Records(blocks, dialect.delimiter, dialect.quote, first_line, last.backslashes if last else 0)
+    records = Records(blocks, dialect.delimiter, dialect.quote, first_line)
+    if last is not None:
+        records.go_on(last.state())
+    return records
 
 
 def _header(
@@ -164,7 +182,7 @@ def _fitted(fields: list[str], width: int, nameless: frozenset[int]) -> list[str
     return [*fields, *([""] * len(missing))] if nameless.issuperset(missing) else fields
 
 
-def _flaw(fields: list[str] | None, width: int) -> str:
+def _flaw(fields: list[str] | None, width: int, encoding: str) -> str:
     if fields is None:
         return (
             f"a quote is not closed within {RECORD_LINES} lines, or is followed by text; where quotes mean nothing, "
@@ -172,7 +190,9 @@ def _flaw(fields: list[str] | None, width: int) -> str:
         )
     if len(fields) != width:
         return f"has {len(fields)} fields, the header has {width}; put cells that hold separators in quotes"
-    if not all(map(is_utf8, fields)):
+    if not is_utf8("".join(fields)):
+        if encoding != UTF8:
+            return f"has bytes that are no {encoding}; correct them, or state the file's `encoding:`"
         return "is not valid UTF-8; save the file as UTF-8, or state its `encoding:`"
     return ""
 

@@ -1,6 +1,7 @@
 """How a delimited file is written: separator, header, encoding, quotes. Told from its first megabyte, or stated."""
 
 import csv
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +13,15 @@ from pydantic import Field
 from mmsra_pipeline.config.section import Section
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.column_matching import is_known, like
-from mmsra_pipeline.ingest.containers import SAMPLE_BYTES, begin_of, refuse_foreign
+from mmsra_pipeline.ingest.containers import SAMPLE_BYTES, begin_of
 from mmsra_pipeline.ingest.encodings import UTF8, detect
+from mmsra_pipeline.ingest.foreign_files import refuse_foreign
 
 DELIMITERS = (",", ";", "\t", "|", "::")
-NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'", "::": "'::'"}
+SELDOM = ("\x01", "^", "~", "\u00a6", " ")  # taken where the header shows them: Hive, and exports of mainframes
+NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "'|'", "::": "'::'", " ": "blanks"}
 LOOKED_AT = 300  # lines of the table
+TITLES = 20  # lines that may stand before it
 MOST_LINES = 2 * LOOKED_AT
 SEP_LINE = re.compile(r'"?sep=(.|::)"?[;,]*\s*', re.IGNORECASE)
 COMMENT = "#"
@@ -88,7 +92,9 @@ def sniff(path: Path, options: DialectOptions, names: Sequence[str] | None, stat
         lines.pop()  # what is behind, or is cut
     lines = [line.removesuffix("\r").replace("\0", "") for line in lines]
     first, separator, comments = _begin(lines, said)
-    quote = {"none": "", None: '"'}.get(options.quote, options.quote or '"')
+    if names is None and options.header is None:
+        first = _below_titles(lines, first, stated, said)
+    quote = _quote(lines[first - 1 :], options, said)
     data = [line for line in lines[first - 1 :] if line.strip()][:LOOKED_AT]
     delimiter = options.delimiter or separator or _delimiter(data, quote, names, stated, path)
     usual = "\t" if ".tsv" in path.name.lower() else ","
@@ -123,8 +129,35 @@ def _begin(lines: Sequence[str], said: list[str]) -> tuple[int, str, bool]:
     return 1, separator, comments
 
 
+def _below_titles(lines: Sequence[str], first: int, stated: Sequence[str], said: list[str]) -> int:
+    """Return the line of the header; reports have titles before it, which have fewer of the names that we know."""
+    line = lines[first - 1] if len(lines) >= first else ""
+    if any(map(is_known, re.split(r"[,;|\t^~\x01\s]+|::", line.replace('"', "")))) or any(
+        name in line for name in stated
+    ):
+        return first
+    for place, below in enumerate(lines[first : first + TITLES], start=first + 1):
+        if _names_columns(below):
+            said.append(
+                f"begins with lines that are no table, such as {line.strip()[:60]!r}; its header is in line {place}"
+            )
+            return place
+    return first
+
+
+def _quote(lines: Sequence[str], options: DialectOptions, said: list[str]) -> str:
+    """Return the sign around cells: ' where all lines begin and end with it."""
+    if options.quote is not None:
+        return "" if options.quote == "none" else options.quote
+    written = [line.strip() for line in lines if line.strip()][:LOOKED_AT]
+    if len(written) > 1 and all(len(line) > 1 and line[0] == line[-1] == "'" for line in written):
+        said.append("has single quotes around its cells")
+        return "'"
+    return '"'
+
+
 def _names_columns(line: str) -> bool:
-    return any(sum(map(is_known, _fields(line, each, '"'))) >= 2 for each in DELIMITERS)
+    return any(sum(map(is_known, _fields(line, each, '"'))) >= 2 for each in (*DELIMITERS, *SELDOM))
 
 
 def _fields(line: str, delimiter: str, quote: str) -> list[str]:
@@ -140,7 +173,7 @@ def _delimiter(lines: Sequence[str], quote: str, names: Sequence[str] | None, st
     usual = "\t" if ".tsv" in path.name.lower() else ","
     known = {like(name) for name in stated}
     ranks: dict[tuple[float, float, int], list[str]] = {}
-    for delimiter in dict.fromkeys((usual, *DELIMITERS)):
+    for delimiter in dict.fromkeys((usual, *DELIMITERS, *SELDOM)):
         rows = [_fields(line, delimiter, quote) for line in lines]
         counts = [len(row) for row in rows]
         most = max(set(counts), key=counts.count, default=0)
@@ -150,6 +183,8 @@ def _delimiter(lines: Sequence[str], quote: str, names: Sequence[str] | None, st
         if names is not None:
             named = max(named, int(most == len(names)))
         regular = round(counts.count(most) / len(counts), 1)
+        if delimiter in SELDOM and (named < 2 or regular < 1 or any(usual in lines[0] for usual in DELIMITERS)):
+            continue
         ranks.setdefault((named, regular, most), []).append(delimiter)
     if not ranks:
         return usual
@@ -168,15 +203,19 @@ def _has_header(first: Sequence[str], names: Sequence[str] | None, stated: Seque
     if names is not None:
         ours = {like(name) for name in names}
         return sum(is_known(cell) or like(cell) in ours for cell in cells) >= 2
-    if any(map(is_known, cells)):
-        return True
+    values = any(map(VALUE.fullmatch, cells))
+    if sum(map(is_known, cells)) > values or {"userid", "itemid"}.intersection(map(like, cells)):
+        return True  # 'Track' among values may be what somebody heard
     named = [cell for cell in cells if cell in stated]
     if named:
         return not any(map(VALUE.fullmatch, named))
-    return not any(map(VALUE.fullmatch, cells))
+    return not values
 
 
 def _has_row_names(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether all rows have one cell more than the header, as R writes them, and not only a separator behind."""
+    """Whether all rows have one cell more than the header, a number that counts them, as R and data frames write it."""
     body = rows[1:]
-    return bool(body) and all(len(row) == len(rows[0]) + 1 for row in body) and any(row[-1].strip() for row in body)
+    if not body or any(len(row) != len(rows[0]) + 1 for row in body) or not any(row[-1].strip() for row in body):
+        return False
+    numbers = [int(row[0]) if row[0].isdecimal() else -1 for row in body]
+    return numbers[0] in (0, 1) and all(after == before + 1 for before, after in itertools.pairwise(numbers))

@@ -1,6 +1,7 @@
 """What the files of a folder seem to be: a format, and options of it, for a person to look at."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ YEARS = {"amazon-2023": {"parent_asin", "user_id"}, "amazon-2018": {"reviewerID"
          "amazon-2014": {"reviewerID", "asin", "helpful"}}  # fmt: skip
 """Keys of a review by which its generation is known."""
 MOST_FILES = 200
+SHARD = re.compile(r"-\d{5}-of-\d{5}(?:-[0-9a-f]{16})?")  # 'train-00000-of-00002.parquet'
 
 
 class _Silent(RejectSink):
@@ -59,33 +61,36 @@ def _tables(folder: Path, files: Iterable[Path]) -> Guess:
     roles: dict[str, dict[tuple[str, ...], list[str]]] = {"interactions": {}, "items": {}}
     passed: list[str] = []
     pictures: dict[str, int] = {}
-    for path in list(files)[:MOST_FILES]:
-        if path.is_dir() and path.suffix.lower() not in TABLE_ENDINGS:
-            count = sum(FolderIndex(path).counts.values())
-            if count:
-                pictures[path.name] = count
-            continue
+    for path in list(_with_inner(files, pictures))[:MOST_FILES]:
+        name = path.relative_to(folder).as_posix()
         try:
             header = _header(path)
         except DataError as error:
-            passed.append(f"{path.name}: {str(error).removeprefix(f'{path}: ')}")
+            passed.append(f"{name}: {str(error).removeprefix(f'{path}: ')}")
             continue
         if header and YEARS["amazon-2023"] <= set(header.names):
             return Guess("amazon-2023", {}, ())
         role = _role(header) if header else ""
         if header and role:
-            roles[role].setdefault(_fields_of(header), []).append(path.name)
+            roles[role].setdefault(_fields_of(header), []).append(name)
         else:
-            passed.append(f"{path.name}: has no columns of users and items, nor of items and their texts")
+            passed.append(f"{name}: has no columns of users and items, nor of items and their texts")
     options: dict[str, Any] = {}
     for role, found in roles.items():
         if not found:
             continue
+        named = {fields: names for fields, names in found.items() if fields}
+        passed += [
+            f"{name}: has no header" for fields, names in found.items() if named and not fields for name in names
+        ]
+        found = named or found
         chosen = max(found.values(), key=lambda names: sum(_size(folder / name) for name in names))
         passed += [
             f"{name}: other columns than {chosen[0]}" for names in found.values() if names != chosen for name in names
         ]
-        options[role] = chosen[0] if len(chosen) == 1 else chosen
+        chosen, twice = _once(chosen)
+        passed += [f"{name}: seems to be what {other} is in another form" for name, other in twice.items()]
+        options[role] = chosen[0] if len(chosen) == 1 else _pattern(chosen)
     if "interactions" not in options:
         told = "; ".join(passed) or "it holds no file"
         raise DataError(
@@ -94,6 +99,38 @@ def _tables(folder: Path, files: Iterable[Path]) -> Guess:
     if pictures:
         options["images"] = max(pictures, key=lambda name: pictures[name])
     return Guess("tables", options, tuple(passed))
+
+
+def _with_inner(files: Iterable[Path], pictures: dict[str, int]) -> Iterator[Path]:
+    """Return files, and those in folders that hold no pictures; of the others note how many they hold."""
+    for path in files:
+        if path.is_file() or path.suffix.lower() in TABLE_ENDINGS:
+            yield path
+            continue
+        count = sum(FolderIndex(path).counts.values())
+        if count:
+            pictures[path.name] = count
+        else:
+            yield from (
+                inner for inner in sorted(path.iterdir()) if inner.is_file() and not inner.name.startswith((".", "_"))
+            )
+
+
+def _once(names: list[str]) -> tuple[list[str], dict[str, str]]:
+    """Return names of files, and those that differ from one of them in the ending alone."""
+    kept: dict[str, str] = {}
+    twice = {}
+    for name in names:
+        other = kept.setdefault(name.rpartition("/")[0] + "/" + name.rpartition("/")[2].split(".")[0], name)
+        if other != name:
+            twice[name] = other
+    return list(kept.values()), twice
+
+
+def _pattern(names: list[str]) -> str | list[str]:
+    """Return one pattern for the shards of an export, else the names."""
+    patterns = {SHARD.sub("-*", name) for name in names}
+    return patterns.pop() if len(patterns) == 1 and names[0] not in patterns else names
 
 
 def _header(path: Path) -> Header | None:

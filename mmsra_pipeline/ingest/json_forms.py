@@ -49,7 +49,7 @@ def form_of(path: Path) -> Form:
     whole = [line for line in body if line.startswith(b"{") and line.rstrip(b"] ").endswith(b"}")]
     if len(whole) > MOSTLY * len(body) and not _several(whole[0]):
         commas = sum(line.endswith(b",") for line in lines)
-        listed = sample.startswith(b"[") and commas > MOSTLY * (len(body) - 1) and len(body) > 1
+        listed = commas > MOSTLY * (len(body) - 1) and len(body) > 1
         return Form.LISTED_LINES if listed else Form.LINES
     begins = sample.startswith((b"[", b"{"))
     return Form.OBJECTS if begins and (sample.startswith(b"[") or _begins_with_object(sample)) else Form.LINES

@@ -12,8 +12,9 @@ import numpy as np
 from zlib_ng import zlib_ng
 
 from mmsra_pipeline.errors import MissingInputError
-from mmsra_pipeline.ingest.containers import chunks, codec_of, refuse_foreign
+from mmsra_pipeline.ingest.containers import chunks, codec_of
 from mmsra_pipeline.ingest.encodings import LOOKED_AT, UTF8, translated, wide_encoding
+from mmsra_pipeline.ingest.foreign_files import refuse_foreign
 
 BLOCK_BYTES = 4 << 20
 BEGIN_BYTES = 1000  # of a line that is not given whole

@@ -1,6 +1,7 @@
 """Lists that stand in one cell: JSON, Python literals, or entries between separators."""
 
 import ast
+import csv
 import re
 import warnings
 
@@ -12,6 +13,10 @@ LITERAL_CHARS = 1_000_000  # parsing takes some hundred times that in memory
 LITERAL = re.compile(
     r"""(?:[\s\d{}\[\](),:.eE+-]++|None|True|False|[uU]?'(?:[^'\\]|\\.)*+'|[uU]?"(?:[^"\\]|\\.)*+")*+""", re.DOTALL
 )
+NAME_KEYS = ("name", "title", "label", "value", "tag", "category", "text")
+URL_KEYS = ("hi_res", "large", "full", "original", "url", "src", "href", "link", "thumb")
+OPEN, CLOSE = frozenset("[{"), frozenset("]}")
+ARRAY = re.compile(r"\{[^{}:]*\}")
 NEXT_URL = re.compile(r"[|,;\s]+(?=https?://)", re.IGNORECASE)
 URL = re.compile(r"https?://\S+", re.IGNORECASE)
 
@@ -46,8 +51,21 @@ def structure(cell: str) -> object:
 
 
 def is_listed(cell: str) -> bool:
-    """Whether a cell is written as a list."""
-    return cell.startswith("[") and cell.endswith("]")
+    """Whether a cell is written as a list: of JSON or Python, or as PostgreSQL writes its arrays."""
+    return cell[:1] in OPEN and cell[-1:] in CLOSE
+
+
+def named(entry: object) -> str:
+    """Return the text of an entry of a list; of an object its name, as films and shops list genres.
+
+    >>> named({"id": 16, "name": "Animation"}), named("Home"), named({"id": 16})
+    ('Animation', 'Home', '')
+    """
+    if isinstance(entry, dict):
+        found = next((entry[key] for key in NAME_KEYS if isinstance(entry.get(key), str)), None)
+        texts = [value for value in entry.values() if isinstance(value, str)]
+        return (found or (texts[0] if len(texts) == 1 else "")).strip()
+    return str(entry).strip() if isinstance(entry, str | int | float) and not isinstance(entry, bool) else ""
 
 
 def listed(cell: str, separator: str) -> list[str]:
@@ -56,9 +74,12 @@ def listed(cell: str, separator: str) -> list[str]:
     >>> listed('["Home", "Lamps"]', "|"), listed("['Home', None]", "|"), listed("Home| |Lamps", "|")
     (['Home', 'Lamps'], ['Home'], ['Home', 'Lamps'])
     """
-    found = structure(cell) if is_listed(cell) else None
-    if isinstance(found, list):
-        return [text for entry in found if isinstance(entry, str | int | float) and (text := str(entry).strip())]
+    if is_listed(cell):
+        found = structure(cell)
+        if isinstance(found, list | dict):
+            return [text for entry in (found if isinstance(found, list) else [found]) if (text := named(entry))]
+        if ARRAY.fullmatch(cell):
+            return [part for part in next(csv.reader([cell[1:-1]], escapechar="\\"), []) if part and part != "NULL"]
     parts = cell.split(separator) if separator else [cell]
     return [part.strip() for part in parts if part.strip()]
 
@@ -72,9 +93,27 @@ def pictures_named(cell: str | None) -> str | None:
     if cell is None:
         return None
     if is_listed(cell):
-        named = listed(cell, "")
-        urls = [each for each in named if URL.fullmatch(each)]
-        return " ".join(urls) if urls and named[0] == urls[0] else next(iter(named), None)
+        found = _pictures(structure(cell)) or listed(cell, "")
+        urls = [each for each in found if URL.fullmatch(each)]
+        return " ".join(urls) if urls and found[0] == urls[0] else next(iter(found), None)
+    if cell.startswith("//") and "." in cell:
+        cell = f"https:{cell}"
     if not (cell.lower().startswith("http") and NEXT_URL.search(cell)):
         return cell
     return " ".join(URL.findall(NEXT_URL.sub(" ", cell)))
+
+
+def _pictures(found: object) -> list[str]:
+    """Return what lists and objects name, the largest of each picture first."""
+    if isinstance(found, str):
+        return [found.strip()] if found.strip() else []
+    if isinstance(found, list):
+        return [text for entry in found for text in _pictures(entry)]
+    if isinstance(found, dict):
+        values = [found[key] for key in URL_KEYS if found.get(key)] or [
+            value
+            for value in found.values()
+            if isinstance(value, list) or (isinstance(value, str) and URL.fullmatch(value))
+        ]
+        return [text for value in values for text in _pictures(value)]
+    return []

@@ -5,16 +5,21 @@ came before alone. So whoever finds that unchanged goes on from the place, with 
 reading from the beginning does.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from mmsra_pipeline.ingest.learning import NotCarriedError
 from mmsra_pipeline.ingest.lines import Start
 from mmsra_pipeline.ingest.raw_tables import Reader
 from mmsra_pipeline.ingest.rejects import RejectSink
+
+State = Callable[[], Mapping[str, Any]]
+logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
@@ -75,19 +80,28 @@ class Marks:
             self._reviews += table.num_rows
             yield table
 
-    def note(self, label: str, place: Place | None, state: Mapping[str, Any]) -> None:
-        """Reading can go on from a place; None: there is no such place here, for example in a packed file."""
-        if place is not None and not self._sink.damaged:
-            self.within[label] = self._mark(label, place, state)
+    def note(self, label: str, place: Place | None, state: State = dict) -> None:
+        """Reading can go on from a place; None: there is no such place here, for example in a packed file.
 
-    def end(self, label: str, state: Mapping[str, Any]) -> None:
+        What ``state`` returns was known there. If it cannot be carried there is no mark, and all is read again.
+        """
+        if place is not None:
+            self._keep(self.within, label, place, state)
+
+    def end(self, label: str, state: State = dict) -> None:
         """The file was read to its end."""
-        if not self._sink.damaged:
-            self.ends[label] = self._mark(label, None, state)
+        self._keep(self.ends, label, None, state)
 
-    def _mark(self, label: str, place: Place | None, state: Mapping[str, Any]) -> Mark:
+    def _keep(self, marks: dict[str, Mark], label: str, place: Place | None, state: State) -> None:
         sink = self._sink
-        return Mark(label, place, self._reviews, sink.rows, sink.refused, tuple(sink.notes), dict(state))
+        if sink.damaged:
+            return
+        try:
+            known = dict(state())
+        except NotCarriedError as error:
+            logger.error("%s: reading cannot go on here later: %s", label, error)
+            return
+        marks[label] = Mark(label, place, self._reviews, sink.rows, sink.refused, tuple(sink.notes), known)
 
 
 class MarkingReader(Reader, Protocol):

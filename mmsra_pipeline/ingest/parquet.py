@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from mmsra_pipeline.columns import IMAGE
+from mmsra_pipeline.columns import IMAGE, ITEM, USER
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.ingest.column_matching import SYNONYMS, like
+from mmsra_pipeline.ingest.column_matching import SYNONYMS, is_known, like
+from mmsra_pipeline.ingest.embedded_pictures import BUFFER, holds_pictures, picture_cells, rows_at_once
+from mmsra_pipeline.ingest.listed_texts import named
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.text_rows import TextRows, checked_header, of_text
 
@@ -21,7 +23,13 @@ FOREIGN = "\udcff"  # stands for a cell of Parquet that is not valid UTF-8; no s
 
 
 def parquet_rows(
-    path: Path, label: str, list_separator: str, sink: RejectSink, *, apart: Sequence[str] = ()
+    path: Path,
+    label: str,
+    list_separator: str,
+    sink: RejectSink,
+    *,
+    stated: Sequence[str] = (),
+    apart: Sequence[str] = (),
 ) -> Iterator[TextRows]:
     """Return the rows in chunks, at least one; those with bytes that are no UTF-8 are refused.
 
@@ -30,6 +38,7 @@ def parquet_rows(
         label: what rejects call it.
         list_separator: goes between the entries of lists.
         sink: is told of refused rows.
+        stated: what the YAML says the file calls columns.
         apart: columns that, where they are lists, hold one row an entry, with the other lists of the row beside them.
 
     Raises:
@@ -38,22 +47,32 @@ def parquet_rows(
     try:
         with pq.ParquetFile(path) as file:
             header = checked_header(list(file.schema_arrow.names), path)
-            start, empty = 1, file.schema_arrow.empty_table().to_batches() or [file.schema_arrow.empty_table()]
+            start = 1
+            pictures = [field.name for field in file.schema_arrow if _holds_pictures(field, stated)]
+            for name in pictures:
+                sink.note(
+                    f"{label}: column {name!r} holds pictures themselves; they are checked and stored as files are"
+                )
             for field in file.schema_arrow:
-                if _holds_pictures(field):
+                if field.name not in pictures and is_known(field.name) and _is_object(field.type):
                     sink.note(
-                        f"{label}: column {field.name!r} holds pictures themselves, which are not read; write them "
-                        "into the picture folder as ITEM_ID.jpg"
+                        f"{label}: column {field.name!r} holds structs and is not read; write what counts as text"
                     )
+            exact = {name for name in file.schema_arrow.names if like(name) in {*SYNONYMS[USER], *SYNONYMS[ITEM]}}
             lists = _lists(file.schema_arrow, apart)
             if lists:
                 sink.note(f"{label}: {', '.join(lists)} are lists; each entry is read as a row of its own")
-            for batch in file.iter_batches(CHUNK_ROWS) if file.metadata.num_rows else empty:
+            for batch in _batches(file, path, sparing=bool(pictures)):
                 lines = np.arange(start, start + batch.num_rows)
                 start += batch.num_rows
                 if lists:
                     batch, lines = _entries(batch, lists, lines, label, sink)
-                columns = [_as_text(column, list_separator) for column in batch.columns]
+                columns = [
+                    picture_cells(column, lines, label, name)
+                    if name in pictures
+                    else _as_text(column, list_separator, exact=name in exact)
+                    for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                ]
                 foreign = {row for column in columns for row, text in enumerate(column) if text == FOREIGN}
                 for row in sorted(foreign):
                     sink.see(1)
@@ -66,11 +85,24 @@ def parquet_rows(
         raise DataError(f"{path}: not readable as Parquet: {error}. Write the file again, or name a CSV.") from None
 
 
-def _holds_pictures(field: pa.Field) -> bool:
-    """Whether a column of pictures has their bytes, alone or, as libraries of data sets write it, beside a path."""
-    binary = pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type)
-    struct = pa.types.is_struct(field.type) and field.type.get_field_index("bytes") >= 0
-    return (binary and like(field.name) in SYNONYMS[IMAGE]) or struct
+def _batches(file: pq.ParquetFile, path: Path, *, sparing: bool) -> Iterator[pa.RecordBatch]:
+    """Return the rows, at least one batch; where they hold pictures, few at once."""
+    if not file.metadata.num_rows:
+        yield pa.RecordBatch.from_pylist([], file.schema_arrow)
+    elif not sparing:
+        yield from file.iter_batches(CHUNK_ROWS)
+    else:
+        with pq.ParquetFile(path, buffer_size=BUFFER, pre_buffer=False) as again:
+            for group in range(again.metadata.num_row_groups):
+                yield from again.iter_batches(rows_at_once(again, group, path), row_groups=[group])
+
+
+def _is_object(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_map(kind) or (pa.types.is_struct(kind) and kind.get_field_index("path") < 0))
+
+
+def _holds_pictures(field: pa.Field, stated: Sequence[str]) -> bool:
+    return holds_pictures(field) and (like(field.name) in SYNONYMS[IMAGE] or field.name in stated)
 
 
 def _lists(schema: pa.Schema, apart: Sequence[str]) -> list[str]:
@@ -98,19 +130,25 @@ def _entries(
     return pa.RecordBatch.from_arrays(columns, names=kept.schema.names), lines[same][place]
 
 
-def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str) -> list[str | None]:
-    """Text as a CSV would hold it; whole numbers lose the '.0' that a null beside them gave them."""
+def _as_text(column: pa.Array | pa.ChunkedArray, list_separator: str, *, exact: bool = False) -> list[str | None]:
+    """Text as a CSV would hold it; whole numbers lose the '.0' that a null beside them gave them.
+
+    ``exact``: floats that are too large to be exact, as ids must be, stay in scientific notation.
+    """
     kind = column.type
     values: Iterable[str | None]
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         values = [_listed(row, list_separator) for row in _values(column)]
     elif pa.types.is_floating(kind):
-        values = map(_number, column.to_pylist())
-    elif pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
-        values = map(_decoded, column.to_pylist())
-    elif pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:  # of a picture; its bytes are not read
+        values = (_rounded(value) if exact else _number(value) for value in column.to_pylist())
+    elif _is_bytes(kind):
+        cells = column.to_pylist()
+        values = [_decoded(cell) for cell in cells]
+        if exact and any(value is None and cell for value, cell in zip(values, cells, strict=True)):
+            values = [cell.hex() if cell else None for cell in cells]  # ids such as a UUID of 16 bytes
+    elif pa.types.is_struct(kind) and kind.get_field_index("path") >= 0:  # of what is no picture of an item
         return _as_text(pc.struct_field(column, "path"), list_separator)
-    elif pa.types.is_nested(kind) or pa.types.is_fixed_size_binary(kind):
+    elif pa.types.is_nested(kind):
         values = [None] * len(column)  # no column of ours; only text, numbers, times and lists can be one
     else:
         values = _values(pc.cast(column, pa.string()))
@@ -144,7 +182,16 @@ def _decoded(value: bytes | None) -> str | None:
 def _listed(entries: Any, separator: str) -> str | None:
     if entries is None or entries == FOREIGN:
         return FOREIGN if entries else None
-    return separator.join(str(entry) for entry in entries if entry is not None)
+    return separator.join(named(entry) for entry in entries if entry is not None)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    of_any_size = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    return bool(of_any_size or pa.types.is_fixed_size_binary(kind))
+
+
+def _rounded(value: float | None) -> str | None:
+    return f"{value:e}" if value is not None and abs(value) >= 2**53 and not pd.isna(value) else _number(value)
 
 
 def _number(value: float | None) -> str | None:

@@ -4,12 +4,14 @@ import errno
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mmsra_pipeline.ingest.embedded_pictures import embedded
 from mmsra_pipeline.storage.hashing import file_hash
 
 ENDINGS = (
@@ -17,6 +19,10 @@ ENDINGS = (
     ".jfif", ".jpe", ".jif", ".mpo", ".dib", ".apng", ".heic", ".heif", ".hif", ".jxl", ".jp2", ".ico",
 )  # fmt: skip
 """Of files that are looked at as pictures; which of them can be decoded ``items.decoding`` says."""
+NUMBERED = re.compile(r"(.+?)[-_. ](?:\(?\d{1,3}\)?|main|front|cover)")
+WITHIN = re.compile(r"(?:main|front|cover|image|img|photo|picture|large|full)?[-_ ]?\d{0,3}", re.IGNORECASE)
+"""What pictures in a folder of one item are called."""
+SEVERAL = re.compile(r"\s*[|;,]\s*")  # between names of files in a cell
 DRIVE = re.compile(r"^[A-Za-z]:[\\/]")
 
 
@@ -64,13 +70,13 @@ class FolderIndex:
     def __init__(self, root: Path | None) -> None:
         self.by_stem: dict[str, str] = {}
         """Names below the folder, '/' between the parts, by the name without folder and ending, and with the folder."""
-        self._alike: dict[str, str] = {}
+        self._numbered: dict[str, list[tuple[str, str]]] = {}
         self._files: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
         """Pictures by their folder below the root."""
         found = [] if root is None or not root.is_dir() else [path for path in root.rglob("*") if _is_picture(path)]
-        # The nearest to the root wins, then the first ending, then the first name.
-        found.sort(key=lambda path: (len(path.parts), ENDINGS.index(path.suffix.lower()), path))
+        # The nearest to the root wins, then the first ending, then the first name, '2' before '10'.
+        found.sort(key=lambda path: (len(path.parts), ENDINGS.index(path.suffix.lower()), len(path.name), path))
         for path in found:
             assert root is not None
             inner = path.relative_to(root)
@@ -78,19 +84,37 @@ class FolderIndex:
             stem = unicodedata.normalize("NFC", path.stem)
             for key in (stem, unicodedata.normalize("NFC", inner.with_suffix("").as_posix())):
                 self.by_stem.setdefault(key, name)
-            self._alike.setdefault(like_name(path.stem), name)
+            counted = NUMBERED.fullmatch(stem)
+            if counted:
+                self._numbered.setdefault(counted[1], []).append((stem, name))
+            if len(inner.parts) > 1 and WITHIN.fullmatch(stem):
+                self._numbered.setdefault(unicodedata.normalize("NFC", inner.parts[-2]), []).append((stem, name))
             self._files.setdefault(like_name(path.name), name)
             self._files.setdefault(f"{path.stem.strip()}{path.suffix}".casefold(), name)
             self.counts[inner.parent.as_posix()] += 1
 
-    def called(self, item: str) -> str | None:
-        """Return the picture that is called as an item."""
-        return self.by_stem.get(item) or self.by_stem.get(unicodedata.normalize("NFC", item))
+    def called(self, item: str, others: Collection[str] = ()) -> str | None:
+        """Return the picture that is called as an item.
+
+        Else as it in capitals or small letters, else a numbered one ('p1_2.jpg', 'p1/2.jpg'), the first of them that is
+        not called as one of ``others``.
+        """
+        found = self.by_stem.get(item) or self.by_stem.get(unicodedata.normalize("NFC", item))
+        if found is None:
+            found = self.by_stem.get(item.upper()) or self.by_stem.get(item.lower())
+        if found is None:
+            numbered = self._numbered.get(unicodedata.normalize("NFC", item), [])
+            found = next((name for stem, name in numbered if stem not in others), None)
+        return found
 
     def file(self, named: str) -> str | None:
         """Return the picture of that file name, wherever it lies below the folder and however its letters are cased."""
         last = re.split(r"[\\/]", named)[-1]
-        return self._files.get(like_name(last))
+        bare = last.partition("?")[0]
+        names = (last, bare, unquote(bare))
+        return next((found for name in names if (found := self._files.get(like_name(name)))), None) or self.by_stem.get(
+            last
+        )
 
     def summary(self, name: str) -> str:
         """Say what lies in the folder."""
@@ -109,6 +133,7 @@ class ItemPictures:
         self.root = root
         self._index = FolderIndex(root)
         self._reviewed: set[str] = set()
+        self._items: set[str] = set()
 
     @property
     def has_any(self) -> bool:
@@ -119,7 +144,9 @@ class ItemPictures:
         """Take note of items that reviews name."""
         if self.has_any:
             found = items.unique()
-            self._reviewed |= self._index.by_stem.keys() & found.to_pylist()
+            own = self._index.by_stem.keys() & found.to_pylist()
+            self._reviewed |= own
+            self._items |= own
             foreign = found.filter(pc.invert(pc.string_is_ascii(found))).to_pylist()
             self._reviewed.update(item for item in foreign if self._index.called(item))
 
@@ -134,17 +161,24 @@ class ItemPictures:
     def of(self, item: str, named: str | None) -> str | None:
         """Return an item's picture: the file that the source names, else the one called as the item, else the URL.
 
-        A file that is not where the source says is looked for by its name alone below the folder.
+        What lies in the source itself goes before all of them. A file that is not where the source says is looked for
+        by its name alone below the folder.
         """
+        if named and embedded(named):
+            return named
         if not named or is_url(named):
-            return self._index.called(item) or named
+            return self._index.called(item, self._items) or named
         if self.root is not None and not self._is_there(named):
-            return self._index.file(named) or self._index.called(item) or named
+            several = (part for part in SEVERAL.split(named) if part and part != named)
+            found = self._index.file(named) or self._index.called(item, self._items)
+            return found or next((part for part in several if self._is_there(part)), named)
         return named
 
     def has_file(self, item: str, named: str | None) -> bool:
-        """Whether an item's picture is a file of the folder."""
+        """Whether an item's picture is a file of the folder, or lies in the source itself."""
         found = self.of(item, named)
+        if found and embedded(found):
+            return True
         return bool(self.root and found and not is_url(found) and self._is_there(found))
 
     def _is_there(self, named: str) -> bool:
@@ -161,6 +195,8 @@ def _is_picture(path: Path) -> bool:
 
 def hash_image(image: str | None, root: Path | None) -> str | None:
     """Sha256 of a picture's bytes; None if there is no such file inside ``root``."""
+    if image is not None and (within := embedded(image)):
+        return within.sha256
     if root is None or image is None or is_url(image):
         return None
     path = locate(root, image)

@@ -231,7 +231,7 @@ def _nothing_usable(spec: DatasetSpec, connection: duckdb.DuckDBPyConnection) ->
         f" {count} rows were refused, the first in {first[0]}, line {first[1]}: {first[2]}. "
         f"That row: {first[3][:120]!r}."
         if first
-        else ""
+        else " The files hold no row beside the header."
     )
     return f"dataset {spec.name!r} in {spec.path}: no usable review.{why} Fix the files, or correct the YAML."
 

@@ -5,10 +5,12 @@ a record may span at most ``RECORD_LINES`` lines; else its first line is rejecte
 """
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
+from mmsra_pipeline.ingest.learning import Learner
 from mmsra_pipeline.ingest.lines import LineBlock, Start
 from mmsra_pipeline.ingest.marks import Place
 
@@ -18,23 +20,26 @@ Record: TypeAlias = tuple[int, list[str] | None, str]
 csv.field_size_limit(2**31 - 1)  # a record is bounded by its lines
 
 
-class Records:
+class Records(Learner):
     """The records of a delimited file in order: the 1-based line where each begins, its fields, and its first line.
 
     The fields are None if the quotes are wrong. Empty lines are no records. Quotes follow RFC 4180; where they cannot,
     but a backslash stands before one, the backslash is read as MySQL writes it.
     """
 
-    def __init__(
-        self, blocks: Iterable[LineBlock], delimiter: str, quote: str = '"', first_line: int = 1, backslashes: int = 0
-    ) -> None:
+    OUTER: ClassVar = frozenset(
+        {"_blocks", "_blanks", "_delimiter", "_quote", "_before", "_lines", "_first", "_next_line", "_blocks_seen"}
+    )
+
+    def __init__(self, blocks: Iterable[LineBlock], delimiter: str, quote: str = '"', first_line: int = 1) -> None:
         self.flawed: list[LineBlock] = []
         """Blocks that are no lines, as met so far."""
         self.nuls = 0
         """Bytes NUL that were left out."""
-        self.backslashes = backslashes
+        self.backslashes = 0
         """Records with quotes behind backslashes."""
         self._blocks = iter(blocks)
+        self._blanks = re.compile(rf"(?:^|{re.escape(delimiter)}) +{re.escape(quote)}") if quote else None
         self._delimiter = delimiter
         self._quote = quote if len(delimiter) == 1 else ""
         self._before = first_line
@@ -92,7 +97,15 @@ class Records:
 
     def _parsed(self, at: int, escape: str | None) -> tuple[int, list[str] | None]:
         lines = (line + "\n" for line in self._lines[at : at + RECORD_LINES])
-        reader = csv.reader(lines, delimiter=self._delimiter, quotechar=self._quote, escapechar=escape, strict=True)
+        skip = bool(self._blanks and self._blanks.search(self._lines[at]))  # 'a, "b, c"': no writer means the quotes
+        reader = csv.reader(
+            lines,
+            delimiter=self._delimiter,
+            quotechar=self._quote,
+            escapechar=escape,
+            skipinitialspace=skip,
+            strict=True,
+        )
         try:
             fields = next(reader)
         except csv.Error:

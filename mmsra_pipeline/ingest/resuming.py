@@ -10,6 +10,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -30,7 +31,9 @@ from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.slices import Slice, SliceWriter
 from mmsra_pipeline.storage.tables import Store
 
-FORM: Final = 1  # of what is kept
+FORM: Final = 2  # of what is kept
+READ_BY: Final = ("numpy", "orjson", "pandas", "pyarrow", "zlib-ng")
+"""Libraries of which another version may read rows otherwise."""
 EARLIER_REJECTS: Final = """
 from read_parquet($rejects, hive_partitioning = false)
 where list_contains($whole, file) or (file = $within and line < $line)
@@ -80,7 +83,7 @@ class ReadingMemory:
     def __init__(self, spec: DatasetSpec, paths: Paths, store: Store, code_version: str) -> None:
         """``code_version``: of what reads; what other code had read is not taken over."""
         self._spec, self._paths, self._store = spec, paths, store
-        self._how = fingerprint(FORM, code_version, spec.format, spec.options)
+        self._how = fingerprint(FORM, code_version, spec.format, spec.options, [version(name) for name in READ_BY])
         self._reader = None if source_formats()[spec.format].made_by_code else _marking(files_reader(spec))
         self._before = self._hashes()
         self._begin: Mark | None = None
@@ -134,18 +137,19 @@ class ReadingMemory:
 
     def _last_mark(self, reader: MarkingReader, known: Mapping[str, Any]) -> tuple[Mark | None, list[str]]:
         """Return the last mark that still holds, and the files that come before it."""
-        mark, whole = None, []
+        mark, whole, passed = None, [], []
         for (path, label), (former, sha256) in zip(reader.review_files(), known["files"]):
             if label != former:
                 break
             if self._before[label] == sha256:
-                whole.append(label)
-                mark = Mark.of_json(known["ends"][label]) if label in known["ends"] else mark
+                passed.append(label)
+                if label in known["ends"]:
+                    mark, whole = Mark.of_json(known["ends"][label]), list(passed)
                 continue
             found = known["within"].get(label)
             within = Mark.of_json(found["mark"]) if found else None
             if within and _same_beginning(path, within, found["seen"]) and reader.goes_on(within):
-                mark = within
+                mark, whole = within, passed
             break
         return mark, whole
 

@@ -1,6 +1,8 @@
 """Which files of a data set's folder are read, and how far reading has come."""
 
 import difflib
+import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
@@ -13,6 +15,8 @@ from mmsra_pipeline.telemetry.progress import Progress
 
 MEGABYTE = 1_000_000
 TABLE_ENDINGS = {".parquet", ".pq", ".csv", ".tsv"}
+USUAL_PICTURES = re.compile(r"(?:\w+[_-])?(?:images?|imgs?|pictures?|pics|photos?|covers?|thumbnails?)", re.IGNORECASE)
+logger = logging.getLogger(__name__)
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -110,13 +114,21 @@ def folder_values(label: str) -> dict[str, str | None]:
 def picture_folder(home: Path, name: str, *, stated: bool, spec: DatasetSpec) -> Path | None:
     """Return the folder of the pictures; None if it is not there and nobody stated it.
 
+    Of one that nobody stated another usual name counts, where just one such folder is there.
+
     Raises:
         MissingInputError: if it was stated, with the folders that are there.
     """
     folder = home / name
-    if folder.is_dir() or not stated:
-        return optional_folder(folder)
+    if folder.is_dir():
+        return folder
     there = sorted(path.name for path in home.iterdir() if path.is_dir())
+    if not stated:
+        usual = [other for other in there if USUAL_PICTURES.fullmatch(other)]
+        if len(usual) != 1:
+            return None
+        logger.warning("%s: the folder %s is read as that of the pictures", home, usual[0])
+        return home / usual[0]
     close = difflib.get_close_matches(name, there, n=1)
     guess = f" Did you mean {close[0]!r}?" if close else ""
     raise MissingInputError(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import pandas as pd
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.ingest.cells import TimeReader, parse_ratings
 from mmsra_pipeline.ingest.ids import NULL_WORDS, IdColumn, without_null_words
+from mmsra_pipeline.ingest.learning import Learner
 from mmsra_pipeline.ingest.listed_texts import is_listed, listed, pictures_named
 from mmsra_pipeline.ingest.raw_tables import FILE, ITEM_FIELDS, LINE, READ_ITEMS, READ_REVIEWS
 from mmsra_pipeline.ingest.rejects import RejectSink
@@ -21,9 +22,10 @@ REVIEW_FIELDS = (c.USER, c.ITEM, c.TIME, c.RATING, c.REVIEW)
 
 
 @dataclass
-class ReviewCells:
+class ReviewCells(Learner):
     """How the cells of a file's reviews are read; what the first rows told holds for the later ones."""
 
+    OUTER: ClassVar = frozenset({"times", "sink"})  # they go on from file to file
     times: TimeReader
     label: str
     """What rejects call the file."""
@@ -34,15 +36,6 @@ class ReviewCells:
 
     def __post_init__(self) -> None:
         self._ids = {name: id_column(name, self.label, self.sink) for name in (c.USER, c.ITEM)}
-
-    def state(self) -> dict[str, Any]:
-        """Return what the rows so far told of the ids, as JSON."""
-        return {name: column.floats for name, column in self._ids.items()}
-
-    def go_on(self, state: Mapping[str, Any]) -> None:
-        """Begin with what ``state`` returned behind the rows before."""
-        for name, column in self._ids.items():
-            column.floats = state[name]
 
     def read(self, rows: TextRows, names: Mapping[str, str]) -> tuple[pa.Table, list[int]]:
         """Return the usable reviews, and their places in ``rows``; the others are refused.
@@ -58,6 +51,7 @@ class ReviewCells:
         read, time_reasons = self.times.read(texts[c.TIME].to_pandas().astype("str"))
         ratings, rating_reasons = parse_ratings(texts[c.RATING].to_pandas().astype("str"), self.decimal)
         ids = {name: column.read(texts[name], rows.lines) for name, column in self._ids.items()}
+        self._ids[c.USER].note_nobody(ids[c.USER][0])
         table = pa.table(
             {
                 **{name: cells for name, (cells, _) in ids.items()},

@@ -2,10 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -39,8 +39,8 @@ class Behind(NamedTuple):
     place: Place
     dialect: str
     """How the file was written, for comparison."""
-    backslashes: int
-    """Rows so far with quotes behind backslashes."""
+    state: Callable[[], Mapping[str, Any]]
+    """Returns what its records taught so far."""
 
 
 NAMELESS = "\0"  # before the place of a column without a name

@@ -121,6 +121,14 @@ class Histories:
         first = self._starts[place]
         return list(self._names[self.codes[first : min(first + position, self._starts[place + 1])]])
 
+    def all_before(self, queries: pd.DataFrame) -> tuple[Int[np.ndarray, " total"], Int[np.ndarray, " queries"]]:
+        """Return the same for many queries, as codes one behind the other, and how many each has."""
+        place = self._users.get_indexer(pd.Index(queries[USER]))
+        first, last = self._starts[np.maximum(place, 0)], self._starts[np.maximum(place, 0) + 1]
+        sizes = np.minimum(queries[POSITION].to_numpy(np.int64), last - first) * (place >= 0)
+        own = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes - first, sizes)
+        return self.codes[own], sizes
+
     def of_users(self, users: Collection[str]) -> Iterator[tuple[str, frozenset[str]]]:
         """Return each of the users with all items that it ever took."""
         places = self._users.get_indexer(pd.Index(list(users)))

@@ -4,7 +4,7 @@ import copy
 import functools
 import io
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +15,7 @@ from mmsra_pipeline.config.tree import ItemsConfig
 from mmsra_pipeline.errors import MissingInputError
 from mmsra_pipeline.ingest.picture_paths import FolderIndex, is_url, locate
 from mmsra_pipeline.items.decoding import MAX_BYTES
+from mmsra_pipeline.items.embedded import read_embedded
 from mmsra_pipeline.items.picture_store import (
     BROKEN,
     KIND,
@@ -30,6 +31,7 @@ from mmsra_pipeline.items.picture_store import (
 from mmsra_pipeline.items.web.addresses import Resolver
 from mmsra_pipeline.items.web.alternatives import fetch_first
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.hashing import content_hash
 from mmsra_pipeline.telemetry.progress import tracked
 
 SOURCE_KEY = "source_key"
@@ -56,6 +58,7 @@ def build_item_images(
     config: ItemsConfig,
     previous: pd.DataFrame | None = None,
     *,
+    sources: Path | None = None,
     resolve: Resolver | None = None,
 ) -> pd.DataFrame:
     """Store the picture of each item as JPEG; one that cannot be used costs that item its picture, nothing else.
@@ -67,6 +70,7 @@ def build_item_images(
         artifacts: gets the JPEGs.
         config: size of the stored pictures, bound of the source's, and what is fetched from the web.
         previous: an earlier result; a picture whose source is unchanged under the same settings is not decoded again.
+        sources: folder of the source files, some of which may hold pictures themselves.
         resolve: gives the addresses of a host that may be read. Unset: as the settings say.
 
     Returns:
@@ -81,12 +85,19 @@ def build_item_images(
     named = [image for image in map(images.get, item_ids) if isinstance(image, str) and is_url(image)]
     fetched = fetch_first(named, artifacts, config, resolve=resolve)
     known = _reusable(previous, artifacts)
+    keys = {item: source_key(value, config) for item, value in hashes.items() if isinstance(value, str)}
+    new = (images.get(item) for item in item_ids if keys.get(item) not in known)
+    found = fetched | read_embedded((image for image in new if isinstance(image, str)), sources, artifacts, config)
     rows = []
     for item in tracked(item_ids, len(item_ids), "pictures"):
-        image, source_hash = images.get(item), hashes.get(item)
-        key = source_key(source_hash, config) if isinstance(source_hash, str) else ""
-        picture = fetched.get(image) if isinstance(image, str) else None
-        rows.append((item, *(picture or known.get(key) or _picture(image, image_root, artifacts, config, looked))))
+        image = images.get(item)
+        picture = found.get(image) if isinstance(image, str) else None
+        rows.append(
+            (
+                item,
+                *(picture or known.get(keys.get(item, "")) or _picture(image, image_root, artifacts, config, looked)),
+            )
+        )
     table = pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
     for status in (BROKEN, UNREACHABLE):
         failed = table[table["status"] == status].head(5)
@@ -129,17 +140,29 @@ class ItemImages:
         stored = item_images[item_images[c.IMAGE_HASH].notna()]
         self._hashes: dict[str, str] = dict(zip(stored[c.ITEM], stored[c.IMAGE_HASH]))
         self._load = functools.lru_cache(maxsize=CACHED_IMAGES)(functools.partial(load_image, artifacts))
+        self._given: dict[str, Image.Image] = {}
 
     def get(self, item_id: str) -> Image.Image | None:
         """Return an item's picture in RGB; None if it has none. It is shared: copy it before changing it."""
+        if item_id in self._given:
+            return self._given[item_id]
         image_sha256 = self._hashes.get(item_id)
         return None if image_sha256 is None else self._load(image_sha256)
 
     def without(self, items: Iterable[str]) -> "ItemImages":
         """Return the pictures as if these items had none."""
-        left = copy.copy(self)
-        left._hashes = {item: image for item, image in self._hashes.items() if item not in set(items)}
+        left, gone = copy.copy(self), set(items)
+        left._hashes = {item: image for item, image in self._hashes.items() if item not in gone}
+        left._given = {item: image for item, image in self._given.items() if item not in gone}
         return left
+
+    def replaced(self, pictures: Mapping[str, Image.Image]) -> "ItemImages":
+        """Return the pictures with others, RGB, in the place of those of some items; hashes are those of pixels."""
+        other = copy.copy(self)
+        other._given = {**self._given, **pictures}
+        own = {item: content_hash(repr(image.size).encode() + image.tobytes()) for item, image in pictures.items()}
+        other._hashes = {**self._hashes, **own}
+        return other
 
     def image_hash(self, item_id: str) -> str | None:
         """Return the hash of an item's stored picture; None if it has none."""

@@ -69,7 +69,7 @@ def remove(instance: dg.DagsterInstance, paths: Paths, name: str) -> list[str]:
 def _places(paths: Paths, name: str) -> list[Path]:
     """What a data set has among the artifacts; of the stages alone, so that no name reaches another's."""
     return [
-        *(paths.artifacts / kind / name for kind in (*MODELS, "sources", "plots")),
+        *(paths.artifacts / kind / name for kind in (*MODELS, "sources", "plots", "lists")),
         paths.scores / name,
         *sorted(paths.work.glob(f"*/{name}")),
         dataset_lock(paths, name),

@@ -215,8 +215,10 @@ TABLES: Final[Mapping[str, Described]] = {
     }),
     Tables.RECOMMENDATIONS: Described("a place of a user's list", "recommendations", {
         "user_id": USER, "rank": "1 is best", "item_id": ITEM, "title": "its title",
-        "p": "calibrated probability that it is next, in [0, 1]", "p_model": "the recommender's own p",
+        "p": "calibrated probability that it is next, in [0, 1]; null: not asked about",
+        "p_model": "the recommender's own p; null: as p",
         "first_stage_rank": "from 1", "shared_keywords": "keywords that the item shares with the history",
+        "ranked_by": "fusion: of the recommender's answer with signals; first_stage: its order, of users not active",
     }),
     Tables.REPORT: Described("a user whom the report shows", "report", {
         "case": "number under which pages show the user", "user_id": USER, "position": POSITION,
@@ -228,12 +230,13 @@ TABLES: Final[Mapping[str, Described]] = {
         "left_out": "the history item; else empty", "logit": "logit(Yes) - logit(No) without it",
         "p": "P(Yes) / (P(Yes) + P(No)) without it, in [0, 1]", "change": "p without it less p with all, in [-1, 1]",
     }),
-    Tables.INJECTION_PROBE: Described("a candidate with an imitation of the prompt in its title", "report", {
+    Tables.INJECTION_PROBE: Described("a candidate with an imitation of the prompt in its title or picture", "report", {
         "user_id": USER, "position": POSITION, "item_id": "the middle candidate of the user's served list",
         "imitation": "instruction, evidence: imitate lines of the prompt; praise: imitates none",
-        "cleaned": "whether the title was cleaned, as items' texts are", "p": "p(Yes) with that title, in [0, 1]",
-        "p_rise": "p less p with the title as it is, in [-1, 1]", "rank": "among the candidates of the list, from 1",
-        "rank_rise": "places up by that title; negative: down",
+        "place": "title, or picture: the words are drawn over its top, where prompts show pictures",
+        "cleaned": "whether the title was cleaned, as items' texts are", "p": "p(Yes) with those words, in [0, 1]",
+        "p_rise": "p less p without them, in [-1, 1]", "rank": "among the candidates of the list, from 1",
+        "rank_rise": "places up by them; negative: down",
     }),
     Tables.REFRESH_REPORT: Described("an asset of a refresh", "refresh_report", {
         "at": "when it ended, UTC", "asset": "its name", "outcome": "materialized, unchanged, skipped, failed, …",

@@ -59,6 +59,18 @@ def drawn(stage: Stage, split: str) -> "pd.DataFrame":
     return asked_of(plain(rows), wanted, split)
 
 
+def seen_of_late(stage: Stage, days: int) -> list[str]:
+    """Return the users with an interaction in the last days before the latest of all, sorted.
+
+    Raises:
+        DataError: if no interaction has a time.
+    """
+    from mmsra_pipeline.interactions.query_table import active_users
+
+    with stage.store.duckdb() as connection:
+        return active_users(connection, stage.path(Tables.INTERACTIONS), days)
+
+
 def answered_queries(stage: Stage) -> "tuple[pd.DataFrame, pd.DataFrame]":
     """Return the rows of ``similar_users`` of all queries but those of serving, and these queries, as text.
 

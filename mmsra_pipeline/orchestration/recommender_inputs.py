@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmsra_pipeline.backbone.model import Backbone
+    from mmsra_pipeline.interactions.histories import Histories
     from mmsra_pipeline.recommendation.context import PromptContext
     from mmsra_pipeline.recommendation.list_scorer import Spread
     from mmsra_pipeline.recommendation.signals import SignalSource
@@ -48,9 +49,10 @@ def user_encoder(stage: Stage) -> "FoldedEncoder":
     return FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER))
 
 
-def first_stage(stage: Stage, index: "CooccurrenceIndex", queries: "pd.DataFrame") -> "FirstStage":
-    """Return what takes candidates out of the whole catalogue for rows of ``sequences``."""
+def first_stage(stage: Stage, index: "CooccurrenceIndex", queries: "pd.DataFrame | Histories") -> "FirstStage":
+    """Return what takes candidates out of the whole catalogue for queries, given as rows or by their histories."""
     from mmsra_pipeline.backbone.sentence_cache import SentenceCache
+    from mmsra_pipeline.interactions.histories import Histories
     from mmsra_pipeline.retrieval.first_stage import FirstStage
     from mmsra_pipeline.retrieval.keyword_view import KeywordView
 
@@ -59,7 +61,7 @@ def first_stage(stage: Stage, index: "CooccurrenceIndex", queries: "pd.DataFrame
         user_encoder(stage).full,
         index,
         stage.read(Tables.ITEM_TEXT)[ITEM].tolist(),
-        interactions=histories(stage, queries),
+        interactions=queries if isinstance(queries, Histories) else histories(stage, queries),
         keywords=KeywordView(dict(zip(words[ITEM], words[KEYWORDS])), sentences.encode),
         cold_share=stage.config.retrieval.first_stage.cold_items,
     )

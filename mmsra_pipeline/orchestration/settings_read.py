@@ -28,6 +28,7 @@ KEYWORD_FORM: Final = (
     "summarization.max_keyword_words",
     "summarization.max_new_tokens",
 )
+WRITTEN: Final = ("backbone", "summarization.reads", "summarization.writer", *KEYWORD_FORM)  # keywords by a model
 
 READS: Final[Mapping[str, tuple[str, ...]]] = {
     "raw_reviews": ("interactions.max_reject_share",),
@@ -54,17 +55,10 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
     "item_text": ("items.max_text_chars", "items.cold_items"),
     "item_images": ("items.image_side", "items.max_image_pixels", "items.fetch"),
     "alignment": ("backbone", "alignment", "seed", *KEYWORD_FORM),
-    "draft_keywords": ("backbone", "summarization.writer", "summarization.draft_items", "seed", *KEYWORD_FORM),
-    "summarizer": ("backbone", "grpo", "seed", *KEYWORD_FORM),
-    "item_keywords": ("backbone", "summarization.writer", "summarization.server", *KEYWORD_FORM),
-    "keyword_quality": (
-        "backbone",
-        "summarization.writer",
-        "summarization.verified_items",
-        "evaluation.bootstrap",
-        "seed",
-        *KEYWORD_FORM,
-    ),
+    "draft_keywords": (*WRITTEN, "summarization.draft_items", "seed"),
+    "summarizer": ("backbone", "grpo", "summarization.reads", "seed", *KEYWORD_FORM),
+    "item_keywords": (*WRITTEN, "summarization.server"),
+    "keyword_quality": (*WRITTEN, "summarization.verified_items", "evaluation.bootstrap", "seed"),
     "user_encoder": ("retrieval.encoder", "seed"),
     "similar_users": ("retrieval.similar_users", "seed"),
     "cooccurrence_neighbors": ("retrieval.cooccurrence",),
@@ -101,6 +95,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         *SCORED,
         "evaluation.negatives",
         "evaluation.protocols",
+        "evaluation.lists",
         "evaluation.users",
         "retrieval.first_stage.cold_items",
         "seed",

@@ -1,5 +1,6 @@
 """What prompts are made of: the tables of earlier stages in the form in which prompts look things up."""
 
+import dataclasses
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ class PromptContext:
     shares: Mapping[str, float]
     images: ItemImages | None = None
 
+    def asked_about(self, similar_users: pd.DataFrame, similar_shown: int) -> "PromptContext":
+        """Return the same for other queries; as for ``prompt_context``."""
+        return dataclasses.replace(self, similar=following_items(similar_users, similar_shown))
+
 
 def prompt_context(
     config: PromptConfig,
@@ -62,21 +67,26 @@ def prompt_context(
     """
     _check_once(keywords, "item_keywords")
     _check_once(item_text, "item_text")
+    words = {item: clean_keywords(found) for item, found in zip(keywords[ITEM], keywords[KEYWORDS])}
+    return PromptContext(
+        config=config,
+        keywords=words,
+        text={item: without_evidence(inline(text)) for item, text in zip(item_text[ITEM], item_text[TEXT])},
+        similar=following_items(similar_users, similar_shown),
+        shares=keyword_shares({item: words.get(item, ()) for item in training[ITEM].unique()}),
+        images=images,
+    )
+
+
+def following_items(similar_users: pd.DataFrame, similar_shown: int) -> dict[tuple[str, int], tuple[str, ...]]:
+    """Return what similar users took next by query, the most similar user first."""
     shown = similar_users[similar_users[RANK] <= similar_shown]
     ordered = shown.sort_values([USER, POSITION, RANK], kind="stable")
     similar: dict[tuple[str, int], tuple[str, ...]] = {}
     for user, position, item in zip(ordered[USER], ordered[POSITION], ordered[ITEM]):
         key = (str(user), int(position))
         similar[key] = (*similar.get(key, ()), str(item))
-    words = {item: clean_keywords(found) for item, found in zip(keywords[ITEM], keywords[KEYWORDS])}
-    return PromptContext(
-        config=config,
-        keywords=words,
-        text={item: without_evidence(inline(text)) for item, text in zip(item_text[ITEM], item_text[TEXT])},
-        similar=similar,
-        shares=keyword_shares({item: words.get(item, ()) for item in training[ITEM].unique()}),
-        images=images,
-    )
+    return similar
 
 
 def inline(text: str) -> str:

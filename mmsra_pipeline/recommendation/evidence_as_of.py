@@ -12,8 +12,9 @@ import pandas as pd
 
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TIME, USER
 from mmsra_pipeline.config.tree import SLOTS, Slot
+from mmsra_pipeline.recommendation.catalogue_classes import classes_of
 from mmsra_pipeline.recommendation.queries import Query, queries_of
-from mmsra_pipeline.recommendation.signals import classes_of, interaction_signals, votes_of
+from mmsra_pipeline.recommendation.signals import interaction_signals, votes_of
 from mmsra_pipeline.retrieval.cooccurrence.index import WINDOW, CooccurrenceIndex
 from mmsra_pipeline.retrieval.times import milliseconds
 

@@ -30,8 +30,12 @@ class EvidenceModel:
         """Return the score of items from their classes by slot; items of equal classes have equal scores."""
         if not self.slots:
             return np.zeros(len(next(iter(classes.values()))))
-        features = _features(np.stack([classes[slot] for slot in self.slots], axis=1))
-        scores: np.ndarray = np.round(features @ np.array(self.weights), DIGITS)
+        total = np.zeros(len(classes[self.slots[0]]))
+        every = np.arange(HIGHEST + 1)[:, None]
+        for slot, *weights in zip(self.slots, self.weights, self.weights[len(self.slots) :], strict=False):
+            # A class gives the same term wherever it stands: look it up, for a whole catalogue is asked about.
+            total += (_features(every) @ np.array(weights))[np.asarray(classes[slot], dtype=np.int64)]
+        scores: np.ndarray = np.round(total, DIGITS)
         return scores
 
     def save(self, folder: Path) -> None:

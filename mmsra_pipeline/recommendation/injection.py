@@ -1,7 +1,8 @@
-"""Whether a title can talk the model into its item: p and rank with and without a title that imitates the prompt.
+"""Whether a title or a picture can talk the model into its item: p and rank with and without words that imitate it.
 
-Who sells an item writes its title. The title reaches a candidate's prompt as its text, and by keywords that were
-copied out of it: the probe lets it in by both doors, at their front, which is the worst that a keyword writer can do.
+Who sells an item writes its title and takes its picture. The title reaches a candidate's prompt as its text, and by
+keywords that were copied out of it: the probe lets it in by both doors, at their front, which is the worst that a
+keyword writer can do. Words drawn into a picture reach it where prompts show pictures.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ import pandas as pd
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.columns import ITEM, POSITION, USER
 from mmsra_pipeline.config.tree import SLOTS
+from mmsra_pipeline.items.drawn_words import draw_words
 from mmsra_pipeline.items.text import clean_text
 from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column
@@ -31,7 +33,9 @@ IMITATIONS: Final[Mapping[str, str]] = {
 USERS: Final = 20
 MAX_CHARS: Final = 10_000
 PIECES: Final = re.compile(r"[.,;!?]\s+|[.,;!?]$")
-COLUMNS: Final = [USER, POSITION, ITEM, "imitation", "cleaned", "p", "p_rise", "rank", "rank_rise"]
+TITLE: Final = "title"
+PICTURE: Final = "picture"
+COLUMNS: Final = [USER, POSITION, ITEM, "imitation", "place", "cleaned", "p", "p_rise", "rank", "rank_rise"]
 
 
 def probe(
@@ -44,6 +48,8 @@ def probe(
     autocast: bool | str,
 ) -> pd.DataFrame:
     """Score the middle candidate of some users' lists with each imitation in its title, as it is and cleaned.
+
+    And with each drawn into its picture, where prompts show pictures and it has one.
 
     Args:
         backbone: with the recommender's adapter.
@@ -67,8 +73,8 @@ def probe(
         with backbone.rounded(autocast=wanted):
             for at in sorted(drawn.tolist()):
                 rows += _rows(backbone, known[keys[at]], groups[keys[at]], context, autocast=wanted)
-    types = {USER: "str", POSITION: "int64", ITEM: "str", "imitation": "str", "cleaned": "bool"}
-    numbers = {"p": "float64", "p_rise": "float64", "rank": "int64", "rank_rise": "int64"}
+    types = {USER: "str", POSITION: "int64", ITEM: "str", "imitation": "str", "place": "str"}
+    numbers = {"cleaned": "bool", "p": "float64", "p_rise": "float64", "rank": "int64", "rank_rise": "int64"}
     return pd.DataFrame(rows, columns=COLUMNS).astype(types | numbers)
 
 
@@ -84,6 +90,16 @@ def titles(context: PromptContext, item: str) -> Iterator[tuple[str, bool, Promp
         yield name, True, _with(context, item, kept, clean_keywords([*left, *words]))
 
 
+def pictures(context: PromptContext, item: str) -> Iterator[tuple[str, PromptContext]]:
+    """Give the context with each imitation drawn into an item's picture; nothing where no prompt shows it."""
+    picture = context.images.get(item) if context.images is not None and context.config.candidate_image else None
+    if context.images is None or picture is None:
+        return
+    for name, said in IMITATIONS.items():
+        drawn = context.images.replaced({item: draw_words(picture, said)})
+        yield name, dataclasses.replace(context, images=drawn)
+
+
 def _rows(
     backbone: Backbone, query: Query, listed: pd.DataFrame, context: PromptContext, *, autocast: bool
 ) -> Iterator[tuple[object, ...]]:
@@ -91,16 +107,16 @@ def _rows(
     middle = ordered.iloc[len(ordered) // 2]
     item, classes = str(middle[ITEM]), [int(middle[class_column(slot)]) for slot in SLOTS]
     others = ordered.loc[ordered[ITEM] != item, "p"].to_numpy(dtype=np.float64)
-    variants = list(titles(context, item))
-    prompts = [
-        task_prompts.render(*_asked(own, query, item, classes)) for own in (context, *(own for _, _, own in variants))
-    ]
+    variants = [(name, TITLE, cleaned, own) for name, cleaned, own in titles(context, item)]
+    variants += [(name, PICTURE, False, own) for name, own in pictures(context, item)]
+    contexts = (context, *(own for *_, own in variants))
+    prompts = [task_prompts.render(*_asked(own, query, item, classes)) for own in contexts]
     margins = backbone.score_group(prompts, (task_prompts.YES, task_prompts.NO), autocast=autocast).margin
     p, *changed = (1 / (1 + np.exp(-np.array(margins.tolist(), dtype=np.float64)))).tolist()
     rank = int(1 + (others > p).sum())
-    for (name, cleaned, _), other in zip(variants, changed, strict=True):
+    for (name, place, cleaned, _), other in zip(variants, changed, strict=True):
         now = int(1 + (others > other).sum())
-        yield query.user, query.position, item, name, cleaned, other, other - p, now, rank - now
+        yield query.user, query.position, item, name, place, cleaned, other, other - p, now, rank - now
 
 
 def _asked(

@@ -2,13 +2,42 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmsra_pipeline.backbone.model import Backbone
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation.task_prompts import Parts, Picture
 from mmsra_pipeline.storage.hashing import fingerprint
+from mmsra_pipeline.storage.keyed_cache import KeyedCache
 
 VERSION = 2  # raised when a backbone scores the same prompts otherwise
+
+
+class KeptScores:
+    """Scores by key over several scorings; where all went well, what none of them asked for is dropped at the end."""
+
+    def __init__(self, file: Path | None) -> None:
+        """``file``: of the cache; None: it is in memory alone."""
+        self._cache = KeyedCache[str](file)
+        self._asked: set[str] = set()
+
+    def __enter__(self) -> "KeptScores":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._cache.keep(self._asked)
+        self._cache.close()
+
+    def get(self, key: str) -> list[tuple[float, float]] | None:
+        """Return the (logit, mass) of a list's candidates, if they are known."""
+        self._asked.add(key)
+        text = self._cache.get(key)
+        return None if text is None else unpacked(text)
+
+    def put(self, key: str, scores: Sequence[tuple[float, float]]) -> None:
+        """Keep the scores of a list."""
+        self._cache.put({key: packed(scores)})
 
 
 def list_key(prompts: Sequence[Parts], images: ItemImages | None, backbone: Backbone, *, autocast: bool | str) -> str:

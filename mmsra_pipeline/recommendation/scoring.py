@@ -18,9 +18,8 @@ from mmsra_pipeline.recommendation.columns import class_column, signal_column
 from mmsra_pipeline.recommendation.context import PromptContext
 from mmsra_pipeline.recommendation.list_scorer import ListScorer, Scores, ShownList, Spread
 from mmsra_pipeline.recommendation.queries import Query, queries_of
-from mmsra_pipeline.recommendation.score_cache import list_key, packed, unpacked
+from mmsra_pipeline.recommendation.score_cache import KeptScores, list_key
 from mmsra_pipeline.recommendation.signals import SignalSource
-from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.telemetry.progress import Progress
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ def score_candidates(
     queries: pd.DataFrame,
     candidates: pd.DataFrame,
     context: PromptContext,
-    kept: Path | None = None,
+    kept: Path | KeptScores | None = None,
     *,
     autocast: bool | str,
     spread: Spread | None = None,
@@ -49,7 +48,8 @@ def score_candidates(
             ``queries``.
         context: what prompts show, with images.
         kept: cache in which scores are kept as they come. A scoring that was stopped goes on; of a later one the lists
-            are taken over whose prompts, pictures and weights are the same.
+            are taken over whose prompts, pictures and weights are the same. A file holds what this scoring asked for
+            and no more.
         autocast: a value of ``recommendation.scoring_autocast``.
         spread: has lists scored by workers in place of ``backbone``.
 
@@ -83,17 +83,16 @@ def score_candidates(
             if before is None:
                 yield at, asked
             else:
-                done(at, unpacked(before))
+                done(at, before)
                 taken_over += len(items)
 
     with (
-        KeyedCache[str](kept) as cache,
+        contextlib.nullcontext(kept) if isinstance(kept, KeptScores) else KeptScores(kept) as cache,
         contextlib.closing((spread or _here(backbone, context.images, autocast))(missing())) as answers,
     ):
         for at, found in answers:
-            cache.put({keys[at]: packed(found)})
+            cache.put(keys[at], found)
             done(at, found)
-        cache.keep(keys.values())
     if taken_over:
         logger.info("scoring: %d of %d candidates were scored before", taken_over, len(scores))
     wanted = zip(candidates[USER], candidates[POSITION], candidates[ITEM])

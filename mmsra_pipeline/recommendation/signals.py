@@ -4,6 +4,7 @@ All are as of the query's time and without the user's own later events: a traini
 positive would see. The sequential model answers training queries out of fold.
 """
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -13,6 +14,7 @@ from jaxtyping import Float, Int
 
 from mmsra_pipeline.columns import ITEM, POSITION, RANK, SCORE, USER
 from mmsra_pipeline.config.tree import SLOTS, STATED
+from mmsra_pipeline.recommendation.catalogue_classes import Ordered
 from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
 from mmsra_pipeline.recommendation.keyword_affinity import KeywordAffinity
 from mmsra_pipeline.recommendation.queries import Query
@@ -21,9 +23,6 @@ from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
 RECENT = 10  # items of the history that likeness looks at
 DIGITS = 6  # of likeness: below them is rounding, which would order what is equally like
-BOUNDS: Final = (0.005, 0.015, 0.04, 0.08, 0.16, 0.3, 0.5, 0.75)
-"""Shares of the catalogue that rank higher: below the first a signal is of class 9, from the last on of class 1."""
-NOTHING = 0  # the class of what nothing is known of
 ALL: Final = SLOTS.index("all")
 TOGETHER = 256  # queries whose catalogue scores are held at once
 
@@ -34,7 +33,7 @@ class Signals(NamedTuple):
     raw: Float[np.ndarray, "items slots"]
     """Higher speaks more for the candidate; nan: nothing is known. ``popularity`` is the number of users."""
     classes: Int[np.ndarray, "items slots"]
-    """9: among the best of the catalogue, 1: the last quarter, 0: nothing is known. See ``BOUNDS``."""
+    """9: among the best of the catalogue, 1: the last quarter, 0: nothing is known. See ``catalogue_classes``."""
 
 
 class SignalSource:
@@ -81,6 +80,12 @@ class SignalSource:
         """Sentence vectors of text and keywords, by item."""
         return self._vectors
 
+    def asked_about(self, similar_users: pd.DataFrame) -> "SignalSource":
+        """Return the same with the voters of other queries."""
+        other = copy.copy(self)
+        other._votes = votes_of(similar_users)
+        return other
+
     def of(self, queries: Sequence[Query], candidates: Sequence[Sequence[str]], *, training: bool) -> Iterator[Signals]:
         """Return the signals of each query's candidates, in order.
 
@@ -112,22 +117,23 @@ class SignalSource:
             if every is not None
         } | self._content(query, items, places)
         raw, classes = np.full((len(items), len(SLOTS)), np.nan), np.zeros((len(items), len(SLOTS)), dtype=np.int64)
-        for slot, (own, every) in found.items():
+        ordered = {slot: Ordered(every) for slot, (_, every) in found.items()}
+        for slot, (own, _) in found.items():
             column = SLOTS.index(slot)
-            raw[:, column], classes[:, column] = own, classes_of(own, every)
+            raw[:, column], classes[:, column] = own, ordered[slot].classes_of(own)
         if self.evidence is not None:
-            raw[:, ALL], classes[:, ALL] = self._summed_up(self.evidence, classes, found)
+            raw[:, ALL], classes[:, ALL] = self._summed_up(self.evidence, classes, ordered)
         raw[np.isnan(raw[:, SLOTS.index("popularity")]), SLOTS.index("popularity")] = 0.0
         return Signals(raw, classes)
 
     def _summed_up(
-        self, evidence: EvidenceModel, classes: np.ndarray, found: Mapping[str, tuple[np.ndarray, np.ndarray]]
+        self, evidence: EvidenceModel, classes: np.ndarray, ordered: Mapping[str, Ordered]
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return score and class of the slot 'all': by the place of the sum of the others among the catalogue's."""
         nothing = np.zeros(len(self._items), dtype=np.int64)
-        catalogue = {slot: classes_of(found[slot][1], found[slot][1]) if slot in found else nothing for slot in STATED}
+        catalogue = {slot: ordered[slot].classes() if slot in ordered else nothing for slot in STATED}
         own = evidence.of_classes({slot: classes[:, SLOTS.index(slot)] for slot in STATED})
-        return own, classes_of(own, evidence.of_classes(catalogue))
+        return own, Ordered(evidence.of_classes(catalogue)).classes_of(own)
 
     def _content(
         self, query: Query, items: Sequence[str], places: np.ndarray
@@ -179,26 +185,6 @@ def interaction_signals(
         "votes": voted,
         "popularity": _positive(soon.counts(before=query.before, exclude_user=query.user)),
     }
-
-
-def classes_of(
-    values: Float[np.ndarray, " items"], catalogue: Float[np.ndarray, " catalogue"]
-) -> Int[np.ndarray, " items"]:
-    """Return the classes 1 to 9 by the share of the catalogue that ranks higher, equal values counting half; 0 for nan.
-
-    The catalogue counts whole, so a class means the same whatever is known of how many items.
-
-    >>> classes_of(np.array([9.0, 5.0, 0.0, np.nan]), np.arange(10.0)).tolist()
-    [9, 3, 1, 0]
-    """
-    known = np.sort(catalogue[~np.isnan(catalogue)])
-    left = np.searchsorted(known, values, side="left")
-    right = np.searchsorted(known, values, side="right")
-    # An item of the catalogue is not equal to itself: what ranks first has a share of 0.
-    equal = np.maximum(right - left - 1, 0)
-    share = (len(known) - np.maximum(right, left) + equal / 2) / max(len(catalogue), 1)
-    classes = len(BOUNDS) + 1 - np.searchsorted(BOUNDS, share, side="right")
-    return np.where(np.isnan(values), NOTHING, classes).astype(np.int64)
 
 
 def _positive(values: np.ndarray) -> Float[np.ndarray, " items"]:

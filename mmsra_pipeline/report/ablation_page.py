@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, Final
 
-from mmsra_pipeline.evaluation.ablation import NO_SETTING, ROWS, TABLE_6, VARIANT
+from mmsra_pipeline.evaluation.ablation import ROWS, TABLE_6, VARIANT
 from mmsra_pipeline.report.charts import Point, interval_chart
 from mmsra_pipeline.report.inputs import Measured
 from mmsra_pipeline.report.views import OURS, Block, Table, interval, metric_name, numbered
@@ -81,7 +81,6 @@ def _left_out(measured: Measured) -> Block:
     rows = [[name, measured.variants.get(name, ""), said] for name, said in why.items() if name not in compared]
     known = set(measured.variants.values())
     rows += [[name, row.what, "there is no such variant"] for name, row in ROWS.items() if row.what not in known]
-    rows += [[name, "", said] for name, said in NO_SETTING.items()]
     words = [f"`mmsra ablate --dataset {measured.dataset}` makes what can be made, and renews this page."]
     return Block("What is not in it", words, (), [Table("Rows that are missing", ["row", "what", "why"], rows)])
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from mmsra_pipeline.evaluation.calibration import calibration, reliability
-from mmsra_pipeline.recommendation.injection import IMITATIONS
+from mmsra_pipeline.recommendation.injection import IMITATIONS, PICTURE
 from mmsra_pipeline.report.charts import Point, interval_chart, line_chart
 from mmsra_pipeline.report.inputs import Measured
 from mmsra_pipeline.report.views import OURS, ROWS, Block, Table, interval, metric_name, numbered
@@ -146,31 +146,39 @@ def _traits(measured: Measured) -> Block:
 
 
 def _injection(probe: pd.DataFrame) -> list[Block]:
-    """Say what titles do that imitate the prompt, before and after cleaning, with intervals over users."""
+    """Say what words do that imitate the prompt, in titles before and after cleaning, in pictures; with intervals."""
     if probe.empty:
         return []
     rows, users = [], probe["user_id"].nunique()
-    for (name, cleaned), own in probe.groupby(["imitation", "cleaned"], sort=False):
+    for (place, name, cleaned), own in probe.groupby(["place", "imitation", "cleaned"], sort=False):
         values = own[["p_rise", "rank_rise"]].to_numpy(dtype="float64")
         low, high = np.percentile(resampled_means(values, RESAMPLES, 0), QUANTILES, axis=0)
         p, rank = values.mean(axis=0).tolist()
         cells = [interval(p, low[0], high[0], 3, sign=True), interval(rank, low[1], high[1], sign=True)]
         worst = numbered(float(values[:, 0].max()), 3, sign=True)
-        rows.append([IMITATIONS.get(str(name), str(name)), "yes" if cleaned else "no", *cells, worst])
+        done = "cannot be" if place == PICTURE else "yes" if cleaned else "no"
+        rows.append([IMITATIONS.get(str(name), str(name)), str(place), done, *cells, worst])
+    drawn = (
+        "Words were also drawn over the top of its picture, where it has one: nothing cleans those."
+        if (probe["place"] == PICTURE).any()
+        else "Prompts show no picture, so words drawn into one reach the model only if the keyword writer reads them."
+    )
     words = [
         f"For {users} test users the middle candidate got a title that begins with the words below, also among its "
         "keywords. Titles are cleaned of what imitates lines of the prompt before anything reads them; the lines that "
         "are not cleaned show what that prevents. The last title imitates nothing: it is what a seller may do.",
+        drawn,
     ]
     head = [
-        "title",
+        "words",
+        "in its",
         "cleaned",
         "rise of p [95 % interval]",
         "rise of rank, places [95 % interval]",
         "largest rise of p",
     ]
-    table = Table("What a title that imitates the prompt does to its candidate", head, rows)
-    return [Block("Can a title talk the model into it?", words, (), [table])]
+    table = Table("What words that imitate the prompt do to their candidate", head, rows)
+    return [Block("Can a title or a picture talk the model into it?", words, (), [table])]
 
 
 def _strong(keys: list[tuple[str, int]]) -> frozenset[int]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,30 +11,16 @@ from jaxtyping import Float, Int
 from mmsra_pipeline.columns import HISTORY, ITEM, POSITION, RANK, TIME, USER
 from mmsra_pipeline.interactions.histories import Histories
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
+from mmsra_pipeline.retrieval.first_places import FirstPlaces
 from mmsra_pipeline.retrieval.keyword_view import KeywordView
+from mmsra_pipeline.retrieval.orders import ALIKE, ranking, with_cold
 from mmsra_pipeline.retrieval.times import before
 from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
+from mmsra_pipeline.retrieval.views import Best, Ranks, Views, fused
 
-RECIPROCAL_OFFSET = 60  # of reciprocal rank fusion (Cormack et al., SIGIR 2009)
 QUERIES_TOGETHER = 512
 CELLS_TOGETHER = 4_000_000  # scores of queries times items that are held at once
-ALIKE = 1e-6  # scores that differ by less than this share of the largest are rounding
-
-
-@dataclass(frozen=True)
-class Views:
-    """How each view orders the catalogue for one query, as places in ``FirstStage.items``, the best first.
-
-    What the user had taken is in none. ``encoder`` and ``cooccurrence`` have the items that they know something of,
-    ``popular`` has all, by users as of the query, and ``cold`` cold items by how their keywords fit the history.
-    """
-
-    user: str
-    position: int
-    encoder: Int[np.ndarray, " known"]
-    cooccurrence: Int[np.ndarray, " joined"]
-    popular: Int[np.ndarray, " items"]
-    cold: Int[np.ndarray, " cold"]
+SMALL = 4000  # items of a catalogue that is ordered whole for each query
 
 
 class FirstStage:
@@ -74,6 +60,7 @@ class FirstStage:
         self._places = {item: place for place, item in enumerate(self.items)}
         self._of_encoder, self._of_index = _columns(encoder.items, self.items), _columns(index.items, self.items)
         self._taken = Histories.of(interactions) if isinstance(interactions, pd.DataFrame) else interactions
+        self._first_places = FirstPlaces(encoder.items, index, self.items, self._taken)
         self._keywords = keywords
         self.cold_share = cold_share if keywords is not None else 0.0
 
@@ -84,44 +71,80 @@ class FirstStage:
             ``user_id``, ``position``, ``item_id``, ``rank`` from 1. Items in the user's history are left out; fewer
             rows where the catalogue has no more.
         """
-        rows: list[tuple[str, int, str, int]] = []
-        for views in self.views(queries, count):
-            best = with_cold(fused(views), views.cold, self.cold_share, count)
-            rows += [(views.user, views.position, self.items[place], rank) for rank, place in enumerate(best, start=1)]
-        found = pd.DataFrame(rows, columns=[USER, POSITION, ITEM, RANK])
+        names = np.array([*self.items, ""], dtype=object)
+        parts = [pd.DataFrame({USER: [], POSITION: [], ITEM: [], RANK: []})]
+        for best in self.best(queries, count):
+            row, at = np.nonzero(best.first_stage >= 0)
+            own, items = best.queries.iloc[row], names[best.first_stage[row, at]]
+            parts.append(pd.DataFrame({USER: own[USER].to_numpy(), POSITION: own[POSITION].to_numpy(), ITEM: items,
+                                       RANK: at + 1}))  # fmt: skip
+        found = pd.concat(parts[1:] or parts, ignore_index=True)
         return found.astype({USER: "str", POSITION: "int64", ITEM: "str", RANK: "int64"})
 
-    def ranked(self, queries: pd.DataFrame, count: int) -> Iterator[tuple[str, int, dict[str, int]]]:
-        """Return each query's user and position with the rank, from 1, of every item that it may be recommended.
+    def best(self, queries: pd.DataFrame, count: int) -> Iterator[Best]:
+        """Return the first ``count`` places of each view and of all, some queries at a time, in their order.
+
+        They are those of ``views``, to the last bit; only catalogues of up to ``SMALL`` items are ordered whole.
+        """
+        cold = self._cold(queries, count)
+        for start, part, scores in self._scored(queries):
+            own, seen = cold[start : start + len(part)], self._first_places.seen(part)
+            if len(self.items) > SMALL:
+                found = self._first_places.of(part, scores, seen, count)
+                orders, whole = list(found[:3]), ~found.full
+            else:
+                orders, whole = [np.full((len(part), count), -1) for _ in range(3)], np.ones(len(part), dtype=bool)
+            for row, asked in enumerate(_asked(part)):
+                if whole[row]:
+                    views = self._view(asked, scores[row], own[row])
+                    for order, places in zip(orders, (views.encoder, views.cooccurrence, fused(views)), strict=True):
+                        order[row] = _padded(places, count)
+            ends = np.searchsorted(seen.query, np.arange(len(part) + 1))
+            first = orders[2].copy()
+            for row in np.flatnonzero([len(places) for places in own]).tolist():
+                left = _without(own[row], seen.place[ends[row] : ends[row + 1]])
+                order = first[row][first[row] >= 0]
+                first[row] = _padded(with_cold(order, left, self.cold_share, count), count)
+            yield Best(part, orders[0], orders[1], orders[2], first, seen)
+
+    def ranked(self, queries: pd.DataFrame, count: int) -> Iterator[Ranks]:
+        """Return for each query the rank of every item that it may be recommended.
 
         ``count``: places among which cold items have their share.
         """
         for views in self.views(queries, count):
             order = with_cold(fused(views), views.cold, self.cold_share, len(self.items))
-            ranks = {self.items[place]: rank for rank, place in enumerate(order.tolist(), start=1)}
-            yield views.user, views.position, ranks
+            rank = np.zeros(len(self.items), dtype=np.int64)
+            rank[order] = np.arange(1, len(order) + 1)
+            yield Ranks(views.user, views.position, self.items, self._places, order, rank)
 
     def views(self, queries: pd.DataFrame, count: int) -> Iterator[Views]:
         """Return what is known for each query, in their order, with cold items for ``count`` places at least."""
         cold = self._cold(queries, count)
+        for start, part, scores in self._scored(queries):
+            for row, asked in enumerate(_asked(part)):
+                yield self._view(asked, scores[row], cold[start + row])
+
+    def _scored(self, queries: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame, np.ndarray]]:
+        """Return the scores of the encoder, some queries at a time: where they begin, the rows, and what it says."""
         together = max(1, min(QUERIES_TOGETHER, CELLS_TOGETHER // max(len(self.items), 1)))
         for start in range(0, len(queries), together):
             part = queries.iloc[start : start + together]
-            scores = _telling(self._encoder.score_all(part[HISTORY].tolist()))
-            encoded = _spread(scores, self._of_encoder)
-            asked = part[[USER, POSITION, HISTORY, TIME]].itertuples(index=False, name=None)
-            for row, (user, position, history, time) in enumerate(asked):
-                seen = self._seen(str(user), int(position), history)
-                joined, users = self._collaborative(list(history), before(time), str(user))
-                popular = _without(np.argsort(-users, kind="stable"), seen)
-                yield Views(
-                    str(user),
-                    int(position),
-                    encoder=ranking(encoded[row], popular),
-                    cooccurrence=ranking(joined, popular),
-                    popular=popular,
-                    cold=_without(cold[start + row], seen),
-                )
+            yield start, part, _telling(self._encoder.score_all(part[HISTORY].tolist()))
+
+    def _view(self, asked: tuple[Any, Any, Any, Any], scores: np.ndarray, cold: np.ndarray) -> Views:
+        user, position, history, time = asked
+        seen = self._seen(str(user), int(position), history)
+        joined, users = self._collaborative(list(history), before(time), str(user))
+        popular = _without(np.argsort(-users, kind="stable"), seen)
+        return Views(
+            str(user),
+            int(position),
+            encoder=ranking(_spread(scores[None, :], self._of_encoder)[0], popular),
+            cooccurrence=ranking(joined, popular),
+            popular=popular,
+            cold=_without(cold, seen),
+        )
 
     def _collaborative(self, history: list[str], time: int | None, user: str) -> tuple[np.ndarray, np.ndarray]:
         """Co-occurrence with the history (-inf where there is none) and users of each item, as of a time."""
@@ -147,53 +170,6 @@ class FirstStage:
         return [np.array([self._places[item] for item in items], dtype=np.int64) for items in found]
 
 
-def fused(views: Views) -> Int[np.ndarray, " items"]:
-    """Order the catalogue by encoder and co-occurrence, what neither knows by popularity."""
-    return fuse([views.encoder, views.cooccurrence], views.popular)
-
-
-def fuse(rankings: Sequence[Int[np.ndarray, " ranked"]], order: Int[np.ndarray, " items"]) -> Int[np.ndarray, " items"]:
-    """Order places by the sum of reciprocal ranks over several rankings, equal ones as they stand in ``order``.
-
-    >>> fuse([np.array([0, 1, 2]), np.array([2, 0])], np.arange(5)).tolist()
-    [0, 2, 1, 3, 4]
-    """
-    total = np.zeros(order.max(initial=-1) + 1)
-    for places in rankings:
-        total[places] += 1.0 / (RECIPROCAL_OFFSET + np.arange(1, len(places) + 1))
-    best: np.ndarray = order[np.argsort(-total[order], kind="stable")]
-    return best
-
-
-def ranking(score: Float[np.ndarray, " items"], order: Int[np.ndarray, " left"]) -> Int[np.ndarray, " ranked"]:
-    """Return the places of ``order`` that a score ranks (-inf: not), the highest first, equal ones as they stand there.
-
-    >>> ranking(np.array([3.0, 9.0, -np.inf, 3.0]), np.array([3, 2, 0])).tolist()
-    [3, 0]
-    """
-    known = order[~np.isneginf(score[order])]
-    places: np.ndarray = known[np.argsort(-score[known], kind="stable")]
-    return places
-
-
-def with_cold(
-    order: Int[np.ndarray, " places"], cold: Int[np.ndarray, " cold"], share: float, count: int
-) -> Int[np.ndarray, " best"]:
-    """Return the first ``count`` of ``order`` with cold items at a share of the places, evenly: a prefix has its share.
-
-    >>> with_cold(np.array([1, 2, 3, 4, 9, 8]), np.array([8, 9]), share=0.4, count=5).tolist()
-    [1, 2, 8, 3, 9]
-    """
-    number = np.arange(len(cold) if share else 0)
-    ranks = np.ceil((number + 1) / share - ALIKE).astype(np.int64) if len(number) else number  # from 1
-    start = order[:count]
-    # A rank behind all that there is means: at the end.
-    joined = np.insert(start, np.minimum(ranks - 1 - number, len(start)), cold[: len(number)])
-    _, first = np.unique(joined, return_index=True)
-    best: np.ndarray = joined[np.sort(first)][:count]
-    return best
-
-
 def _without(places: np.ndarray, seen: np.ndarray) -> Int[np.ndarray, " left"]:
     left: np.ndarray = places[~np.isin(places, seen)]
     return left
@@ -204,7 +180,19 @@ def _telling(scores: np.ndarray) -> Float[np.ndarray, "queries items"]:
     if not scores.size:
         return scores
     alike = np.ptp(scores, axis=1) <= ALIKE * np.abs(scores).max(axis=1)
-    return np.where(alike[:, None], -np.inf, scores.astype(np.float64))
+    scores[alike] = -np.inf
+    return scores
+
+
+def _asked(part: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Return user, position, history and time of each query."""
+    return part[[USER, POSITION, HISTORY, TIME]].itertuples(index=False, name=None)
+
+
+def _padded(places: np.ndarray, count: int) -> Int[np.ndarray, " count"]:
+    found = np.full(count, -1, dtype=np.int64)
+    found[: min(len(places), count)] = places[:count]
+    return found
 
 
 def _columns(known: Sequence[str], items: Sequence[str]) -> Int[np.ndarray, " items"]:

@@ -1,12 +1,12 @@
 """Similar users part by part, so that memory and time do not grow faster than the data.
 
 Up to ``exact_entries`` training moments the search is exact, in one part. Of more it looks into cells of the space
-(``approximate_search``); of validation and test queries a sample is answered then, every query of serving, and those
-that were drawn for training.
+(``approximate_search``); of validation and test queries a sample is answered then, of serving those of users seen of
+late, and those that were drawn for training.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 import numpy as np
@@ -31,7 +31,7 @@ from mmsra_pipeline.retrieval.user_encoder.model import UserEncoder
 from mmsra_pipeline.telemetry.progress import tracked
 
 QUERIES_TOGETHER: Final = 20_000
-SAMPLE: Final = 200_000  # entries of which the cells are found, about
+SAMPLE: Final = 400_000  # entries of which the cells are found, about
 logger = logging.getLogger(__name__)
 
 
@@ -42,6 +42,7 @@ def similar_users_in_parts(
     config: SimilarUsersConfig,
     histories: Histories,
     seed: int,
+    served: Collection[str] | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Return the table ``similar_users``, a part at a time.
 
@@ -52,6 +53,7 @@ def similar_users_in_parts(
         config: how many neighbours, the rule, and how many entries are searched exactly.
         histories: what users took.
         seed: of the sample.
+        served: whose queries of serving are answered where the search is not exact; None: all.
     """
     training = rows[rows[SPLIT] == TRAIN]
     if len(training) <= config.exact_entries:
@@ -60,7 +62,7 @@ def similar_users_in_parts(
         return
     users = rows[USER].cat.categories
     asked = drawn.assign(**{USER: pd.Categorical(drawn[USER], categories=users)})
-    queries = pd.concat([asked, *answered(rows, config.held_out_queries, seed)], ignore_index=True)
+    queries = pd.concat([asked, *answered(rows, config.held_out_queries, seed, served)], ignore_index=True)
     logger.info("similar users: %d entries are searched approximately for %d queries", len(training), len(queries))
     base = knowledge_base(training)
     place = np.empty(len(training), dtype=np.int64)  # of a training row among the entries by time
@@ -87,10 +89,11 @@ def similar_users_in_parts(
             yield neighbor_table(base, own, pd.DataFrame(vars(found)))
 
 
-def answered(rows: pd.DataFrame, most: int, seed: int) -> list[pd.DataFrame]:
+def answered(rows: pd.DataFrame, most: int, seed: int, served: Collection[str] | None = None) -> list[pd.DataFrame]:
     """Return the held-out rows that are answered, those of ``most`` random users a split, and those of serving.
 
-    The users are the first of the permutation from which evaluation takes its own.
+    The users are the first of the permutation from which evaluation takes its own. ``served``: of serving these; None:
+    all.
     """
     found = []
     for split in (VALIDATION, TEST):
@@ -100,7 +103,8 @@ def answered(rows: pd.DataFrame, most: int, seed: int) -> list[pd.DataFrame]:
             kept = np.random.default_rng(seed).permutation(np.asarray(users, dtype=object))[:most]
             own = own[own[USER].isin(kept)]
         found.append(own)
-    return [*found, rows[rows[SPLIT] == SERVE]]
+    serving = rows[rows[SPLIT] == SERVE]
+    return [*found, serving if served is None else serving[serving[USER].isin(served)]]
 
 
 def _entries(

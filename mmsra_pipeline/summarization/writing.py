@@ -18,6 +18,7 @@ from mmsra_pipeline.summarization import form, summary_prompts
 from mmsra_pipeline.summarization.answering import Answering, Shown, Spread, Writer
 from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary, words_of
 from mmsra_pipeline.summarization.pseudo import pseudo_keywords
+from mmsra_pipeline.summarization.shown import shown_images, shown_texts
 from mmsra_pipeline.summarization.tuning.rewards import information
 from mmsra_pipeline.telemetry.progress import Progress
 
@@ -62,13 +63,15 @@ def write_keywords(
         Columns ``COLUMNS``. ``completion`` is what was written and ``well_formed`` whether it has the form. Where it
         has no keyword, words of high TF-IDF out of the item's text stand in; ``source`` is 'model', 'extractive' for
         these, or 'none' for an item without any keyword. ``copied`` is the share, in [0, 1], of keyword words that
-        stand in the item's text; ``information`` the cosine of keywords and text, nan for an item without text.
+        stand in the item's text, shown or not; ``information`` the cosine of keywords and text, nan for an item without
+        text.
 
     Raises:
         ConfigError: if ``config.max_new_tokens`` has no room for keywords.
     """
-    texts = items[TEXT].fillna("").tolist()
-    ids = items[ITEM].tolist()
+    said_of = items[TEXT].fillna("").tolist()
+    ids, texts = items[ITEM].tolist(), shown_texts(said_of, config)
+    images = shown_images(images, ids, config)
     keys = [
         cache_key(
             image_sha256=images.image_hash(item),
@@ -100,7 +103,8 @@ def write_keywords(
             written |= batch
             progress.advance(len(batch))
     completions = [written[key] for key in keys]
-    return keyword_table(ids, texts, completions, config, sentences, stand_in=True), len(missing)
+    stand_in = "text" in config.reads
+    return keyword_table(ids, said_of, completions, config, sentences, stand_in=stand_in), len(missing)
 
 
 def _here(

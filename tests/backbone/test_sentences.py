@@ -17,9 +17,25 @@ def test_meaning_is_direction(encoder):
     assert mug @ cup > 0.7 > 0.3 > mug @ car
 
 
-def test_order_and_batch_change_nothing(encoder):
-    texts = ["mug", "a long description of a very long woollen scarf for winter", "lamp"]
-    np.testing.assert_allclose(encoder.encode(texts, batch_size=1), encoder.encode(texts[::-1])[::-1], atol=1e-5)
+def some_texts(count):
+    drawn = np.random.default_rng(0)
+    words = ["mug", "a", "lamp", "woollen", "scarf", "of", "Ylgora", "1997", "winter,", "for", "très", "kitchen"]
+    return [" ".join(drawn.choice(words, size=drawn.integers(1, 60))) for _ in range(count)]
+
+
+def test_a_vector_depends_on_its_text_alone_to_the_last_bit(encoder):
+    texts = some_texts(60)
+    together = encoder.encode(texts)
+    drawn = np.random.default_rng(1)
+    for count in (1, 2, 17, 60):
+        rows = drawn.permutation(60)[:count]
+        assert np.array_equal(encoder.encode([texts[row] for row in rows]), together[rows])
+
+
+def test_vectors_are_those_of_the_library(encoder):
+    texts = [*some_texts(20), "word " * 400]  # cut after 256 tokens
+    expected = encoder._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-6)
 
 
 def test_an_empty_text_has_no_direction(encoder):

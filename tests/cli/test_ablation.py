@@ -73,9 +73,10 @@ def test_a_dry_run_says_what_each_row_computes_and_makes_nothing(world, paths):
     assert plans["no-sft"]["computed"] == ["recommender"]
     assert not any("report" in plans["gru4rec"][name] for name in ("computed", "depending", "taken_over"))
     left = content["left_out"]
-    assert set(left) == {"raw-titles", "no-picture", "no-text", "no-candidate-picture", "no-candidate-text"}
+    assert set(left) == {"raw-titles", "no-candidate-picture", "no-candidate-text"}
     assert "'shop' has these settings itself" in left["no-candidate-picture"]  # the preset's prompt shows none
-    assert "no setting keeps pictures from the summarizer" in left["no-picture"]
+    assert plans["no-picture"]["computed"] == ["draft_keywords", "summarizer", "item_keywords"]
+    assert {"alignment", "similar_users"} <= set(plans["no-picture"]["taken_over"])
 
 
 def test_variants_are_made_one_by_one_and_compared_by_user_and_the_report_is_renewed(world, paths):

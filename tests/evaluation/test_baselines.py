@@ -101,12 +101,12 @@ def test_a_planted_future_interaction_moves_only_rows_whose_column_says_that_the
 
     def scored(training):
         index = CooccurrenceIndex.of_training(training, 2)
-        [(_, _, ranks)] = FirstStage(ENCODER, index, list("abcd")).ranked(asked, 4)
+        [ranks] = FirstStage(ENCODER, index, list("abcd")).ranked(asked, 4)
         made = pd.DataFrame({"protocol": "uniform", "user_id": "u", "position": 1, "item_id": ["b", "c", "d"]})
         users = dict(zip(index.items, index.counts(before=35, exclude_user="u").tolist()))
         made = made.assign(is_target=[True, False, False], signal_taste=0.5)
         made["signal_popularity"] = made["item_id"].map(users).astype(float)
-        made["first_stage_rank"] = made["item_id"].map(ranks).astype("Int64")
+        made["first_stage_rank"] = made["item_id"].map(ranks.of).astype("Int64")
         return baseline_scores(made, asked, training, index, ENCODER, 0).pivot_table("score", "row", "item_id")
 
     past = {"t": ["a", "b", "d"], "s": ["a", "c"]}

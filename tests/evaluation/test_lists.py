@@ -5,6 +5,7 @@ import pytest
 from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.evaluation.lists import all_lists, draw_candidates, held_out_queries, sample_queries
+from mmsra_pipeline.retrieval.views import Ranks
 
 CONFIG = EvaluationConfig(negatives=4)
 CATALOGUE = [f"i{number:02}" for number in range(20)]
@@ -146,7 +147,10 @@ class Served:
     def ranked(self, queries, count):
         for user, at in zip(queries["user_id"], queries["position"]):
             free = [item for item in self.ITEMS if item not in HISTORIES[user][:-1]]
-            yield user, at, {item: rank for rank, item in enumerate(free, start=1)}
+            rank = np.zeros(len(self.ITEMS), dtype=np.int64)
+            order = np.array([self.ITEMS.index(item) for item in free])
+            rank[order] = np.arange(1, len(free) + 1)
+            yield Ranks(user, at, self.ITEMS, {item: place for place, item in enumerate(self.ITEMS)}, order, rank)
 
 
 def every_list(served, config=CONFIG):

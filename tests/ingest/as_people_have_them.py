@@ -339,8 +339,9 @@ CASES: dict[str, Case] = {
         {"interactions.csv": table(), "items.parquet": parquet(
             {"item_id": ["p1", "p2"], "image": [{"bytes": b"\x89PNG", "path": "p1.png"}, {"bytes": b"", "path": None}]}),
          "images/p1.png": b"x"},
-        {"items": "items.parquet"}, notes=("holds pictures themselves, which are not read; write them into",),
-        other=lambda raw: raw.items["image"].fillna("").tolist() == ["p1.png", ""]),
+        {"items": "items.parquet"}, notes=("holds pictures themselves; they are checked",),
+        other=lambda raw: raw.items["image"].str.fullmatch("parquet:[0-9a-f]{64}:1:items.parquet:image").tolist() == [True, None]
+        or raw.items["image"].isna().tolist() == [False, True]),
     "21b_url_list": Case(
         {"interactions.csv": table(), "items.parquet": parquet(
             {"item_id": ["p1"], "title": ["A"], "image": [["https://a.test/1.jpg", "https://a.test/2.jpg"]]})},

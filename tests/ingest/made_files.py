@@ -161,6 +161,51 @@ MADE: dict[str, Made] = {
         {"i.parquet": unknown, "items.parquet": unknown},
         {"interactions": "i.parquet", "items": "items.parquet"},
     ),
+    "tables-json": Made(
+        "tables",
+        {
+            "i.jsonl": _json(
+                *(
+                    {"user_id": f"u{n}", "item": {"id": f"a{n % 3}"}, "ts": SECOND + n, "tags": ["x", n]}
+                    for n in range(6)
+                )
+            ),
+            "items.json": _json(
+                {"item_id": "a0", "title": "Mug", "image": [{"url": "https://p.test/1.jpg"}]}, {"item_id": 7}
+            ),
+        },
+        {"i.jsonl": unknown, "items.json": unknown},
+        {
+            "interactions": "i.jsonl",
+            "items": "items.json",
+            "columns": {"item_id": "item.id"},
+            "item_columns": {"item_id": "item_id"},
+        },
+    ),
+    "tables-pictures": Made(
+        "tables",
+        {
+            "interactions.csv": INTERACTIONS,
+            "items.parquet": _parquet(
+                item_id=["a", "b", "c"],
+                title=["Mug", None, "x"],
+                image=[{"bytes": b"\xff\xd8\0", "path": None}, {"bytes": None, "path": "a.jpg"}, None],
+            ),
+        },
+        {"interactions.csv": csv_count, "items.parquet": unknown},
+        {"items": "items.parquet"},
+    ),
+    "tables-cp1250": Made(
+        "tables",
+        {
+            "interactions.csv": INTERACTIONS.replace(b"\xf0\x9f\x98\x80", b"ok"),
+            "items.csv": (
+                "item_id;title\n"
+                + "a;Zażółć gęślą jaźń\nb;Łóżko\nc;Świecznik złoty, dębowy, książka, ręcznik, żyrandol, źrebię\n"
+            ).encode("cp1250"),
+        },
+        {"interactions.csv": csv_count, "items.csv": unknown},
+    ),
     "microlens-tsv": Made(
         "microlens",
         {"M_pairs.tsv": PAIRS, "M_titles.csv": TITLES},

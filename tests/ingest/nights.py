@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.errors import MmsraError
-from mmsra_pipeline.ingest import delimited, dialect, lines, records, source_files
+from mmsra_pipeline.ingest import delimited, dialect, json_rows, lines, parquet, records, source_files
 from mmsra_pipeline.ingest.containers import begin_of
 from mmsra_pipeline.ingest.raw_tables import ITEMS, REVIEWS
 from mmsra_pipeline.ingest.reading import load
@@ -30,7 +30,8 @@ def small(monkeypatch) -> list[int]:
             yield block
 
     monkeypatch.setattr(source_files, "read_blocks", counted)
-    monkeypatch.setattr(delimited, "CHUNK_ROWS", 5)
+    for module in (delimited, json_rows, parquet):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 5)
     for module in (records, delimited):
         monkeypatch.setattr(module, "RECORD_LINES", 4)
     monkeypatch.setattr(dialect, "begin_of", partial(begin_of, size=SAMPLE))

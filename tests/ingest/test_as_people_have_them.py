@@ -3,10 +3,12 @@
 import re
 
 import pytest
-from ingest.as_people_have_them import CASES, IDS, ROWS, TIMES, USERS, Case
+from ingest.as_people_have_them import CASES, CLEAN, IDS, ITEMS, ROWS, TIMES, TITLES, USERS, Case, parquet, table
+from ingest.more_as_people_have_them import MORE
 
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.errors import MmsraError
+from mmsra_pipeline.ingest.folder_guess import guess
 from mmsra_pipeline.ingest.reading import read_dataset
 
 
@@ -17,9 +19,9 @@ def write(folder, case: Case) -> DatasetSpec:
     return DatasetSpec("shop", case.format, folder, dict(case.options), folder / "shop.yaml")
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CASES | MORE)
 def test_a_file_as_people_have_it_gives_what_is_right(tmp_path, name):
-    case = CASES[name]
+    case = (CASES | MORE)[name]
     spec = write(tmp_path, case)
     if case.error:
         with pytest.raises(MmsraError, match=case.error):
@@ -44,3 +46,27 @@ def test_a_file_as_people_have_it_gives_what_is_right(tmp_path, name):
 def test_the_clean_data_set_is_what_the_cases_begin_from():
     assert len(ROWS) == len(set(TIMES)) == 12
     assert (USERS[0], IDS[0]) == ("ana", "p1")
+
+
+def test_a_folder_is_told_with_its_shards_its_subfolders_and_one_table_in_two_forms(tmp_path):
+    shards = [{name: column[at : at + 6] for name, column in CLEAN.items()} for at in (0, 6)]
+    items = parquet({"item_id": list(TITLES), "title": ["x"] * 4})
+    hub = Case(
+        {"README.md": "# A shop", "items/train-00000-of-00001.parquet": items}
+        | {f"data/train-0000{at}-of-00002.parquet": parquet(shard) for at, shard in enumerate(shards)}
+    )
+    write(tmp_path / "hub", hub)
+    found = guess(tmp_path / "hub")
+    assert found.options == {"interactions": "data/train-*.parquet", "items": "items/train-00000-of-00001.parquet"}
+    raw = read_dataset(DatasetSpec("hub", found.format, tmp_path / "hub", found.options, None), tmp_path)
+    assert len(raw.reviews) == 12
+    write(
+        tmp_path / "twice",
+        Case({"interactions.csv": table(), "interactions.parquet": parquet(CLEAN), "items.csv": ITEMS}),
+    )
+    found = guess(tmp_path / "twice")
+    assert found.options["interactions"] == "interactions.csv"
+    assert found.passed_over == ("interactions.parquet: seems to be what interactions.csv is in another form",)
+    write(tmp_path / "below", Case({"shop/interactions.csv": table(), "shop/items.csv": ITEMS, "shop2.txt": "x"}))
+    found = guess(tmp_path / "below")
+    assert found.options == {"interactions": "shop/interactions.csv", "items": "shop/items.csv"}

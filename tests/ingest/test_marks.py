@@ -8,7 +8,7 @@ from dataclasses import asdict
 import pyarrow as pa
 import pytest
 from ingest.nights import small
-from ingest.test_resuming import HEADER, ODD, good, line, lines_of, opened, spec_of
+from ingest.test_resuming import FORMS, HEADER, HEADERS, ODD, formed, good, line, lines_of, opened, spec_of
 
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.errors import DataError
@@ -85,6 +85,20 @@ def test_rows_are_appended_to_a_table(tmp_path, kind):
         file.write_bytes(HEADER + b"".join(good(rng, 8) + odd(rng, before) for _ in range(4)))
         reader = TablesReader(spec_of(source))
         over += compared(reader, file, b"".join(odd(rng, behind) + good(rng, 6) for _ in range(2)))
+    assert over
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_the_first_rows_of_a_form_told_holds_behind_the_mark(tmp_path, form):
+    over = 0
+    for seed in range(max(2, EXAMPLES // 3)):
+        rng = random.Random(seed)
+        source = opened(tmp_path / str(seed))
+        file = source / "log.csv"
+        head = rng.choice(HEADERS).encode() if seed else HEADER
+        file.write_bytes(head + formed(rng, form, 20))
+        other = formed(rng, rng.choice([*FORMS]), 5) + odd(rng, 0.5)
+        over += compared(TablesReader(spec_of(source)), file, formed(rng, form, 7) + other)
     assert over
 
 

@@ -29,7 +29,7 @@ def two(instance, paths, definitions, monkeypatch):
     monkeypatch.setattr("mmsra_pipeline.storage.file_hashes.time.time", lambda: now() + 60)
     for name in ("shop", "shop2"):
         add_shop(paths, name)
-        for folder in ("work/recommender", "fusion"):
+        for folder in ("work/recommender", "fusion", "lists"):
             (paths.artifacts / folder / name / "abc").mkdir(parents=True)
         dataset_lock(paths, name).touch()
     refresh(instance, paths, definitions=definitions)

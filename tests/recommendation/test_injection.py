@@ -1,5 +1,7 @@
 """What a title that imitates the prompt does, on the tiny backbone."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,13 +74,27 @@ def test_what_imitates_lines_moves_neither_p_nor_rank_once_it_is_cleaned(backbon
     shown = context(pictures=images(artifacts))
     found = probe(backbone, lists, asked, shown, seed=0, autocast=False)
     assert found.columns.tolist() == COLUMNS
-    assert len(found) == len(asked) * len(IMITATIONS) * 2
     assert set(found[ITEM]) == {"bag"}  # the middle of five
+    assert len(found) == len(asked) * len(IMITATIONS) * (2 + (shown.images.get("bag") is not None))
+    found = found[found["place"] == "title"]
     cleaned = found[found["cleaned"] & (found["imitation"] != "praise")]
     np.testing.assert_allclose(cleaned["p_rise"], 0, atol=1e-6)
     assert (cleaned["rank_rise"] == 0).all()
     assert (found.loc[~found["cleaned"], "p_rise"].abs() > 1e-5).any()  # the probe reaches the prompt
     assert (found["rank"] == 1 + (found["p"].to_numpy()[:, None] < [0.9, 0.8, 0.6, 0.5]).sum(axis=1)).all()
+
+
+def test_words_drawn_into_a_picture_are_measured_where_prompts_show_it(backbone, artifacts, asked, lists):
+    shown = context(pictures=images(artifacts))
+    seen = lists.assign(**{ITEM: lists[ITEM].replace({"mug": "bag", "bag": "mug"})})  # the middle one has a picture
+    assert shown.images.get("mug") is not None
+    found = probe(backbone, seen, asked, shown, seed=0, autocast=False)
+    drawn = found[found["place"] == "picture"]
+    assert len(drawn) == len(asked) * len(IMITATIONS)
+    assert not drawn["cleaned"].any()
+    assert (drawn["p_rise"].abs() > 1e-6).any()  # the changed picture reaches the model
+    unshown = dataclasses.replace(shown, config=shown.config.model_copy(update={"candidate_image": False}))
+    assert set(probe(backbone, seen, asked, unshown, seed=0, autocast=False)["place"]) == {"title"}
 
 
 def test_an_imitation_reaches_the_prompt_by_text_or_by_keywords(asked):

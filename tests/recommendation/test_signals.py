@@ -11,9 +11,10 @@ from retrieval.histories import interactions_of
 from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TIME, USER
 from mmsra_pipeline.config.tree import SLOTS, STATED
 from mmsra_pipeline.recommendation import signals
+from mmsra_pipeline.recommendation.catalogue_classes import BOUNDS, classes_of
 from mmsra_pipeline.recommendation.keyword_affinity import KeywordAffinity
 from mmsra_pipeline.recommendation.queries import Query, queries_of
-from mmsra_pipeline.recommendation.signals import BOUNDS, SignalSource, classes_of
+from mmsra_pipeline.recommendation.signals import SignalSource
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder, fold_of
 

@@ -1,14 +1,18 @@
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from recommendation import shop
 from recommendation.shop import WORDS, context, images, item_text, sequences
 from tiny import tiny_backbone
 
 from mmsra_pipeline.columns import ITEM, POSITION, RANK, SERVE, SPLIT, USER
+from mmsra_pipeline.interactions.histories import Histories
+from mmsra_pipeline.recommendation import top_n
 from mmsra_pipeline.recommendation.fusion import FUSED, FusionModel, feature_names
 from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
-from mmsra_pipeline.recommendation.top_n import recommend
+from mmsra_pipeline.recommendation.top_n import SCHEMA, lists_in_parts, recommend, shared_keywords
+from mmsra_pipeline.storage.table_writer import as_table
 
 ROWS = [
     ("u1", 5, "shirt", 1),
@@ -43,7 +47,7 @@ def test_lists_are_ordered_by_the_fusion_and_say_why(tmp_path, artifacts, weight
         backbone, queries, candidates(), shop.source(), model, shown, item_text(), top_n=2, autocast=False
     )
     assert found.columns.tolist() == [
-        USER, RANK, ITEM, "title", "p", "p_model", "first_stage_rank", "shared_keywords",
+        USER, RANK, ITEM, "title", "p", "p_model", "first_stage_rank", "shared_keywords", "ranked_by",
     ]  # fmt: skip
     assert found[[USER, RANK]].to_numpy().tolist() == [["u1", 1], ["u1", 2], ["u2", 1], ["u2", 2]]
     told = with_signals(candidates(), queries, shop.source())
@@ -94,3 +98,76 @@ def test_nobody_to_recommend_to_is_an_empty_table(tmp_path):
         autocast=False,
     )  # fmt: skip
     assert len(found) == 0
+
+
+HISTORIES = {"u1": ["shirt", "mug"], "u2": ["mug"], "u3": ["chair", "bag"], "u4": [], "u5": ["bag"]}
+
+
+class Ordering:
+    """Stands in for the first stage: the same order for everybody, those taken left out."""
+
+    ORDER = ("bag", "chair", "new", "shirt", "mug")
+
+    def candidates(self, queries, count):
+        rows = []
+        for user, position, history in zip(queries[USER], queries[POSITION], queries["history"]):
+            free = [item for item in self.ORDER if item not in history][:count]
+            rows += [(user, position, item, rank) for rank, item in enumerate(free, start=1)]
+        return candidates(rows)
+
+
+def served(asked_users, together, monkeypatch):
+    """All lists of two items, and which users were asked about at a time."""
+    monkeypatch.setattr(top_n, "USERS_TOGETHER", together)
+    taken = pd.DataFrame([(user, item, at) for user, own in HISTORIES.items() for at, item in enumerate(own)],
+                         columns=[USER, ITEM, POSITION])  # fmt: skip
+    rows = [(user, SERVE, len(own), 0, None, None) for user, own in HISTORIES.items() if own]
+    queries = pd.DataFrame(rows, columns=[USER, SPLIT, POSITION, "history_start", "target", "timestamp"])
+    queries[USER] = pd.Categorical(queries[USER])
+    calls = []
+
+    def score(part):
+        calls.append(part[USER].tolist())
+        found = Ordering().candidates(part, 2).assign(p=0.5, p_model=0.25, ranked_by="fusion", title=None)
+        found["shared_keywords"] = [[] for _ in range(len(found))]
+        return found.rename(columns={RANK: "first_stage_rank"}).assign(rank=found[RANK])[SCHEMA.names]
+
+    asked = queries[USER].isin(asked_users).to_numpy()
+    histories = Histories.of(taken)
+    parts = list(lists_in_parts(queries, asked, histories, Ordering(), score, WORDS, item_text(), 2))
+    return parts, calls
+
+
+@pytest.mark.parametrize("together", [1, 2, 3, 100])
+def test_who_is_not_asked_about_gets_the_first_stages_order_whatever_parts_there_are(together, monkeypatch):
+    parts, calls = served(["u2", "u5"], together, monkeypatch)
+    assert [user for call in calls for user in call] == ["u2", "u5"]
+    assert len(parts) == -(-4 // together)
+    table = pa.concat_tables([as_table(part, SCHEMA) for part in parts]).to_pandas()
+    assert table[[USER, RANK]].to_numpy().tolist() == [[user, at] for user in ("u1", "u2", "u3", "u5") for at in (1, 2)]
+    asked = table[USER].isin(["u2", "u5"])
+    assert table.loc[asked, "ranked_by"].tolist() == ["fusion"] * 4
+    others = table[~asked]
+    assert others["ranked_by"].tolist() == ["first_stage"] * 4
+    assert others[ITEM].tolist() == ["bag", "chair", "new", "shirt"]
+    assert others["first_stage_rank"].tolist() == [1, 2, 1, 2]
+    assert others[["p", "p_model"]].isna().all().all()
+    assert others["title"].tolist()[0] == "The bag"
+    shared = [shared_keywords(HISTORIES[user], item, WORDS) for user, item in zip(others[USER], others[ITEM])]
+    assert [list(words) for words in others["shared_keywords"]] == shared
+    assert any(shared)
+
+
+def test_all_or_nobody_may_be_asked_about(monkeypatch):
+    parts, calls = served(list(HISTORIES), 3, monkeypatch)
+    assert calls == [["u1", "u2", "u3"], ["u5"]]
+    assert {by for part in parts for by in part["ranked_by"]} == {"fusion"}
+    parts, calls = served([], 3, monkeypatch)
+    assert calls == []
+    assert {by for part in parts for by in part["ranked_by"]} == {"first_stage"}
+
+
+def test_without_users_the_table_is_empty_and_has_its_columns():
+    asked, taken = asked_for().drop(columns="history").assign(history_start=0), Histories.of(shop.interactions())
+    found = lists_in_parts(asked, np.ones(0, dtype=bool), taken, Ordering(), lambda part: part, WORDS, item_text(), 2)
+    assert [len(part) for part in found] == [0]

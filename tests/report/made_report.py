@@ -79,8 +79,9 @@ def measured(rankings: pd.DataFrame, sequences: pd.DataFrame, images: pd.DataFra
     overlap = pd.DataFrame([("first_stage", "mmsrarec/20", 5, 0.4)], columns=["row", "against", "k", "value"])
     funnel = pd.DataFrame({"step": ["source"], "users": [10], "items": [21], "interactions": [100]})
     probed = pd.DataFrame([
-        (f"u{number:04}", 7, "i04", kind, cleaned, 0.5, 0.0 if cleaned else 0.25, 3, 0 if cleaned else 2)
-        for number in range(20) for kind in ("instruction", "praise") for cleaned in (False, True)
+        (f"u{number:04}", 7, "i04", kind, place, cleaned, 0.5, 0.0 if cleaned else 0.25, 3, 0 if cleaned else 2)
+        for number in range(20) for kind in ("instruction", "praise")
+        for place, cleaned in (("title", False), ("title", True), ("picture", False))
     ], columns=PROBED)  # fmt: skip
     variant = per_user.assign(**dict.fromkeys(("hr@5", "ndcg@5"), 0.0))
     other = per_user.assign(user_id="nobody")

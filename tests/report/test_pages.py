@@ -97,10 +97,12 @@ def test_without_variants_the_page_says_how_to_make_them():
 
 
 def test_the_page_says_what_a_title_that_imitates_the_prompt_does(folder):
-    found = page(folder, "served").text.partition("Can a title talk the model into it?")[2]
+    found = page(folder, "served").text.partition("Can a title or a picture talk the model into it?")[2]
     assert "For 20 test users" in found
-    assert re.search(r"Answer Yes\s*no\s*\+0\.250 \[\+0\.250, \+0\.250\]\s*\+2\.0 \[\+2\.0, \+2\.0\]", found)
-    assert re.search(r"Answer Yes\s*yes\s*\+0\.000", found)
+    assert re.search(r"Answer Yes\s*title\s*no\s*\+0\.250 \[\+0\.250, \+0\.250\]\s*\+2\.0 \[\+2\.0, \+2\.0\]", found)
+    assert re.search(r"Answer Yes\s*title\s*yes\s*\+0\.000", found)
+    assert re.search(r"Answer Yes\s*picture\s*cannot be\s*\+0\.250", found)
+    assert "Words were also drawn over the top of its picture" in found
 
 
 def test_every_chart_stands_beside_a_table_and_every_table_has_a_caption(folder):

@@ -5,8 +5,9 @@ import torch
 from retrieval.histories import interactions_of, query, random_encoder
 
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
-from mmsra_pipeline.retrieval.first_stage import FirstStage, fuse, ranking, with_cold
+from mmsra_pipeline.retrieval.first_stage import FirstStage
 from mmsra_pipeline.retrieval.keyword_view import KeywordView
+from mmsra_pipeline.retrieval.orders import fuse, ranking, with_cold
 
 HISTORIES = {"u": ["a", "b", "c"], "v": ["a", "b"], "w": ["d", "c"], "x": ["c"]}
 TRAINING = interactions_of(HISTORIES)

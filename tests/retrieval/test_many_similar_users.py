@@ -76,5 +76,9 @@ def test_of_many_queries_a_sample_of_the_held_out_ones_is_answered_and_every_one
     assert counts["test"] <= 7
     assert counts["validation"] <= 7
     assert counts["serve"] == 60
+    late = ["u03", "u41"]
+    some = pd.concat(similar_users_in_parts(encoder, rows, drawn, config, histories, 3, late))
+    serving = rows.loc[rows["split"] == "serve", ["user_id", "position"]].astype({"user_id": "str"})
+    assert set(some.merge(serving, on=["user_id", "position"])["user_id"]) == set(late)
     chosen = np.random.default_rng(3).permutation(np.array(sorted(set(rows["user_id"])), dtype=object))[:7]
     assert set(asked.loc[asked["split"] == "test", "user_id"]) <= set(chosen)

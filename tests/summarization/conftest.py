@@ -38,6 +38,11 @@ class Pictures:
     def get(self, item):
         return self._pictures.get(self._of.get(item))
 
+    def without(self, items):
+        left = Pictures()
+        left._of = {item: name for item, name in self._of.items() if item not in set(items)}
+        return left
+
     def image_hash(self, item):
         return self._of.get(item)
 

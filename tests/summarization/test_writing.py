@@ -67,6 +67,28 @@ def test_words_of_the_text_stand_in_where_nothing_was_written(backbone, items, p
     assert of.loc["c", "information"] > 0.5
 
 
+@pytest.mark.parametrize(
+    ("reads", "lines", "hidden"),
+    [(("text",), [(False, True)] * 3 + [(False, False)], "image_keywords"),
+     (("picture",), [(True, False)] * 3 + [(False, False)], "text_keywords")],
+)  # fmt: skip
+def test_what_the_summarizer_does_not_read_is_not_in_its_prompt_nor_in_its_answer(
+    backbone, items, pictures, sentences, tmp_path, reads, lines, hidden
+):
+    texts = items.assign(text=["ceramic gift", "wool", "a toy of the kitchen", ""])
+    assert [pictures.get(item) is not None for item in texts["item_id"]] == [True, True, True, False]
+    config = CONFIG.model_copy(update={"reads": reads})
+    writer = Answering(backbone.tokenizer, *["Image: blue\nText: none"] * 4)
+    cache = KeyedCache(tmp_path / "c.sqlite")
+    write_keywords(writer, texts, pictures, config, sentences, cache, "s1")
+    assert sorted(line for shown, _ in writer.asked for line in shown) == sorted(lines)
+    table, computed = write_keywords(backbone, texts, pictures, config, sentences, cache, "s2")
+    assert computed == 4
+    assert table[hidden].str.len().tolist() == [0] * 4
+    assert set(table["source"]) == {"model", "none"}  # no word of a text stands in where none is read
+    assert table["information"].notna().tolist() == [True, True, True, False]  # of the item's own text, shown or not
+
+
 def test_a_cache_that_keeps_nothing_costs_no_keyword(backbone, items, pictures, sentences, tmp_path, monkeypatch):
     whole, _ = write(backbone, items, pictures, sentences, tmp_path / "cache")
     monkeypatch.setattr(KeyedCache, "put", lambda cache, entries: None)  # as on a full disk

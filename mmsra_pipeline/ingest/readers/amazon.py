@@ -12,6 +12,9 @@ import pyarrow as pa
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import Patterns, SourceFormat
 from mmsra_pipeline.config.section import Section
+from mmsra_pipeline.ingest.containers import begin_of
+from mmsra_pipeline.ingest.encodings import wide_encoding
+from mmsra_pipeline.ingest.foreign_files import foreign
 from mmsra_pipeline.ingest.json_forms import Form, form_of, json_blocks
 from mmsra_pipeline.ingest.lines import FROM_BEGIN, LineBlock
 from mmsra_pipeline.ingest.marks import Mark, Marks, files_behind
@@ -60,6 +63,9 @@ GENERATIONS = {
         MetaForm.Y2023,
     ),
 }
+
+
+FORMS_OF = {name: generation.form for name, generation in GENERATIONS.items()}
 
 
 class AmazonOptions(Section):
@@ -116,13 +122,16 @@ class AmazonReader:
                 place = begin.place if begin is not None and begin.label == label else None
                 blocks = json_blocks(path, label, form, sink, place.block if place else FROM_BEGIN)
                 note = partial(_note, marks, label) if form is Form.LINES else _ignore
-                yield from read_json_reviews(blocks, label, self._generation.form, sink, note)
-            marks.end(label, {})
+                yield from read_json_reviews(blocks, label, self._generation.form, sink, FORMS_OF, note)
+            marks.end(label)
 
     def goes_on(self, mark: Mark) -> bool:
-        """Whether the file still has one object a line; that is told from its first megabyte."""
-        paths = (path for path, label in self.review_files() if label == mark.label)
-        return mark.place is None or form_of(next(paths)) is Form.LINES
+        """Whether the file still has one object a line, in UTF-8; that is told from its first megabyte."""
+        if mark.place is None:
+            return True
+        path = next(path for path, label in self.review_files() if label == mark.label)
+        begin = begin_of(path)
+        return not (foreign(begin) or wide_encoding(begin)) and form_of(path) is Form.LINES
 
     def items(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_ITEMS``."""
@@ -136,7 +145,7 @@ class AmazonReader:
 
 
 def _note(marks: Marks, label: str, block: LineBlock) -> None:
-    marks.note(label, behind(block), {})
+    marks.note(label, behind(block))  # each line is judged by itself: nothing is known
 
 
 def _ignore(_: LineBlock) -> None:

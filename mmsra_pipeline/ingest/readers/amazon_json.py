@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmsra_pipeline import columns as c
+from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.json_lines import Flawed, read_json_lines
-from mmsra_pipeline.ingest.lenient_json import lenient_row
+from mmsra_pipeline.ingest.lenient_json import lenient_object, lenient_row
 from mmsra_pipeline.ingest.lines import LineBlock, Start
 from mmsra_pipeline.ingest.marks import Place
 from mmsra_pipeline.ingest.prefetching import prefetched
@@ -42,16 +43,28 @@ def read_json_reviews(
     label: str,
     form: ReviewForm,
     sink: RejectSink,
+    forms: dict[str, ReviewForm],
     passed: Callable[[LineBlock], None] = lambda _: None,
 ) -> Iterator[pa.Table]:
     """Return tables of ``READ_REVIEWS``; a line that cannot be used goes to the sink.
 
-    ``passed`` is told of each block when its lines have been given.
+    Args:
+        blocks: of the file.
+        label: what rejects call it.
+        form: of its reviews.
+        sink: is told of every line.
+        forms: of all generations, by what the YAML calls them, the oldest first.
+        passed: is told of each block when its lines have been given.
+
+    Raises:
+        DataError: if the first line is a review of another generation.
     """
     for block in prefetched(_with_checksums(blocks)):
         if block.flaw:
             sink.refuse_block(label, block)
             continue
+        if block.first == 1:
+            _check_year(block.content.split(b"\n", 1)[0], label, form, forms)
         for found in read_json_lines(block, form.schema):
             table = _lenient(found, form) if isinstance(found, Flawed) else found
             if isinstance(table, str):
@@ -60,6 +73,19 @@ def read_json_reviews(
             else:
                 yield _reviews(table, block, label, form, sink)
         passed(block)
+
+
+def _check_year(line: bytes, label: str, form: ReviewForm, forms: dict[str, ReviewForm]) -> None:
+    """Refuse reviews of another generation, of which no row could be used."""
+    found = lenient_object(line)
+    if not isinstance(found, dict) or form.user in found:
+        return
+    for name, other in reversed(forms.items()):
+        if {other.user, other.item} <= found.keys():
+            raise DataError(
+                f"{label}, line 1: has {other.user} and {other.item}, as reviews of another year, and no "
+                f"{form.user}. Write `format: {name}` in the data set's YAML."
+            )
 
 
 def _lenient(flawed: Flawed, form: ReviewForm) -> pa.Table | str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 from mmsra_pipeline import columns as c
 from mmsra_pipeline.ingest.lenient_json import lenient_object, whole_text
 from mmsra_pipeline.ingest.lines import LineBlock
+from mmsra_pipeline.ingest.picture_paths import is_url
 from mmsra_pipeline.ingest.prefetching import prefetched
 from mmsra_pipeline.ingest.raw_tables import FILE, LINE, READ_ITEMS
 from mmsra_pipeline.ingest.rejects import RejectSink
@@ -118,6 +119,9 @@ def _picture(found: Mapping[str, Any], form: MetaForm) -> str | None:
         columns = {key: value for key, value in images.items() if isinstance(value, list)}
         length = max(map(len, columns.values()), default=0)
         images = [{key: value[row] for key, value in columns.items() if row < len(value)} for row in range(length)]
+    plain = [url for url in _texts(images) if is_url(url)]  # as other tools write them
+    if plain:
+        return plain[0]
     entries = [entry for entry in images if isinstance(entry, dict)] if isinstance(images, list) else []
     entries.sort(key=lambda entry: entry.get("variant") != "MAIN")
     return next(

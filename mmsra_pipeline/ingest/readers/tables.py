@@ -1,8 +1,9 @@
 """Reader of ``format: tables``: interactions and items in CSV, TSV or Parquet files, pictures in a folder or by URL."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import pyarrow as pa
 from pydantic import Field
@@ -11,12 +12,13 @@ from mmsra_pipeline import columns as c
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import Patterns, SourceFormat
 from mmsra_pipeline.config.section import Section
+from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.cells import TimeReader
 from mmsra_pipeline.ingest.column_matching import SYNONYMS, column_names, like
 from mmsra_pipeline.ingest.delimited import read_text_rows
 from mmsra_pipeline.ingest.dialect import DialectOptions, sniff
 from mmsra_pipeline.ingest.ids import NULL_WORDS
-from mmsra_pipeline.ingest.marks import Mark, Marks, files_behind
+from mmsra_pipeline.ingest.marks import Mark, Marks, State, files_behind
 from mmsra_pipeline.ingest.raw_tables import ITEM_FIELDS
 from mmsra_pipeline.ingest.rejects import RejectSink
 from mmsra_pipeline.ingest.source_files import fitting, picture_folder, source_folder
@@ -105,8 +107,12 @@ class TablesReader:
         said: list[str] = []  # of times, whose notes name several files
 
         def say(text: str) -> None:
-            said.append(text)
+            if text not in said:
+                said.append(text)
             sink.note(f"{source}: {text}")
+
+        def state() -> dict[str, Any]:
+            return {"source": source, "said": list(said), "times": times.state()}
 
         times = TimeReader(source, form=options.time_format, decimal=options.decimal, say=say)
         if begin is not None:
@@ -117,7 +123,7 @@ class TablesReader:
             cells = ReviewCells(times, label, sink, options.null_words, options.decimal)
             behind = None
             if begin is not None and begin.label == label:
-                cells.go_on(begin.state["ids"])
+                cells.go_on(begin.state["cells"])
                 behind = _behind(begin)
             for rows in self._rows(path, label, sink, self._options, stated, items, behind):
                 names = column_names(
@@ -125,9 +131,8 @@ class TablesReader:
                 )
                 yield cells.read(rows, names)[0]
                 if rows.behind is not None:
-                    told = {"source": source, "said": list(said), "times": times.state()}
-                    marks.note(label, rows.behind.place, {**told, "ids": cells.state(), "file": list(rows.behind[1:])})
-            marks.end(label, {"source": source, "said": list(said), "times": times.state()})
+                    marks.note(label, rows.behind.place, partial(_within, state, cells, rows.behind))
+            marks.end(label, state)
 
     def goes_on(self, mark: Mark) -> bool:
         """Whether the file is written as it was: how, is told from its first megabyte, and that may be new in part."""
@@ -136,7 +141,10 @@ class TablesReader:
             return True
         path = next(path for path, label in self.review_files() if label == mark.label)
         stated = self._options.columns.model_dump(exclude_none=True).values()
-        return behind.dialect == repr(sniff(path, self._options, None, [str(name) for name in stated]))
+        try:
+            return behind.dialect == repr(sniff(path, self._options, None, [str(name) for name in stated]))
+        except DataError:  # reading all of it says so
+            return False
 
     def items(self, sink: RejectSink) -> Iterator[pa.Table]:
         """Return tables of ``READ_ITEMS``.
@@ -148,6 +156,9 @@ class TablesReader:
         stated = self._options.columns.model_dump(exclude_none=True) | own
         options = self._options.item_files or self._options
         separator, words = self._options.list_separator, self._options.null_words
+        # Not said among the reviews: what marks there carry depends on the files of reviews alone.
+        if self.image_root is not None and self.image_root.name != Path(self._options.images).name:
+            sink.note(f"the folder {self.image_root.name} is read as that of the pictures")
         for path, label in self._present(self._items, sink):
             ids = id_column(c.ITEM, label, sink)
             for rows in self._rows(path, label, sink, options, stated):
@@ -182,8 +193,14 @@ class TablesReader:
         return read_text_rows(path, label, separator, sink, options=options, stated=names, apart=apart, behind=behind)
 
 
+def _within(state: State, cells: ReviewCells, behind: Behind) -> dict[str, Any]:
+    """Return what is known within a file."""
+    return {**state(), "cells": cells.state(), "dialect": behind.dialect, "records": behind.state()}
+
+
 def _behind(mark: Mark) -> Behind | None:
-    return Behind(mark.place, *mark.state["file"]) if mark.place else None
+    known = mark.state
+    return Behind(mark.place, known["dialect"], lambda: known["records"]) if mark.place else None
 
 
 def _said(label: str, sink: RejectSink) -> Callable[[str], None]:

@@ -118,7 +118,7 @@ class CooccurrenceIndex:
     def events(self, first: int, last: int) -> Events:
         """Return the events of the items of codes ``first`` to ``last`` - 1."""
         rows = self._by_item[self._starts[first] : self._starts[last]].astype(np.int64)
-        late, counts = self._following(rows)
+        late, counts = self.following(rows)
         early, known = np.repeat(rows, counts), self.known
         gap = (self._position[late] - self._position[early]).astype(np.int32)
         found = Events(known.item[early], known.item[late], known.user[late], known.time[late], gap)
@@ -184,14 +184,30 @@ class CooccurrenceIndex:
             rows = rows[self.known.time[rows] < before]
         if exclude_user is not None:
             rows = rows[self.known.user[rows] != self._user_codes.get(exclude_user, -1)]
-        late, _ = self._following(rows)
+        late, _ = self.following(rows)
         if before is not None:
             late = late[self.known.time[late] < before]
         items: np.ndarray = self.known.item[late]
         return items
 
-    def _following(self, rows: Int[np.ndarray, " rows"]) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows that follow, and how many follow each."""
+    def rows_of(self, codes: Int[np.ndarray, " codes"]) -> tuple[np.ndarray, Int[np.ndarray, " codes"]]:
+        """Return the rows in which items were taken, those of the first code first, and how often each was."""
+        first, counts = self._starts[codes], self._starts[codes + 1] - self._starts[codes]
+        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts - first, counts)
+        return self._by_item[place].astype(np.int64), counts
+
+    def users_of(self, users: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the code of each user, -1 of one who is not there, its first row, and the row behind its last."""
+        codes = np.array([self._user_codes.get(user, -1) for user in users], dtype=np.int64)
+        first, last = (np.where(codes < 0, 0, self._user_starts[codes + shift]) for shift in (0, 1))
+        return codes, first, last
+
+    def taken_before(self, before: int | None) -> Int[np.ndarray, " items"]:
+        """Return the users who took each item before a time; not to be written to."""
+        return self._counts(before)
+
+    def following(self, rows: Int[np.ndarray, " rows"]) -> tuple[np.ndarray, Int[np.ndarray, " rows"]]:
+        """Return the rows that follow in the window, and how many follow each."""
         late, counts = following(rows, self._ends, self.window)
         if self._whole or self.window is None:
             return late, counts

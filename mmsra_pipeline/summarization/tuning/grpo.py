@@ -15,9 +15,10 @@ from mmsra_pipeline.backbone.sentences import SentenceEncoder
 from mmsra_pipeline.backbone.training import KEPT_CHECKPOINTS, Report, last_checkpoint
 from mmsra_pipeline.columns import ITEM, TEXT, TITLE
 from mmsra_pipeline.config.tree import GrpoConfig, RewardWeights, SummarizationConfig
-from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.errors import ConfigError, DataError
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.storage.hashing import fingerprint
+from mmsra_pipeline.summarization.shown import shown_images
 from mmsra_pipeline.summarization.tuning.grpo_trainer import SummaryTrainer, planned_items
 from mmsra_pipeline.summarization.tuning.measures import Measures, alarms, measure_tuning
 from mmsra_pipeline.summarization.tuning.rollouts import Item, Writer
@@ -73,8 +74,15 @@ def tune_summarizer(
         tracker: is told reward, terms, loss and KL of each step.
 
     Raises:
+        ConfigError: if the summarizer reads no text.
         DataError: if no item has a text.
     """
+    if "text" not in config.reads:
+        raise ConfigError(
+            "the rewards of tuning compare keywords with the text that they were written from, and "
+            "`summarization.reads` shows none. Set `grpo.steps: 0`, or put `text` into `summarization.reads`."
+        )
+    images = shown_images(images, items[ITEM], config)
     spoken = items[items[TEXT].fillna("").str.strip().str.len() > 0]
     if spoken.empty:
         raise DataError("no item has a text, so there is nothing to tune the summarizer on. Set `grpo.steps: 0`.")

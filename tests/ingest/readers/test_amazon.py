@@ -26,7 +26,7 @@ NEW = {
 def reviews(generation: str, *rows: dict | str) -> Taken:
     lines = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
     form = GENERATIONS[generation].form
-    return taken(lambda sink: read_json_reviews(blocks(lines.encode()), "r.json.gz", form, sink))
+    return taken(lambda sink: read_json_reviews(blocks(lines.encode()), "r.json.gz", form, sink, {}))
 
 
 def meta(form: MetaForm, *rows: dict | str | bytes) -> Taken:

@@ -147,7 +147,7 @@ def test_a_file_without_a_usable_row_says_what_is_wrong_with_the_first(source):
 
 def test_a_file_without_any_row_says_so(source):
     (source / "interactions.csv").write_text("user_id,item_id\n")
-    with pytest.raises(DataError, match=r"no usable review\. Fix the files"):
+    with pytest.raises(DataError, match=r"no usable review\. The files hold no row beside the header\. Fix the files"):
         read(source)
 
 

@@ -11,7 +11,7 @@ from trl import GRPOTrainer
 from mmsra_pipeline.backbone.lora import save_adapter
 from mmsra_pipeline.backbone.model import load_backbone
 from mmsra_pipeline.config.tree import GrpoConfig, LoraSettings, SummarizationConfig
-from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.errors import ConfigError, DataError
 from mmsra_pipeline.storage.artifacts import Artifacts
 from mmsra_pipeline.summarization.tuning.grpo import LOGGED, split_held_out, tune_summarizer
 from mmsra_pipeline.summarization.tuning.grpo_trainer import grpo_loss, planned_items
@@ -27,6 +27,12 @@ GRPO = GrpoConfig(
 
 def tune(backbone, items, pictures, sentences, workdir, grpo=GRPO):
     return tune_summarizer(backbone, items, pictures, sentences, grpo, SUMMARIES, 0, workdir, NullTracker())
+
+
+def test_tuning_without_texts_is_refused_and_says_what_to_set(backbone, items, pictures, sentences, tmp_path):
+    unread = SUMMARIES.model_copy(update={"reads": ("picture",)})
+    with pytest.raises(ConfigError, match=r"grpo.steps: 0"):
+        tune_summarizer(backbone, items, pictures, sentences, GRPO, unread, 0, tmp_path, NullTracker())
 
 
 @pytest.mark.slow
