@@ -6,8 +6,10 @@ last mark that still holds, and reads what comes behind it. Without the cache, o
 see, all is read: what results is the same.
 """
 
+import inspect
 import json
 import logging
+import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -34,6 +36,7 @@ from mmsra_pipeline.storage.tables import Store
 FORM: Final = 2  # of what is kept
 READ_BY: Final = ("numpy", "orjson", "pandas", "pyarrow", "zlib-ng")
 """Libraries of which another version may read rows otherwise."""
+ROOM: Final = Path(__file__).parent
 EARLIER_REJECTS: Final = """
 from read_parquet($rejects, hive_partitioning = false)
 where list_contains($whole, file) or (file = $within and line < $line)
@@ -42,6 +45,15 @@ EARLIER_ITEMS: Final = f"""
 select distinct {ITEM} from read_parquet($reviews, hive_partitioning = false) where "{ORDER}" < $count
 """
 logger = logging.getLogger(__name__)
+
+
+def code_of(folder: Path) -> str:
+    """Return a hash of all source code below a folder.
+
+    Readers are found by name, so an asset's code version does not know them and what they import.
+    """
+    files = sorted(folder.rglob("*.py"))
+    return fingerprint([[path.relative_to(folder).as_posix(), path.read_text("utf-8")] for path in files])
 
 
 @dataclass(frozen=True)
@@ -81,10 +93,12 @@ class ReadingMemory:
     """
 
     def __init__(self, spec: DatasetSpec, paths: Paths, store: Store, code_version: str) -> None:
-        """``code_version``: of what reads; what other code had read is not taken over."""
+        """``code_version``: of the asset; what other code had read is not taken over."""
         self._spec, self._paths, self._store = spec, paths, store
-        self._how = fingerprint(FORM, code_version, spec.format, spec.options, [version(name) for name in READ_BY])
         self._reader = None if source_formats()[spec.format].made_by_code else _marking(files_reader(spec))
+        own = [Path(inspect.getfile(type(self._reader))).read_text("utf-8")] if self._reader else []  # of any package
+        libraries = [platform.python_version(), *map(version, READ_BY)]
+        self._how = fingerprint(FORM, code_version, code_of(ROOM), own, libraries, spec.format, spec.options)
         self._before = self._hashes()
         self._begin: Mark | None = None
         self._known: dict[str, Any] = {}
