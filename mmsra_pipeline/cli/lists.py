@@ -41,6 +41,7 @@ def import_lists(
     dataset: Dataset,
     file: Annotated[Path, typer.Argument(help="CSV or Parquet: user_id, item_id, perhaps position and is_target.")],
     name: Annotated[str, typer.Option("--name", help="What the protocol is called in metrics.")] = "given",
+    protocol: Annotated[str | None, typer.Option(help="Which lists, of a file that has several protocols.")] = None,
 ) -> None:
     """Check lists of elsewhere, say of another paper, against what came next, and keep them to be ranked."""
     from mmsra_pipeline.cli.reading import stored
@@ -52,7 +53,7 @@ def import_lists(
     if (wrong := wrong_name(name)) is not None:
         raise ConfigError(wrong)
     paths = find_paths()
-    rows = read_lists(file)
+    rows = read_lists(file, protocol)
     sequences = stored(paths, Tables.SEQUENCES, dataset)
     catalogue = set(stored(paths, Tables.INTERACTIONS, dataset)[ITEM].astype("str"))
     tests = sequences.loc[sequences[SPLIT] == TEST, [USER, POSITION, TARGET]]

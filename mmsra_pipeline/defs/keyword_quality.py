@@ -53,8 +53,8 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> R
     The table keyword_panel has the means with intervals, against drafts, extractive keywords and those of other items.
     """
     from mmsra_pipeline.evaluation.keyword_report import panel_markdown, panel_png, panel_table, value_of
+    from mmsra_pipeline.summarization.inputs import read_images
     from mmsra_pipeline.summarization.quality import panel as p
-    from mmsra_pipeline.summarization.shown import shown_images
 
     stage = mmsra.stage(context)
     writer = stage.config.summarization.writer
@@ -63,7 +63,7 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> R
         p.with_source(stage.read(table), writer) for table in (Tables.ITEM_KEYWORDS, Tables.DRAFT_KEYWORDS)
     )
     items, said = keywords[ITEM].tolist(), dict(zip(texts[ITEM], texts[TEXT].fillna("")))
-    seen = shown_images(images, items, stage.config.summarization)
+    seen = read_images(images, items, stage.config.summarization)
     pictured = [seen.image_hash(item) is not None for item in items]
     spoken = ["text" in stage.config.summarization.reads and bool(said.get(item)) for item in items]
     tuned = keywords.set_index(ITEM, drop=False).loc[drafts[ITEM]]
@@ -125,10 +125,10 @@ def _judged(
     import numpy as np
 
     from mmsra_pipeline.storage.keyed_cache import KeyedCache
+    from mmsra_pipeline.summarization.inputs import read_images, read_texts
     from mmsra_pipeline.summarization.quality import panel as p
     from mmsra_pipeline.summarization.quality.stability import SAMPLED_ITEMS, stability
     from mmsra_pipeline.summarization.quality.verification import Asked, Verifier, of_others
-    from mmsra_pipeline.summarization.shown import shown_images, shown_texts
     from mmsra_pipeline.summarization.writing import draft_sample
 
     sample = draft_sample(keywords, stage.config.summarization.verified_items, stage.config.seed)
@@ -147,8 +147,8 @@ def _judged(
     confidences = dict(zip(sample[ITEM], own, strict=True))
     before = drafts[drafts[ITEM].isin(confidences)]
     config, first = stage.config.summarization, mine[:SAMPLED_ITEMS]
-    again = list(zip((one.item for one in first), shown_texts([one.text for one in first], config), strict=True))
-    looked_at = shown_images(images, (one.item for one in first), config)
+    again = list(zip((one.item for one in first), read_texts([one.text for one in first], config), strict=True))
+    looked_at = read_images(images, (one.item for one in first), config)
     same = stability(backbone, again, looked_at, config, cache, seed=stage.config.seed)
     against_drafts = p.confidences_against(
         [confidences[item] for item in before[ITEM]], verifier.confidences(asked(before)), "draft"

@@ -33,15 +33,19 @@ class Refused(NamedTuple):
     example: str
 
 
-def read_lists(file: Path) -> pd.DataFrame:
+def read_lists(file: Path, protocol: str | None = None) -> pd.DataFrame:
     """Read a list file as text: CSV or Parquet, a row a candidate.
+
+    Args:
+        file: as others have it, or as `mmsra lists export` writes it.
+        protocol: which lists, of a file that has several in a column ``protocol``.
 
     Returns:
         ``user_id``, ``item_id``, ``row`` (from 1, the header of CSV counted), ``position`` and ``is_target`` where the
         file has them.
 
     Raises:
-        DataError: if it cannot be read, or has no user_id or item_id.
+        DataError: if it cannot be read, has no user_id or item_id, or several protocols of which none was chosen.
     """
     try:
         with file.open("rb") as opened:
@@ -58,7 +62,14 @@ def read_lists(file: Path) -> pd.DataFrame:
     kept = [name for name in COLUMNS if name in table.columns]
     rows = table[kept].astype("str")
     rows.insert(0, ROW, range(1 if parquet else 2, len(rows) + (1 if parquet else 2)))
-    return rows
+    there = table[PROTOCOL].astype("str").unique().tolist() if PROTOCOL in table else []
+    if protocol not in there and (protocol is not None or len(there) > 1):
+        raise DataError(
+            f"{file} has lists of the protocols {', '.join(there) or '(no column protocol)'}"
+            + (f", and none of {protocol!r}." if protocol else ".")
+            + " Choose which with --protocol, or leave it out where there is one."
+        )
+    return rows if protocol is None else rows[table[PROTOCOL].astype("str").eq(protocol).to_numpy()]
 
 
 def check_lists(

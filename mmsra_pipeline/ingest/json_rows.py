@@ -79,7 +79,7 @@ def _names(objects: list[dict[str, Any]], path: Path) -> list[str]:
         names |= dict.fromkeys(found)
         for key, value in found.items():
             if isinstance(value, dict) and not _wrapped(value):
-                names |= {f"{key}.{inner}": None for inner in value}
+                names |= {whole_text(f"{key}.{inner}"): None for inner in value}
         if len(names) > MOST_KEYS:
             raise DataError(f"{path}: its objects have more than {MOST_KEYS} keys, so they are no rows; {RECORDS}.")
     if len(objects) == 1 and names and all(isinstance(value, list | dict) for value in objects[0].values()):

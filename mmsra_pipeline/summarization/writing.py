@@ -16,9 +16,9 @@ from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization import form, summary_prompts
 from mmsra_pipeline.summarization.answering import Answering, Shown, Spread, Writer
+from mmsra_pipeline.summarization.inputs import read_images, read_texts
 from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary, words_of
 from mmsra_pipeline.summarization.pseudo import pseudo_keywords
-from mmsra_pipeline.summarization.shown import shown_images, shown_texts
 from mmsra_pipeline.summarization.tuning.rewards import information
 from mmsra_pipeline.telemetry.progress import Progress
 
@@ -70,8 +70,8 @@ def write_keywords(
         ConfigError: if ``config.max_new_tokens`` has no room for keywords.
     """
     said_of = items[TEXT].fillna("").tolist()
-    ids, texts = items[ITEM].tolist(), shown_texts(said_of, config)
-    images = shown_images(images, ids, config)
+    ids, texts = items[ITEM].tolist(), read_texts(said_of, config)
+    images = read_images(images, ids, config)
     keys = [
         cache_key(
             image_sha256=images.image_hash(item),

@@ -57,6 +57,20 @@ def test_lists_written_to_a_file_are_those_measured_and_can_be_imported(shop, tm
     assert kept.to_numpy().tolist() == LISTS.assign(protocol="paper").to_numpy().tolist()
 
 
+def test_of_a_file_with_several_protocols_one_is_chosen(shop, tmp_path, monkeypatch, capsys):
+    Store(shop.data).replace(Tables.CANDIDATES, "shop", pd.concat([LISTS, LISTS.assign(protocol="popularity")]))
+    file = tmp_path / "both.csv"
+    assert run(monkeypatch, capsys, "export", "-d", "shop", str(file))[0] == 0
+    for chosen in ([], ["--protocol", "hard"]):
+        code, _, err = run(monkeypatch, capsys, "import", "-d", "shop", str(file), *chosen)
+        assert code == 1
+        assert "lists of the protocols uniform, popularity" in err
+        assert "Choose which with --protocol" in err
+    code, out, _ = run(monkeypatch, capsys, "import", "-d", "shop", str(file), "--protocol", "popularity")
+    assert code == 0
+    assert "2 lists of 6 candidates are kept" in out
+
+
 def test_refused_lists_are_said_and_a_name_of_drawn_ones_is_an_error(shop, tmp_path, monkeypatch, capsys):
     file = tmp_path / "paper.csv"
     rows = LISTS[["user_id", "item_id"]]

@@ -18,7 +18,7 @@ from mmsra_pipeline.config.tree import GrpoConfig, RewardWeights, SummarizationC
 from mmsra_pipeline.errors import ConfigError, DataError
 from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.storage.hashing import fingerprint
-from mmsra_pipeline.summarization.shown import shown_images
+from mmsra_pipeline.summarization.inputs import read_images
 from mmsra_pipeline.summarization.tuning.grpo_trainer import SummaryTrainer, planned_items
 from mmsra_pipeline.summarization.tuning.measures import Measures, alarms, measure_tuning
 from mmsra_pipeline.summarization.tuning.rollouts import Item, Writer
@@ -82,7 +82,7 @@ def tune_summarizer(
             "the rewards of tuning compare keywords with the text that they were written from, and "
             "`summarization.reads` shows none. Set `grpo.steps: 0`, or put `text` into `summarization.reads`."
         )
-    images = shown_images(images, items[ITEM], config)
+    images = read_images(images, items[ITEM], config)
     spoken = items[items[TEXT].fillna("").str.strip().str.len() > 0]
     if spoken.empty:
         raise DataError("no item has a text, so there is nothing to tune the summarizer on. Set `grpo.steps: 0`.")

@@ -236,3 +236,9 @@ def test_a_picture_outside_the_folder_has_no_hash(source):
         f"item_id,image\nw,../secret.jpg\nx,{source}/secret.jpg\ny,link.jpg\nz,images/../../secret.jpg\n"
     )
     assert read(source).items.set_index("item_id").loc[list("wxyz"), "image_sha256"].isna().all()
+
+
+def test_half_a_surrogate_in_a_key_within_a_key_costs_no_row(source):
+    rows = '{"user_id": "u1", "item_id": "a", "more": {"id\\ud800": 1}}\n{"user_id": "u2", "item_id": "b"}\n'
+    (source / "interactions.jsonl").write_text(rows)
+    assert read(source, interactions="interactions.jsonl").reviews["user_id"].tolist() == ["u1", "u2"]
