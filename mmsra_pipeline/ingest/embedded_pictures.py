@@ -1,6 +1,5 @@
 """Pictures that lie within Parquet files: where each is, and its bytes. Libraries of data sets keep them so."""
 
-import hashlib
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mmsra_pipeline.errors import DataError
+from mmsra_pipeline.storage.hashing import content_hash
 
 REFERENCE = re.compile(r"parquet:([0-9a-f]{64}):(\d{1,15}):([^:\s]+):([^:\s]+)")
 TOGETHER = 32 << 20  # bytes of pictures that are read at once, by what the file says of itself
@@ -69,7 +69,7 @@ def picture_cells(column: pa.Array, lines: Collection[int], file: str, name: str
         if content is None:
             cells.append(_path(value))
         else:
-            cells.append(Embedded(hashlib.sha256(content).hexdigest(), int(line), file, name).reference())
+            cells.append(Embedded(content_hash(content), int(line), file, name).reference())
     return cells
 
 

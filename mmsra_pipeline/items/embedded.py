@@ -1,6 +1,5 @@
 """Pictures that lie within Parquet files, stored as those that are files; each file is read once, in its own order."""
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from mmsra_pipeline.ingest.embedded_pictures import embedded, rows_of_pictures
 from mmsra_pipeline.ingest.picture_paths import locate
 from mmsra_pipeline.items.picture_store import MISSING, Picture, store_picture
 from mmsra_pipeline.storage.artifacts import Artifacts
+from mmsra_pipeline.storage.hashing import content_hash
 from mmsra_pipeline.telemetry.progress import tracked
 
 CHANGED = "is not what it was when the items were read; refresh the data set"
@@ -38,7 +38,7 @@ def read_embedded(
             continue
         try:
             for row, content in rows_of_pictures(path, column, rows):
-                same = content is not None and hashlib.sha256(content).hexdigest()
+                same = content is not None and content_hash(content)
                 for cell in rows[row]:
                     if content is not None and same == places[cell].sha256:
                         found[cell] = store_picture(content, artifacts, config)

@@ -23,6 +23,8 @@ STAGES: Final = (
 )  # fmt: skip
 BY_NAME: Final = (f"{PACKAGE}.defs.", f"{PACKAGE}.orchestration.recommender_inputs")
 """Modules of many assets: of them only the names that are used count, of others the whole module."""
+FOUND_BY_NAME: Final = {f"{PACKAGE}.ingest.reading": "ingest/readers"}
+"""Modules that load others by a name in the settings, which no import shows, and the folder of those."""
 WITHOUT_DOCSTRINGS: Final = 2
 
 Place = tuple[str, str]
@@ -51,6 +53,7 @@ def _read(module: str, name: str) -> tuple[str, tuple[Place, ...]]:
     source = _source(module)
     if not name:
         imported = [place for node in ast.walk(source.tree) for place in _targets(node).values()]
+        imported += [(found, "") for found in _found_by_name(module)]
         return fingerprint(_plain(_compiled(source.tree.body, module))), tuple(_followed(imported))
     if name not in source.bound:
         raise LookupError(f"module {module!r} binds no {name!r}")
@@ -60,6 +63,14 @@ def _read(module: str, name: str) -> tuple[str, tuple[Place, ...]]:
     imported += [source.imported[used] for used in sorted(read & set(source.imported))]
     beside = [(module, used) for used in sorted(read & set(source.bound)) if used != name]
     return fingerprint(_plain(_compiled([statement], module))), (*beside, *_followed(imported))
+
+
+def _found_by_name(module: str) -> list[str]:
+    folder = FOUND_BY_NAME.get(module)
+    if folder is None:
+        return []
+    return [f"{PACKAGE}.{folder.replace('/', '.')}.{file.stem}" for file in sorted(Path(_root(), folder).glob("*.py"))
+            if file.stem != "__init__"]  # fmt: skip
 
 
 def _undecorated(statement: ast.stmt) -> ast.stmt:

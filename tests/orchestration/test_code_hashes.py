@@ -59,6 +59,16 @@ def test_an_edited_prompt_marks_the_assets_that_show_it(edited):
     assert not marked & {"sequences", "similar_users", "item_keywords", "summarizer", "user_encoder", "metrics"}
 
 
+def test_an_edited_reader_or_what_it_reads_by_marks_the_reviews_and_no_training(edited):
+    for file, old, new in (
+        ("ingest/readers/microlens.py", "\n\n\ndef ", "\n\n\nLATER = 1\n\n\ndef "),
+        ("ingest/ids.py", "\n\n\nclass IdColumn", "\n\n\nLATER = 1\n\n\nclass IdColumn"),
+    ):
+        marked = edited(file, old, new)
+        assert "raw_reviews" in marked, file
+        assert not marked & {"recommender", "summarizer", "user_encoder", "item_keywords", "metrics"}, file
+
+
 def test_a_comment_a_docstring_the_layout_and_the_name_of_a_local_mark_nothing(edited):
     prompts = "recommendation/task_prompts.py"
     assert edited(prompts, "    config = context.config\n", "    # a comment\n\n    config = context.config\n") == set()

@@ -163,8 +163,8 @@ class _Fetcher:
                 self._try_again(host, job, error)
             else:
                 self._queue.count_answer(host)
-                self._queue.finish(host)
                 self._settle(job, entry.picture, entry)
+                self._queue.finish(host)  # last, so that no more than per_host pictures wait to be written down
 
     def _entry(self, host: str, job: _Job) -> Entry:
         """Ask for a picture, decode it, store it."""
