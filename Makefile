@@ -5,7 +5,7 @@ TORCH ?= torch==2.13.0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-TWO := -n 2 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
 PIP := $(BIN)/pip install --disable-pip-version-check --progress-bar off
 INSTALL_LOG := $(VENV)/install.log
 export DAGSTER_HOME ?= $(CURDIR)/dagster_home
@@ -44,7 +44,7 @@ check: $(STAMP) ## Lint, format, types
 	@$(BIN)/mypy
 
 fast: $(STAMP) ## Tests that take no more than seconds each
-	@$(BIN)/pytest -q $(TWO) -m "not slow and not gpu"
+	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow and not gpu"
 
 fuzz: $(STAMP) ## 10,000 damaged files for each reader (about half an hour)
 	@MMSRA_FUZZ=10000 $(BIN)/pytest -q tests/ingest/test_fuzz_readers.py
@@ -56,7 +56,7 @@ chaos: $(STAMP) ## Kills at random instants over full runs of the tiny store (N=
 	@PYTHONPATH=tests:. $(BIN)/python -m endurance.chaos --kills $(or $(N),200) --seed $(or $(S),0)
 
 slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
-	@$(BIN)/pytest -q $(TWO) -rs -m "slow and not gpu and not live"
+	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -rs -m "slow and not gpu and not live"
 
 live: $(STAMP) ## In `dagster dev`: nights of a minute, one with each wave killed, and a backfill of three data sets
 	@$(BIN)/pytest -q -m live
@@ -65,7 +65,7 @@ gpu: $(STAMP) ## Checks that need a CUDA device
 	@$(BIN)/pytest -q -m gpu
 
 test: check ## Set up, then lint, types, all tests that need no GPU and no clock
-	@$(BIN)/pytest -q $(TWO) -rs -m "not gpu and not live"
+	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -rs -m "not gpu and not live"
 
 warm-start: $(STAMP) ## Train anew what the embedded model ships: projector and adapter (an hour); print its hash
 	@$(BIN)/python tools/warm_start.py

@@ -2,10 +2,10 @@ import logging
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from mmsra_pipeline.ingest.cells import UNITS, TimeReader, parse_ratings
+from mmsra_pipeline.ingest.cells import TICKS, UNITS, TimeReader, parse_ratings
 
 MOMENT = 1_583_378_629_000  # 2020-03-05T03:23:49Z
 
@@ -146,7 +146,9 @@ def test_seconds_in_a_column_of_milliseconds_are_refused():
     cut=st.integers(0, 20),
 )
 def test_times_of_any_unit_come_back_however_the_column_is_cut(moments, unit, cut):
-    cells = [str(int(moment * unit.per_millisecond)) for moment in moments]
+    counts = [int(moment * unit.per_millisecond) for moment in moments]
+    assume(not any(low <= count <= high for count in counts for low, high, _ in TICKS))  # as 1989 in nanoseconds is
+    cells = [str(count) for count in counts]
     reader = TimeReader("t.csv")
     chunks = [reader.read(text(*part)) for part in (cells[:cut], cells[cut:]) if part]
     precision = 1000 if unit.name == "seconds" else 1

@@ -6,14 +6,18 @@ import pytest
 from safetensors.torch import load_file
 from summarization import killed_work
 
+from mmsra_pipeline.summarization.tuning.grpo import CHECKPOINT_EVERY
+
 KILLS = 10
 
 
-def killed_ten_times(work, checkpoint, folder, seed, most):
+def killed_ten_times(work, checkpoint, folder, seed, most, late=()):
+    """Kill at random moments of the first ``most`` steps; the kills numbered ``late`` a step behind them."""
     rng = np.random.default_rng(seed)
     kills = 0
     while kills < KILLS:
-        moment = (int(rng.integers(0, most)), float(rng.uniform(0, 0.05)))
+        steps = int(rng.integers(0, most))
+        moment = (most + 1 if kills in late else steps, float(rng.uniform(0, 0.05)))
         if not killed_work.run(work, checkpoint, folder, kill_after=moment):
             break  # it was through before its time: the work is too short for so many kills
         kills += 1
@@ -25,7 +29,9 @@ def killed_ten_times(work, checkpoint, folder, seed, most):
 def test_a_tuning_killed_ten_times_ends_with_the_same_adapter_and_curve(speaking, tmp_path):
     checkpoint = speaking / "fastvlm"
     killed_work.run(killed_work.tuned, checkpoint, tmp_path / "whole")
-    kills = killed_ten_times(killed_work.tuned, checkpoint, tmp_path / "cut", seed=1, most=6)
+    kills = killed_ten_times(
+        killed_work.tuned, checkpoint, tmp_path / "cut", seed=1, most=CHECKPOINT_EVERY, late=(0, 5)
+    )
     assert kills == KILLS
     whole, cut = (load_file(tmp_path / name / "adapter" / "adapter_model.safetensors") for name in ("whole", "cut"))
     assert [name for name, value in whole.items() if not value.equal(cut[name])] == []
