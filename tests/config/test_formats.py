@@ -24,7 +24,7 @@ class Reader:
 
 
 EVENTS = SourceFormat("events", Options, Reader)
-TAKEN = SourceFormat("tables", Options, Reader)
+OCCUPIED = SourceFormat("tables", Options, Reader)
 NO_FORMAT = Options
 
 
