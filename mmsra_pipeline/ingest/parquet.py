@@ -55,7 +55,9 @@ def parquet_rows(
                 )
             for field in file.schema_arrow:
                 if field.name not in pictures and is_known(field.name) and _is_object(field.type):
-                    sink.note(f"{label}: column {field.name!r} holds structs and is not read; write what sizes as text")
+                    sink.note(
+                        f"{label}: column {field.name!r} holds structs and is not read; write what counts as text"
+                    )
             exact = {name for name in file.schema_arrow.names if like(name) in {*SYNONYMS[USER], *SYNONYMS[ITEM]}}
             lists = _lists(file.schema_arrow, apart)
             if lists:

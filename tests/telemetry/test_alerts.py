@@ -92,9 +92,9 @@ def test_a_webhook_is_posted_json(server):
 
 
 def test_a_webhook_that_refuses_or_is_slow_or_gone_is_said_and_not_raised(server):
-    assert "could not be reached: HTTP Error 500" in send_alert(AlertConfig(webhook=url(server, "broken")), MESSAGE)[0]
+    assert "alert webhook failed: HTTP Error 500" in send_alert(AlertConfig(webhook=url(server, "broken")), MESSAGE)[0]
     assert "timed out" in send_alert(AlertConfig(webhook=url(server, "slow"), timeout_seconds=0.2), MESSAGE)[0]
-    assert "could not be reached" in send_alert(AlertConfig(webhook="http://127.0.0.1:1/token"), MESSAGE)[0]
+    assert "alert webhook failed" in send_alert(AlertConfig(webhook="http://127.0.0.1:1/token"), MESSAGE)[0]
     assert "token" not in send_alert(AlertConfig(webhook="http://127.0.0.1:1/token"), MESSAGE)[0]
 
 

@@ -1,4 +1,4 @@
-"""Pictures by URL: which are to be fetched, fetched by many threads at once, kept one by one."""
+"""Pictures by URL: which ones to ask for, fetched by many threads at once, kept one by one."""
 
 import logging
 import random
