@@ -22,7 +22,7 @@ from mmsra_pipeline.evaluation.lists import IS_TARGET, PROTOCOL
 from mmsra_pipeline.evaluation.metrics import hr, placed
 from mmsra_pipeline.ingest.readers.sample import sample_options
 from mmsra_pipeline.orchestration import recommender_inputs
-from mmsra_pipeline.orchestration.queries import queries_of_users, shown
+from mmsra_pipeline.orchestration.queries import queries_of_users, with_histories
 from mmsra_pipeline.orchestration.settings_read import dataset_config
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation.columns import class_column
@@ -80,13 +80,13 @@ def main() -> None:
     users = lists[USER].drop_duplicates()[: asked.users]
     lists = lists[lists[USER].isin(users)].reset_index(drop=True)
     rows = queries_of_users(stage, set(users))
-    queries = shown(stage, rows.merge(lists[[USER, POSITION]].drop_duplicates(), on=[USER, POSITION]))
+    queries = with_histories(stage, rows.merge(lists[[USER, POSITION]].drop_duplicates(), on=[USER, POSITION]))
     backbone = recommender_inputs.tuned_backbone(stage)
     context = recommender_inputs.prompt_context(stage, queries, pictures=True)
     groups = _groups(stage, queries)
 
-    def scored(rows: pd.DataFrame, shown: PromptContext) -> pd.Series:
-        answers = score_candidates(backbone, queries, rows, shown, autocast=config.recommendation.scoring_autocast)
+    def scored(rows: pd.DataFrame, context: PromptContext) -> pd.Series:
+        answers = score_candidates(backbone, queries, rows, context, autocast=config.recommendation.scoring_autocast)
         return hits(lists, answers["logit"])
 
     whole = hits(lists, lists["logit"])

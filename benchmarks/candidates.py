@@ -64,9 +64,15 @@ def make_prompts(count: int, *, pictures: bool, history: int = 5) -> list[Prompt
         slots = "\nseq{} co{} next0 votes2 taste{} near5 kw{} pop4".format(
             *(place * step % 10 for step in (3, 7, 9, 1))
         )
-        shown = ["\nPicture: ", looks[place % 8]] if pictures else []
+        picture_parts = ["\nPicture: ", looks[place % 8]] if pictures else []
         prompts.append(
-            Prompt((asked + words + (shown[0] if shown else slots), *shown[1:], *([slots] if shown else [])))
+            Prompt(
+                (
+                    asked + words + (picture_parts[0] if picture_parts else slots),
+                    *picture_parts[1:],
+                    *([slots] if picture_parts else []),
+                )
+            )
         )
     return prompts
 

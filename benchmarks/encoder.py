@@ -75,7 +75,7 @@ def load(data: Path, workdir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         queries, _ = build_sequences(connection, interactions, config, 0)
         rows = queries.read_all().to_pandas()
     frame = interactions.to_pandas()
-    sequences = Histories.of(frame).shown(rows)
+    sequences = Histories.of(frame).joined_to(rows)
     asked = sequences[sequences[SPLIT] == VALIDATION]
     sequences.loc[asked.index, HISTORY] = pd.Series(histories(frame, asked), index=asked.index)
     return frame, sequences
@@ -83,8 +83,8 @@ def load(data: Path, workdir: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def histories(interactions: pd.DataFrame, queries: pd.DataFrame) -> list[list[str]]:
     """All that each query's user took before it."""
-    taken = interactions.sort_values([USER, POSITION]).groupby(USER)[ITEM].agg(list)
-    return [taken[user][:position] for user, position in zip(queries[USER], queries[POSITION], strict=True)]
+    items_of = interactions.sort_values([USER, POSITION]).groupby(USER)[ITEM].agg(list)
+    return [items_of[user][:position] for user, position in zip(queries[USER], queries[POSITION], strict=True)]
 
 
 def environment(folder: Path) -> Path:
@@ -242,8 +242,8 @@ def rank(
     seen, targets = histories(interactions, queries), queries[TARGET].tolist()
     catalogue = pd.Index(saved["items"])
     lists = [catalogue.tolist()] * len(seen)
-    taken = training.codes - 1
-    popularity = pd.Series(np.bincount(taken), index=training.items).reindex(catalogue, fill_value=0).to_numpy()
+    item_codes = training.codes - 1
+    popularity = pd.Series(np.bincount(item_codes), index=training.items).reindex(catalogue, fill_value=0).to_numpy()
     scores = {
         "RecBole": saved["scores"][pd.Index(saved["users"]).get_indexer(pd.Index(queries[USER]))],
         **{name: np.stack(encoder.score(seen, lists)) for name, encoder in encoders.items()},

@@ -66,7 +66,7 @@ def tables(spec: DatasetSpec, config: Config, workdir: Path) -> tuple[pd.DataFra
         kept, _ = build_interactions(connection, raw.reviews, config.interactions, config.seed, raw_items=raw.items)
         interactions = kept.read_all().to_pandas()
         queries, bounds = build_sequences(connection, interactions, config.interactions, config.seed)
-        sequences = Histories.of(interactions).shown(queries.read_all().to_pandas())
+        sequences = Histories.of(interactions).joined_to(queries.read_all().to_pandas())
         training_bounds = bounds.read_all().to_pandas()
     return interactions, sequences, training_interactions(interactions, training_bounds)
 
@@ -130,9 +130,9 @@ def main() -> None:
     measured = first_stage_recall(
         stage, held_out_queries(sequences), training, config.evaluation.bootstrap, config.seed
     )
-    shown = measured[measured["row"] != "first_stage"]  # without keywords it is what fused is
+    compared = measured[measured["row"] != "first_stage"]  # without keywords it is what fused is
     print(f"{asked.format}, split {asked.split}, {len(stage.items)} items, {len(training)} training interactions")
-    print(format_recall(shown))
+    print(format_recall(compared))
     print("\nsimilar users, percent")
     print(similar_users_table(encoder, sequences, config).to_string(index=False, float_format="%.1f"))
     if sequences.loc[sequences[SPLIT] != "serve", TIME].isna().all():

@@ -46,7 +46,7 @@ class Pictures:
 
 
 class Stopwatch(NullTracker):
-    """A tracker that notes when it is told of a step."""
+    """A tracker that notes when a step is logged."""
 
     def __init__(self) -> None:
         self.times: Times = []
@@ -91,8 +91,8 @@ def backbone_of(asked: argparse.Namespace) -> Backbone:
 def trl(backbone: Backbone, grpo: GrpoConfig, config: SummarizationConfig, folder: Path) -> Times:
     """TRL's way."""
     rows, pictures = made_up(), Pictures()
-    shown = [(str(text), pictures.get(str(item))) for item, text in zip(rows["item_id"], rows["text"])]
-    return tune(backbone, shown, grpo, config, 0, folder)[1:]
+    items = [(str(text), pictures.get(str(item))) for item, text in zip(rows["item_id"], rows["text"])]
+    return tune(backbone, items, grpo, config, 0, folder)[1:]
 
 
 def ours(backbone: Backbone, grpo: GrpoConfig, config: SummarizationConfig, folder: Path) -> Times:

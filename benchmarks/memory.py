@@ -31,8 +31,8 @@ def main() -> None:
     parser.add_argument("--dataset", choices=["tiny", "sample"], default="tiny")
     parser.add_argument("--folder", type=Path, help="an empty folder, which is kept; else a temporary one")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        assets, largest = measure(options.folder or Path(made), whole=options.dataset == "sample")
+    with tempfile.TemporaryDirectory() as scratch:
+        assets, largest = measure(options.folder or Path(scratch), whole=options.dataset == "sample")
     for asset in assets:
         print(f"{asset['asset']:24}{asset['peak_memory_gb'] or 0:8.2f} GB{asset['seconds']:10.1f} s")
     name, peak = max(largest.items(), key=lambda found: found[1])

@@ -145,8 +145,8 @@ def main() -> None:
     parser.add_argument("--embedded", action="store_true", help="the embedded model in place of a tiny random one")
     parser.add_argument("--folder", type=Path, help="an empty folder; else a temporary one")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        measure(options.folder or Path(made), options.embedded)
+    with tempfile.TemporaryDirectory() as scratch:
+        measure(options.folder or Path(scratch), options.embedded)
 
 
 def measure(root: Path, embedded: bool) -> None:

@@ -67,8 +67,8 @@ class Server(ThreadingHTTPServer):
             return {}
         tokenizer = self.backbone.tokenizer
         form = KeywordForm(tokenizer, [tokenizer.eos_token_id], SummarizationConfig(max_new_tokens=most))
-        shown = [(image, text) for image in (True, False) for text in (True, False)]
-        [lines] = [lines for lines in shown if form.pattern(*lines) == asked["regex"]]
+        combinations = [(image, text) for image in (True, False) for text in (True, False)]
+        [lines] = [lines for lines in combinations if form.pattern(*lines) == asked["regex"]]
         return {"form": form, "lines": [lines]}
 
 

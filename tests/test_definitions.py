@@ -66,7 +66,7 @@ def graph(definitions):
     return definitions.resolve_asset_graph()
 
 
-def made(graph):
+def materializable(graph):
     return {
         key.to_user_string(): graph.get(key) for key in graph.get_all_asset_keys() if not graph.get(key).is_external
     }
@@ -75,13 +75,13 @@ def made(graph):
 def test_every_box_of_the_flow_is_an_asset_and_depends_on_what_it_reads(graph):
     found = {
         name: {parent.to_user_string() for parent in node.parent_keys if not is_settings(parent)}
-        for name, node in made(graph).items()
+        for name, node in materializable(graph).items()
     }
     assert found == UPSTREAM
 
 
 def test_every_asset_is_partitioned_by_dataset_and_says_what_a_row_is(graph):
-    for name, node in made(graph).items():
+    for name, node in materializable(graph).items():
         assert node.partitions_def == dg.DynamicPartitionsDefinition(name="dataset"), name
         assert node.description, name
         assert node.owners == ["team:recommendations"], name
@@ -92,7 +92,7 @@ def test_every_asset_is_partitioned_by_dataset_and_says_what_a_row_is(graph):
 def test_groups_sorted_by_name_are_in_the_order_of_the_flow(graph):
     groups = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
     assert [name.partition("_")[2] for name in sorted(groups)] == [SETTINGS, *STAGES, UPKEEP]
-    for name, node in made(graph).items():
+    for name, node in materializable(graph).items():
         for parent in UPSTREAM[name]:
             assert graph.get(dg.AssetKey(parent)).group_name <= node.group_name, (name, parent)
 
@@ -104,7 +104,7 @@ def test_the_sources_are_observed_and_never_materialized(graph):
 
 
 def test_every_asset_declares_what_it_reads(graph):
-    assert set(READS) == set(made(graph))
+    assert set(READS) == set(materializable(graph))
 
 
 def test_the_jobs_are_the_things_that_a_person_starts(definitions, graph):
@@ -122,7 +122,7 @@ def test_the_jobs_are_the_things_that_a_person_starts(definitions, graph):
 
 
 def test_every_asset_links_to_its_function(graph):
-    for name, node in made(graph).items():
+    for name, node in materializable(graph).items():
         [link] = node.metadata["dagster/code_references"].code_references
         source = Path(link.file_path).read_text().splitlines()[link.line_number - 1 :]
         assert Path(link.file_path).parent.name == "defs", name
@@ -130,7 +130,7 @@ def test_every_asset_links_to_its_function(graph):
 
 
 def test_what_the_pipeline_is_for_must_be_fresh(graph):
-    policies = {name: node.freshness_policy for name, node in made(graph).items() if node.freshness_policy}
+    policies = {name: node.freshness_policy for name, node in materializable(graph).items() if node.freshness_policy}
     assert set(policies) == {"metrics", "recommendations"}
     assert {policy.fail_window.to_timedelta() for policy in policies.values()} == {timedelta(days=7)}
     assert freshness(3).warn_window.to_timedelta() == timedelta(days=1.5)

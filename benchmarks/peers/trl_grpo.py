@@ -25,7 +25,7 @@ from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse
 from mmsra_pipeline.summarization.summary_prompts import reconstruction_prompt, summary_prompt
 from mmsra_pipeline.summarization.tuning import rewards
 
-Shown = Sequence[tuple[str, Pictures.Image | None]]
+PictureTexts = Sequence[tuple[str, Pictures.Image | None]]
 
 
 class Clock(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
@@ -59,19 +59,19 @@ class RewardTerm:
 
 
 def tune(
-    backbone: Backbone, shown: Shown, grpo: GrpoConfig, config: SummarizationConfig, seed: int, workdir: Path
+    backbone: Backbone, items: PictureTexts, grpo: GrpoConfig, config: SummarizationConfig, seed: int, workdir: Path
 ) -> list[tuple[float, float]]:
     """Tune, and give the wall and CPU seconds of each step."""
     model, sentences, clock = lora.attach(backbone, grpo.lora, seed=seed), SentenceEncoder(), Clock()
 
     def information(summaries: Sequence[Summary], rows: Sequence[int]) -> np.ndarray:
-        texts = sentences.encode([shown[row][0] for row in rows])
+        texts = sentences.encode([items[row][0] for row in rows])
         return rewards.information(sentences.encode([", ".join(one.keywords) for one in summaries]), texts)
 
     def reconstruction(summaries: Sequence[Summary], rows: Sequence[int]) -> np.ndarray:
         prompts = [reconstruction_prompt(", ".join(one.keywords)) for one in summaries]
         with model.disable_adapter():
-            found = backbone.log_likelihood(prompts, [shown[row][0] for row in rows])
+            found = backbone.log_likelihood(prompts, [items[row][0] for row in rows])
         return rewards.reconstruction(found, [not one.keywords for one in summaries])
 
     def length(summaries: Sequence[Summary], _rows: Sequence[int]) -> np.ndarray:
@@ -79,7 +79,7 @@ def tune(
 
     def grounding(summaries: Sequence[Summary], rows: Sequence[int]) -> np.ndarray:
         targets = [format_summary(one.image_keywords, ()).split("\n")[0] for one in summaries]
-        some = [shown[row] for row in rows]
+        some = [items[row] for row in rows]
         blanks = [None if image is None else Pictures.new("RGB", image.size, (128,) * 3) for _, image in some]
         with model.disable_adapter():
             seen = backbone.log_likelihood([summary_prompt(text, image) for text, image in some], targets)
@@ -95,7 +95,7 @@ def tune(
         model=model,
         processing_class=backbone.processor,
         reward_funcs=[RewardTerm(term.__name__, term, config) for term in terms],
-        train_dataset=_examples(shown),
+        train_dataset=_examples(items),
         args=Arguments(
             output_dir=str(workdir),
             use_cpu=backbone.device.type == "cpu",
@@ -124,14 +124,14 @@ def tune(
     return clock.steps
 
 
-def _examples(shown: Shown) -> Dataset:
+def _examples(items: PictureTexts) -> Dataset:
     part = {"type": Value("string"), "text": Value("string")}
     columns = {"prompt": [{"role": Value("string"), "content": [part]}], "row": Value("int64")}
-    pictured = shown[0][1] is not None  # all items have a picture, or none has
+    pictured = items[0][1] is not None  # all items have a picture, or none has
     if pictured:
         columns["images"] = Many(Image())
     rows = []
-    for number, (text, image) in enumerate(shown):
+    for number, (text, image) in enumerate(items):
         prompt = summary_prompt(text, image)
         content = [
             {"type": "text", "text": piece} if isinstance(piece, str) else {"type": "image", "text": None}

@@ -25,7 +25,7 @@ from mmsra_pipeline.evaluation.lists import all_lists, sample_queries
 from mmsra_pipeline.interactions.query_sampling import asked_of, draw_queries
 from mmsra_pipeline.orchestration import recommender_inputs
 from mmsra_pipeline.orchestration.queries import queries as stage_queries
-from mmsra_pipeline.orchestration.queries import shown
+from mmsra_pipeline.orchestration.queries import with_histories
 from mmsra_pipeline.orchestration.settings_read import dataset_config
 from mmsra_pipeline.orchestration.stage import Stage
 from mmsra_pipeline.recommendation import task_prompts
@@ -51,7 +51,7 @@ def main() -> None:
         )
     seed = config.seed if asked.seed is None else asked.seed
     stage = Stage("rankings", asked.dataset, "", "", config, find_paths())
-    sequences = shown(stage, stage_queries(stage))
+    sequences = with_histories(stage, stage_queries(stage))
     drawn = draw_queries(sequences, config.recommendation, seed)
     held = sequences[sequences[SPLIT].isin((VALIDATION, TEST))]
     similar = find_similar_users(

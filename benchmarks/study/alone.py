@@ -9,7 +9,7 @@ import pandas as pd
 
 from mmsra_pipeline.backbone.sentences import SentenceEncoder
 from mmsra_pipeline.config.tree import RewardWeights
-from mmsra_pipeline.summarization.tuning.grpo import ShownItems, tune_summarizer
+from mmsra_pipeline.summarization.tuning.grpo import PicturedItems, tune_summarizer
 from mmsra_pipeline.summarization.tuning.measures import measure_tuning
 from mmsra_pipeline.summarization.tuning.rollouts import Writer
 from mmsra_pipeline.summarization.tuning.scorer import SummaryScorer
@@ -75,11 +75,11 @@ def _alone(asked: tuple[Study, list[Path], str, int, int]) -> pd.DataFrame:
         result = tune_summarizer(
             backbone, study.trained, images, sentences, grpo, summaries, config.seed, Path(place), NullTracker()
         )
-    shown = ShownItems(study.catalogue.parts(study.held_out)[0].head(measured), images)
+    items = PicturedItems(study.catalogue.parts(study.held_out)[0].head(measured), images)
     writer = Writer(backbone, summaries)
     scorer = SummaryScorer(backbone, result.model, sentences, summaries, config.grpo, writer)
     with backbone.rounded(autocast=backbone.autocasts(config.backbone.autocast)):
         found = measure_tuning(
-            backbone, result.model, writer, scorer, list(shown), config.grpo.weights, seed=config.seed
+            backbone, result.model, writer, scorer, list(items), config.grpo.weights, seed=config.seed
         ).table
     return found.assign(reward=term, steps=steps)

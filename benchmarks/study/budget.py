@@ -65,7 +65,7 @@ class Budget:
 
 
 class Stopwatch(NullTracker):
-    """A tracker that notes when it is told of a training step."""
+    """A tracker that notes when a training step is logged."""
 
     def __init__(self) -> None:
         self._times = [time.monotonic()]

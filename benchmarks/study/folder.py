@@ -91,8 +91,8 @@ class KnownClasses:
 
     def __init__(self, images: ItemImages, known: pd.DataFrame) -> None:
         """Take rows of the table ``CLASSES``."""
-        shown = ((images.get(item), name) for item, name in zip(known[ITEM], known["name"], strict=True))
-        self._names = {image.tobytes(): (name,) for image, name in shown if image is not None}
+        named = ((images.get(item), name) for item, name in zip(known[ITEM], known["name"], strict=True))
+        self._names = {image.tobytes(): (name,) for image, name in named if image is not None}
 
     def __call__(self, picture: Image.Image) -> Sequence[str]:
         """Return the class of a picture: one name, or none."""

@@ -74,7 +74,7 @@ def random_backbone(*, small: bool, image_side: int, device: str) -> Backbone:
         tie_word_embeddings=False,
     )
 
-    def made() -> Any:
+    def build() -> Any:
         torch.manual_seed(0)
         with torch.device(device):
             model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
@@ -83,7 +83,7 @@ def random_backbone(*, small: bool, image_side: int, device: str) -> Backbone:
 
     settings = BackboneConfig(model="embedded", image_side=image_side, dtype="bfloat16", autocast="auto", device=device)
     return Backbone(
-        processor, settings, name="random", fingerprint="random", picture_tokens=picture_tokens(config), model=made
+        processor, settings, name="random", fingerprint="random", picture_tokens=picture_tokens(config), model=build
     )
 
 
@@ -111,7 +111,7 @@ def measure(out: Path, *, small: bool, history: int, candidates: int, trained: i
 
     for pictures in (False, True):
         prompts = make_prompts(candidates, pictures=pictures, history=history)
-        shown: Row = {"pictures": "yes" if pictures else "no", "candidates": candidates}
+        setting: Row = {"pictures": "yes" if pictures else "no", "candidates": candidates}
         counts = token_counts(backbone, prompts)
         ways: dict[str, Callable[[], torch.Tensor]] = {
             "one by one": lambda prompts=prompts: one_by_one(backbone, prompts, WORDS),
@@ -121,7 +121,7 @@ def measure(out: Path, *, small: bool, history: int, candidates: int, trained: i
             margins = {name: way() for name, way in ways.items()}  # warms up too
             apart = float((margins["groups"] - margins["one by one"]).abs().max())
             for name, way in ways.items():
-                keep({"what": f"scoring, {name}", **shown, "tokens": counts[name], **_timed(backbone, way, repeats)})
+                keep({"what": f"scoring, {name}", **setting, "tokens": counts[name], **_timed(backbone, way, repeats)})
         print(f"largest difference of a margin, in bfloat16: {apart:.3f}", flush=True)
     model = lora.attach(backbone, LoraSettings(), seed=0)
     optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-4)
@@ -139,9 +139,9 @@ def measure(out: Path, *, small: bool, history: int, candidates: int, trained: i
             return loss.detach()
 
         step()
-        shown = {"pictures": "yes" if pictures else "no", "candidates": trained}
+        setting = {"pictures": "yes" if pictures else "no", "candidates": trained}
         tokens = token_counts(backbone, prompts)["groups"]
-        keep({"what": "training step, groups", **shown, "tokens": tokens, **_timed(backbone, step, repeats)})
+        keep({"what": "training step, groups", **setting, "tokens": tokens, **_timed(backbone, step, repeats)})
 
 
 def _unseen(backbone: Backbone, prompts: Any) -> torch.Tensor:

@@ -94,8 +94,8 @@ class _Run:
         embedded = backbone.model.get_input_embeddings()(flat)
         pictures = [one.states for row, _ in opened for one in self._tokens.pictures[row]]
         if pictures:
-            shown = torch.isin(flat, torch.tensor(backbone.encoder.image_token_ids, device=device))
-            embedded = embedded.masked_scatter(shown[:, None], torch.cat(pictures).to(embedded.dtype))
+            is_picture = torch.isin(flat, torch.tensor(backbone.encoder.image_token_ids, device=device))
+            embedded = embedded.masked_scatter(is_picture[:, None], torch.cat(pictures).to(embedded.dtype))
         where, following = [], []
         for row, opening in opened:
             own = self._where[..., row, : len(self._tokens.ids[row])]

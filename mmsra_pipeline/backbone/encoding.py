@@ -55,12 +55,12 @@ class Encoder:
 
     def writes_as_is(self, prompt: Prompt, ids: Sequence[int]) -> bool:
         """Whether the processor gives just these tokens for a prompt. Asked once with pictures and once without."""
-        shown = bool(prompt.images)
-        if shown not in self._as_is:
-            self._as_is[shown] = self.encode([prompt])["input_ids"][0].tolist() == list(ids)
-            if not self._as_is[shown]:
+        with_pictures = bool(prompt.images)
+        if with_pictures not in self._as_is:
+            self._as_is[with_pictures] = self.encode([prompt])["input_ids"][0].tolist() == list(ids)
+            if not self._as_is[with_pictures]:
                 log.warning("the processor adds to what is rendered: prompts that begin alike are computed each alone")
-        return self._as_is[shown]
+        return self._as_is[with_pictures]
 
     def encode(
         self,

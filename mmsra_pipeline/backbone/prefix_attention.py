@@ -126,8 +126,8 @@ def attend(
 
 def _rows(states: Float[Tensor, "... tokens dim"], places: Int[Tensor, "candidates longest"]) -> Tensor:
     """Take the rows of each candidate: (..., candidates, longest, dim) out of (..., tokens, dim)."""
-    taken = states.index_select(-2, places.flatten())
-    return taken.view(*states.shape[:-2], *places.shape, states.shape[-1])
+    gathered = states.index_select(-2, places.flatten())
+    return gathered.view(*states.shape[:-2], *places.shape, states.shape[-1])
 
 
 AttentionInterface.register(NAME, attend)

@@ -38,13 +38,13 @@ class Rows:
     def keep(self, key: Float[Tensor, "kv_heads tokens dim"], value: Float[Tensor, "kv_heads tokens dim"]) -> None:
         """Keep the next layer's keys and values of prompts that were run one behind the other."""
         for kept, states in ((self.keys, key), (self.values, value)):
-            made = states.new_zeros(states.shape[0], len(self.lengths), self._room, states.shape[2])
+            padded = states.new_zeros(states.shape[0], len(self.lengths), self._room, states.shape[2])
             start = 0
             for place, length in enumerate(self._prompts):
                 rows = slice(place * self._copies, (place + 1) * self._copies)
-                made[:, rows, :length] = states[:, None, start : start + length]
+                padded[:, rows, :length] = states[:, None, start : start + length]
                 start += length
-            kept.append(made)
+            kept.append(padded)
 
     def place(self, counts: Sequence[int], device: torch.device) -> None:
         """Say how many new tokens of each row, at least one, the next forward pass has."""

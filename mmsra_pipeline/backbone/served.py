@@ -75,15 +75,15 @@ class ServedModel:
         del autocast
         if form is not None:
             Asked(max_new_tokens, form=form, lines=lines).check(prompts)
-        patterns = [form.pattern(*shown) for shown in lines or ()] if form else [None] * len(prompts)
+        patterns = [form.pattern(*inputs) for inputs in lines or ()] if form else [None] * len(prompts)
         asked = [
             self._request(prompt, max_new_tokens, stop, pattern)
             for prompt, pattern in zip(prompts, patterns, strict=True)
         ]
         with ThreadPoolExecutor(self._server.requests) as pool:
             answered = [
-                _answer(told, self._server.url)
-                for told in pool.map(functools.partial(self._ask_again, "chat/completions"), asked)
+                _answer(reply, self._server.url)
+                for reply in pool.map(functools.partial(self._ask_again, "chat/completions"), asked)
             ]
         return [cut(text.rpartition(",")[0] if form and ended == "length" else text, stop) for text, ended in answered]
 
@@ -146,16 +146,16 @@ class ServedModel:
         request = urllib.request.Request(f"{self._server.url.rstrip('/')}/{path}", body, headers)
         try:
             with self._opener.open(request, timeout=self._server.timeout_seconds) as answer:
-                told = answer.read(ANSWER_BYTES)
+                raw = answer.read(ANSWER_BYTES)
         except urllib.error.HTTPError as error:
             if error.code in PASSING:
                 raise
             said = error.read(SAID_CHARS).decode(errors="replace").strip()
             raise ServerError(f"{self._server.url}/{path} refused with {error.code}: {said or error.reason}") from error
         try:
-            return json.loads(told)
+            return json.loads(raw)
         except ValueError as error:
-            raise ServerError(f"{self._server.url}/{path} answered no JSON: {told[:SAID_CHARS]!r}") from error
+            raise ServerError(f"{self._server.url}/{path} answered no JSON: {raw[:SAID_CHARS]!r}") from error
 
     def _key(self) -> str:
         key = os.environ.get(self._server.key_variable)
@@ -167,16 +167,16 @@ class ServedModel:
         return key
 
 
-def _answer(told: Any, url: str) -> tuple[str, str | None]:
+def _answer(reply: Any, url: str) -> tuple[str, str | None]:
     """Return what was said, and why it ended there."""
     ended = None
     try:
-        content = told["choices"][0]["message"]["content"]
-        ended = told["choices"][0].get("finish_reason")
+        content = reply["choices"][0]["message"]["content"]
+        ended = reply["choices"][0].get("finish_reason")
     except (KeyError, IndexError, TypeError, AttributeError):
-        content = told
+        content = reply
     if not isinstance(content, str):
-        raise ServerError(f"{url} answered without a message: {json.dumps(told)[:SAID_CHARS]}")
+        raise ServerError(f"{url} answered without a message: {json.dumps(reply)[:SAID_CHARS]}")
     return content, ended
 
 

@@ -56,7 +56,7 @@ def states_of_groups(backbone: Parts, several: Sequence[Sequence[Prompt]]) -> li
         for row in range(len(own.ids))
     ]
     counts, lengths = [len(own.ids) for own in found], [len(row) for row in ids]
-    pictures = [one for own in found for shown in own.pictures for one in shown]
+    pictures = [one for own in found for of_prompt in own.pictures for one in of_prompt]
     places = behind(cache, lengths, backbone.device, counts=counts, prefixes=shared)
     states = shared_prefix.run_row(backbone, ids, pictures, torch.cat(at, dim=-1), places)
     ends = torch.tensor(lengths, device=states.device).cumsum(0)

@@ -75,14 +75,14 @@ def tokenized(backbone: Parts, prompts: Sequence[Prompt], pictures: Pictures | N
     encoder = backbone.encoder
     source = backbone.pictures if pictures is None else pictures
     seen = iter(source.of([image for prompt in prompts for image in prompt.images]))
-    shown = [[next(seen) for _ in prompt.images] for prompt in prompts]
-    texts = [_filled(encoder.render(prompt), own, backbone.processor) for prompt, own in zip(prompts, shown)]
+    by_prompt = [[next(seen) for _ in prompt.images] for prompt in prompts]
+    texts = [_filled(encoder.render(prompt), own, backbone.processor) for prompt, own in zip(prompts, by_prompt)]
     ids: list[list[int]] = encoder.tokenizer(texts, add_special_tokens=False)["input_ids"]
     # A processor may write words of its own around pictures. The fullest prompt shows whether this one does.
-    fullest = max(range(len(prompts)), key=lambda row: (len(shown[row]), row == 0))
+    fullest = max(range(len(prompts)), key=lambda row: (len(by_prompt[row]), row == 0))
     if not backbone.encoder.writes_as_is(prompts[fullest], ids[fullest]):
         return None
-    return Tokens(ids, shown)
+    return Tokens(ids, by_prompt)
 
 
 def _filled(text: str, pictures: Sequence[Seen], processor: Any) -> str:
@@ -144,9 +144,9 @@ def run_row(
     flat = torch.tensor([token for own in ids for token in own], device=device)
     embedded = model.get_input_embeddings()(flat)
     if pictures:
-        shown = torch.isin(flat, torch.tensor(backbone.encoder.image_token_ids, device=device))
+        is_picture = torch.isin(flat, torch.tensor(backbone.encoder.image_token_ids, device=device))
         states = torch.cat([one.states for one in pictures])
-        embedded = embedded.masked_scatter(shown[:, None], states.to(embedded.dtype))
+        embedded = embedded.masked_scatter(is_picture[:, None], states.to(embedded.dtype))
     language = language_model(model)
     with _attention(language):
         return language(  # type: ignore[no-any-return]  # transformers is not typed here

@@ -29,11 +29,11 @@ def last_checkpoint(workdir: Path) -> Path | None:
 class Report(TrainerCallback):  # type: ignore[misc]  # transformers is not typed here
     """Passes what a trainer logs on to the tracker and, now and then, to the log."""
 
-    def __init__(self, what: str, tracker: Tracker, shown: Mapping[str, str]) -> None:
-        """``shown`` maps the trainer's names of values to ours, that of each step first; others are passed over."""
+    def __init__(self, what: str, tracker: Tracker, names: Mapping[str, str]) -> None:
+        """``names`` maps the trainer's names of values to ours, that of each step first; others are passed over."""
         self._what = what
         self._tracker = tracker
-        self._shown = shown
+        self._names = names
 
     def on_train_begin(self, _args: Any, state: Any, _control: Any, **_rest: Any) -> None:
         """Count what is left to do, which after a stop is not all."""
@@ -41,9 +41,9 @@ class Report(TrainerCallback):  # type: ignore[misc]  # transformers is not type
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_rest: Any) -> None:
         """Pass on the values of a step."""
-        values = {name: float(logs[key]) for key, name in self._shown.items() if key in (logs or {})}
+        values = {name: float(logs[key]) for key, name in self._names.items() if key in (logs or {})}
         if values:
             self._tracker.log_metrics(values, step=state.global_step)
-        step = next(iter(self._shown.values()))
+        step = next(iter(self._names.values()))
         if step in values:
             self._progress.advance(note=f"{step} {values[step]:.3f}")

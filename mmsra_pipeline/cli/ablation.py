@@ -36,7 +36,7 @@ def ablate(
     """
     from mmsra_pipeline.orchestration.instance import open_instance
 
-    paths, shown = find_paths(), sys.stderr if as_json else sys.stdout
+    paths, stream = find_paths(), sys.stderr if as_json else sys.stdout
     with log_to_stderr(), contextlib.redirect_stdout(sys.stderr), open_instance(paths) as instance:
         refreshed = functools.partial(_refreshed, instance, paths, yes=yes, quiet=as_json)
         names = _names(rows)
@@ -45,7 +45,7 @@ def ablate(
             _end_if_failed(refreshed(dataset, ()))
         variants, left_out = variants_to_make(paths, dataset, names)
         plans = _plans(paths, dataset, variants)
-        _say_plans(dataset, variants, plans, left_out, shown)
+        _say_plans(dataset, variants, plans, left_out, stream)
         failed = [] if dry_run else make(paths, variants, refreshed)
         result = None if dry_run else compared(paths, dataset, variants)
         if result is not None and len(result.table):
@@ -151,13 +151,13 @@ def _as_json(
     left_out: Mapping[str, str],
     result: "Ablation | None",
 ) -> dict[str, Any]:
-    made = [
+    entries = [
         {"row": variant.row, "what": variant.what, "dataset": variant.spec.name, **plan._asdict()}
         for variant, plan in zip(variants, plans, strict=True)
     ]
     return {
         "dataset": dataset,
-        "variants": made,
+        "variants": entries,
         "left_out": dict(left_out),
         "table": None if result is None else result.table.round(4).to_dict("records"),
         "not_compared": {} if result is None else dict(result.left_out),

@@ -52,9 +52,9 @@ def export(
     from mmsra_pipeline.storage.artifacts import Artifacts
 
     paths = find_paths()
-    made = adapters(paths, dataset, Tables.ALIGNMENT, Tables.SUMMARIZER)
+    stored = adapters(paths, dataset, Tables.ALIGNMENT, Tables.SUMMARIZER)
     with log_to_stderr():
-        backbone = open_backbone(dataset_config(paths, dataset).backbone, Artifacts.of(paths), made)
+        backbone = open_backbone(dataset_config(paths, dataset).backbone, Artifacts.of(paths), stored)
         export_checkpoint(backbone, folder)
     name = served_name(backbone)
     serve = f"vllm serve {folder.absolute()} --served-model-name {name}"

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from mmsra_pipeline.config.datasets import DatasetSpec
     from mmsra_pipeline.ingest.trial_reading import Trial
 
-SHOWN_ROWS, SHOWN_IDS, SHOWN_REASONS = 5, 5, 8
+PREVIEW_ROWS, PREVIEW_IDS, PREVIEW_REASONS = 5, 5, 8
 
 
 def dataset_check(
     folder: Annotated[Path, typer.Argument(help="Folder of the source files.")],
     kind: Annotated[
-        str | None, typer.Option("--format", help="As of `dataset add`. Not given: told from the files.")
+        str | None, typer.Option("--format", help="As of `dataset add`. Not given: detected from the files.")
     ] = None,
     option: Annotated[list[str] | None, typer.Option(help="A setting of the format, as name=value.")] = None,
     write: Annotated[str | None, typer.Option(help="Describe the data set under this name, if it can be read.")] = None,
@@ -55,16 +55,16 @@ def say_trial(trial: "Trial") -> None:
     count = "" if trial.whole else f" of the first {trial.reviews.num_rows}"
     typer.echo("read         " + ", ".join(path.name for path in trial.files[:10]))
     for note in trial.notes:
-        typer.echo(f"told         {note}")
-    reviews = trial.reviews.slice(0, SHOWN_ROWS).to_pylist()
-    rows = [[one["user_id"], one["item_id"], _time(one["timestamp"]), _shown(one["rating"]), _shown(one["review"])]
+        typer.echo(f"detected     {note}")
+    reviews = trial.reviews.slice(0, PREVIEW_ROWS).to_pylist()
+    rows = [[one["user_id"], one["item_id"], _time(one["timestamp"]), _cell(one["rating"]), _cell(one["review"])]
             for one in reviews]  # fmt: skip
     print_rows(
         "First reviews", ["user_id (text)", "item_id (text)", "timestamp (UTC)", "rating (number)", "review"], rows
     )
-    items = trial.items.slice(0, SHOWN_ROWS).to_pylist()
+    items = trial.items.slice(0, PREVIEW_ROWS).to_pylist()
     names = ["item_id", "title", "description", "category", "tags", "image"]
-    print_rows("First items", names, [[_shown(one[name]) for name in names] for one in items])
+    print_rows("First items", names, [[_cell(one[name]) for name in names] for one in items])
     times = [time for time in trial.reviews.column("timestamp").to_pylist() if time is not None]
     span = f"{_time(min(times))} to {_time(max(times))}" if times else "none; the order of rows is the order of time"
     typer.echo(f"times        {span}")
@@ -81,14 +81,14 @@ def _say_refused(trial: "Trial") -> None:
     rejects = trial.rejects.to_pylist()
     typer.echo(f"refused      {len(rejects)} row(s)")
     firsts = {(one["file"], one["reason"]): one for one in reversed(rejects)}
-    for (file, reason), rows in Counter((one["file"], one["reason"]) for one in rejects).most_common(SHOWN_REASONS):
+    for (file, reason), rows in Counter((one["file"], one["reason"]) for one in rejects).most_common(PREVIEW_REASONS):
         first = firsts[file, reason]
         typer.echo(f"             {rows} x {file}, line {first['line']}: {reason}: {first['text'][:80]!r}")
 
 
 def _ids(ids: list[str]) -> str:
-    shown = ", ".join(map(ascii, ids[:SHOWN_IDS]))
-    return f"{len(ids)} ({shown}{', …' if len(ids) > SHOWN_IDS else ''})" if ids else "none"
+    first = ", ".join(map(ascii, ids[:PREVIEW_IDS]))
+    return f"{len(ids)} ({first}{', …' if len(ids) > PREVIEW_IDS else ''})" if ids else "none"
 
 
 def _time(milliseconds: int | None) -> str:
@@ -97,7 +97,7 @@ def _time(milliseconds: int | None) -> str:
     )
 
 
-def _shown(value: Any) -> str:
+def _cell(value: Any) -> str:
     return "" if value is None else str(value)
 
 

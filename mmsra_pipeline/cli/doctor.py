@@ -246,5 +246,5 @@ def _dataset(name: str, spec: DatasetSpec) -> Finding:
         return Finding("missing", f"dataset {name}", str(error))
     own = [f"preset {spec.preset}"] if spec.preset else []
     own += [f"settings of its own for {', '.join(spec.settings)}"] if spec.settings else []
-    told = [f"format {spec.format}", str(spec.path or "made by code"), *own]
-    return Finding("ok", f"dataset {name}", ", ".join(told))
+    details = [f"format {spec.format}", str(spec.path or "made by code"), *own]
+    return Finding("ok", f"dataset {name}", ", ".join(details))

@@ -32,8 +32,8 @@ def keywords(
         raise ConfigError("--item, --worst and --random each ask for something else. Give one of them.")
     paths = find_paths()
     if item is not None:
-        told = described(paths, dataset, item)
-        print_json(told) if as_json else _print_item(told)
+        description = described(paths, dataset, item)
+        print_json(description) if as_json else _print_item(description)
     elif worst is not None or random is not None:
         quality = stored(paths, Tables.KEYWORD_QUALITY, dataset)
         rows = worst_items(quality, worst) if worst is not None else quality.sample(min(random or 0, len(quality)))
@@ -112,23 +112,23 @@ def _picture(paths: Paths, item_images: "pd.DataFrame", item: str) -> dict[str, 
     return {"sha256": image, "path": paths.remote.address(place), "reason": None}
 
 
-def _print_item(told: dict[str, Any]) -> None:
-    image = told["image"]
+def _print_item(description: dict[str, Any]) -> None:
+    image = description["image"]
     for name, said in {
-        "item": told["item"],
-        "text": told["text"] or "none",
+        "item": description["item"],
+        "text": description["text"] or "none",
         "picture": image["path"] or f"none: {image['reason']}",
-        "written by": told["source"],
-        "has the form": "yes" if told["well_formed"] else "no",
-        "rank of its text": _number(told["retrieval_rank"]),
-        "copied": _number(told["copied"]),
-        "suspicious": told["suspicious"] or "no",
+        "written by": description["source"],
+        "has the form": "yes" if description["well_formed"] else "no",
+        "rank of its text": _number(description["retrieval_rank"]),
+        "copied": _number(description["copied"]),
+        "suspicious": description["suspicious"] or "no",
     }.items():
         typer.echo(f"{name:<17} {said}")
-    drafted = {name: _words(words) for name, words in (told["draft"] or {}).items()}
+    drafted = {name: _words(words) for name, words in (description["draft"] or {}).items()}
     rows = [
-        [name, drafted.get(name, "not drafted"), _words(told["keywords"][name]),
-         _number(told["confidence"][name])]
+        [name, drafted.get(name, "not drafted"), _words(description["keywords"][name]),
+         _number(description["confidence"][name])]
         for name in LINES
     ]  # fmt: skip
     print_rows("", ["keywords of", "draft", "now", "p(yes)"], rows)

@@ -63,12 +63,12 @@ def plan(dataset: Dataset, as_json: AsJson = False) -> None:
         rows = [{**vars(one), "seconds": one.seconds} for one in planned]
         print_json({"dataset": dataset, "assets": rows, "seconds": sum(known), "unknown": unknown})
         return
-    shown = [
+    lines = [
         [one.asset, "?" if one.count is None else f"{one.count:,}", one.unit, _said(one.per_unit), _said(one.seconds),
          one.measured_on]
         for one in planned
     ]  # fmt: skip
-    print_rows(f"Plan of {dataset}", ["asset", "how many", "of", "each", "in all", "measured on"], shown)
+    print_rows(f"Plan of {dataset}", ["asset", "how many", "of", "each", "in all", "measured on"], lines)
     typer.echo(f"\n{_said(sum(known))} in all, one after the other.")
     if unknown:
         typer.echo(f"Not known, for no refresh here has computed or counted it: {', '.join(unknown)}.")

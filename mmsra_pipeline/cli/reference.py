@@ -147,19 +147,19 @@ def _walk(model: type[BaseModel], values: BaseModel | None, path: str) -> Iterat
         if inner is not None and (isinstance(field.default, BaseModel) or isinstance(value, BaseModel)):
             yield from _walk(inner, value, here)
             continue
-        default = "" if field.default is PydanticUndefined else _shown(field.default)
-        yield Setting(here, default, " ".join((field.description or "").split()), _shown(value))
+        default = "" if field.default is PydanticUndefined else _written(field.default)
+        yield Setting(here, default, " ".join((field.description or "").split()), _written(value))
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
 
-def _shown(value: Any) -> str:
+def _written(value: Any) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple | list):
-        return "[" + ", ".join(map(_shown, value)) + "]"
+        return "[" + ", ".join(map(_written, value)) + "]"
     return str(value)

@@ -72,10 +72,10 @@ def _say_assets(outcome: "Outcome") -> None:
 
 
 def _say_check(check: "FailedCheck") -> None:
-    told = ", ".join(f"{name} {value:.4g}" for name, value in check.measured.items())
+    numbers = ", ".join(f"{name} {value:.4g}" for name, value in check.measured.items())
     lines = [f"check failed ({check.severity.lower()}): {check.check} of {check.asset}[{check.partition}]"]
     lines.append(f"  found     {check.found}")
-    lines += [f"  how much  {told}"] if told else []
+    lines += [f"  how much  {numbers}"] if numbers else []
     lines.append(f"  look at   {check.where}")
     print_lines(lines, style=STYLES[check.severity])
 

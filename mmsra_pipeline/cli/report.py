@@ -53,9 +53,9 @@ def report_page(paths: Paths, dataset: str, user: str | None = None) -> str:
             f"and run `mmsra refresh --dataset {dataset}`."
         )
     tested = own[own[KIND] != SERVED]
-    shown = tested.iloc[0] if len(tested) else own.iloc[0]
+    case = tested.iloc[0] if len(tested) else own.iloc[0]
     page = "cases.html" if len(tested) else "shop.html"
-    return f"{(folder / page).as_uri()}#{shown[CASE]}"
+    return f"{(folder / page).as_uri()}#{case[CASE]}"
 
 
 def compare(

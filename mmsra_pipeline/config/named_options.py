@@ -42,5 +42,5 @@ def _option_value(flag: str, pair: str, value: str) -> Any:
     try:
         return yaml.safe_load(value)
     except yaml.YAMLError as error:
-        shown = str(getattr(error, "problem", error))
-        raise ConfigError(f"{flag} {pair}: {value!r} is neither a list nor a mapping of YAML: {shown}.") from None
+        problem = str(getattr(error, "problem", error))
+        raise ConfigError(f"{flag} {pair}: {value!r} is neither a list nor a mapping of YAML: {problem}.") from None

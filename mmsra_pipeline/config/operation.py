@@ -12,7 +12,7 @@ OPERATION: Final = ("automation", "retention", "limits", "compute")
 
 
 class AlertConfig(Section):
-    """Who is told when a run of Dagster's daemon fails. Nobody, unless one of the first two is set."""
+    """Who is alerted when a run of Dagster's daemon fails. Nobody, unless one of the first two is set."""
 
     command: tuple[str, ...] = ()
     """Program and arguments, started without a shell; it gets JSON on stdin."""
@@ -36,11 +36,11 @@ class AutomationConfig(Section):
     retry_seconds: PositiveInt = 300
     """Before the first retry; each further wait is twice as long."""
     check_minutes: PositiveInt = 30
-    """Between two looks whether a retraining is due."""
+    """Between two looks whether a retraining is needed."""
     retrain_share: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """A retraining is due when this share of the interactions came after the recommender was trained."""
+    """A retraining is needed when this share of the interactions came after the recommender was trained."""
     keyword_drift: Annotated[float, Field(gt=0, le=1)] = 0.2
-    """A retraining is due when this share of the items have other keywords than when the recommender was trained."""
+    """A retraining is needed when this share of the items have other keywords than when the recommender was trained."""
     late_days: PositiveInt = 7
     """The UI calls `metrics` and `recommendations` late where no data set had them computed for so many days, and warns
     at half of that. A refresh that finds nothing changed computes nothing, so data that change less often need more."""

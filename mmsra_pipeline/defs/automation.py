@@ -19,7 +19,7 @@ from mmsra_pipeline.orchestration.looking import OP, answers, look
 from mmsra_pipeline.orchestration.nights import UNFINISHED, Nights, open_nights
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import size_pools
-from mmsra_pipeline.orchestration.retraining import due_reasons, occasion, pin_what_the_training_saw
+from mmsra_pipeline.orchestration.retraining import occasion, pin_what_the_training_saw, retraining_reasons
 from mmsra_pipeline.orchestration.settings_read import dataset_config, loaded_config
 from mmsra_pipeline.storage.paths import find_paths
 
@@ -142,11 +142,12 @@ def abandoned_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
 
 
 @dg.sensor(
+    name="retrain_when_due",  # Dagster keeps under it whether people switched it on or off, and what it asked for
     job=retrain,
     minimum_interval_seconds=60 * SETTINGS.check_minutes,
     default_status=sensor_status(SETTINGS),
 )
-def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+def ask_for_retraining(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Start `retrain` for data sets that have moved far enough since the recommender was trained, and say why."""
     from mmsra_pipeline.storage.tables import Store
 
@@ -157,13 +158,13 @@ def retrain_when_due(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     for name in context.instance.get_dynamic_partitions(str(datasets.name)):
         pin_what_the_training_saw(context.instance, store, name)
         config = _config(context, name)
-        reasons = due_reasons(context.instance, graph, store, name, loaded_config().automation, config)
+        reasons = retraining_reasons(context.instance, graph, store, name, loaded_config().automation, config)
         if reasons and not _is_retraining(context.instance, name):
             context.log.info(f"{name}: {'; '.join(reasons)}")
             tags = {"mmsra/why": "; ".join(reasons)}
             key = occasion(context.instance, graph, name, config)
             requests.append(dg.RunRequest(run_key=key, partition_key=name, tags=tags))
-    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no retraining is due")
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("no retraining is needed")
 
 
 def _config(context: dg.SensorEvaluationContext, dataset: str) -> Config | None:
@@ -205,18 +206,18 @@ def _root() -> str:
 
 
 def failure_message(context: dg.RunFailureSensorContext) -> dict[str, object]:
-    """Return what is told of a run that failed."""
+    """Return what is reported of a run that failed."""
     from mmsra_pipeline.orchestration.failures import describe
 
     run = context.dagster_run
     errors = [(event.step_key, event.step_failure_data.error) for event in context.get_step_failure_events()]
-    told = [f"{step}: {describe(error, run.run_id)[0]}" for step, error in errors if error is not None]
+    descriptions = [f"{step}: {describe(error, run.run_id)[0]}" for step, error in errors if error is not None]
     return {
         "what": "run failed",
         "job": run.job_name,
         "dataset": run.tags.get("dagster/partition"),
         "run_id": run.run_id,
-        "errors": told or [context.failure_event.message],
+        "errors": descriptions or [context.failure_event.message],
         "owner": loaded_config().automation.owner,
         "root": _root(),
     }

@@ -10,7 +10,7 @@ from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import MEMORY
 from mmsra_pipeline.orchestration.queries import queries as asked
-from mmsra_pipeline.orchestration.queries import queries_of_users, shown
+from mmsra_pipeline.orchestration.queries import queries_of_users, with_histories
 from mmsra_pipeline.orchestration.recommender_inputs import cooccurrence_index, first_stage
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
@@ -45,7 +45,7 @@ def first_stage_recall(context: dg.AssetExecutionContext, mmsra: Installation) -
 
     stage = mmsra.stage(context)
     some = recall_queries(held_out_queries(asked(stage, TEST)), stage.config.evaluation.recall_users, stage.config.seed)
-    queries, training = shown(stage, some), stage.training_interactions()
+    queries, training = with_histories(stage, some), stage.training_interactions()
     ranking = first_stage(stage, cooccurrence_index(stage), queries)
 
     table = measure(ranking, queries, training, stage.config.evaluation.bootstrap, stage.config.seed)
@@ -85,7 +85,8 @@ def metrics(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     config, drawn = stage.config, (stage.config.evaluation.bootstrap, stage.config.seed)
     pictures = stage.read(Tables.ITEM_IMAGES)
     measured = measure(stage.read(Tables.RANKINGS), config.evaluation, config.seed)
-    sequences = shown(stage, queries_of_users(stage, {str(user) for one in measured for user in one.queries[USER]}))
+    users = {str(user) for one in measured for user in one.queries[USER]}
+    sequences = with_histories(stage, queries_of_users(stage, users))
     table, differences = metrics_table(measured), differences_table(measured)
     training = stage.training_interactions()
     by_count = by_count_table(measured, training, *drawn)

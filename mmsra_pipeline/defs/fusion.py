@@ -12,7 +12,7 @@ from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.queries import queries as asked
-from mmsra_pipeline.orchestration.queries import shown
+from mmsra_pipeline.orchestration.queries import with_histories
 from mmsra_pipeline.orchestration.recommender_inputs import PROMPT_TABLES, answered, cooccurrence_index, first_stage
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
@@ -56,7 +56,7 @@ def fusion(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     stage = mmsra.stage(context)
     config = stage.config
     some = sample_queries(asked(stage, VALIDATION), config.evaluation, config.seed, split=VALIDATION)
-    queries = shown(stage, some)
+    queries = with_histories(stage, some)
     lists = all_lists(
         queries,
         stage.training_interactions(),
@@ -110,8 +110,8 @@ def _measures(judged: "Calibration", suffix: str) -> dict[str, Any]:
         "mean p": judged.mean_p,
         "share that came next": judged.share,
     }
-    shown = {f"{name}{suffix}": value if judged.n else None for name, value in measured.items()}
-    return shown | {f"served candidates judged{suffix}": judged.n}
+    metadata = {f"{name}{suffix}": value if judged.n else None for name, value in measured.items()}
+    return metadata | {f"served candidates judged{suffix}": judged.n}
 
 
 def _logit(coefficients: "pd.DataFrame") -> dict[str, Any]:

@@ -137,12 +137,12 @@ def interactions(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
         measured = measure_interactions(connection, stage.slices[0][0].path, items, datetime.now(UTC))
 
     stage.write(Tables.FUNNEL, funnel, read_on=False)
-    shown = {
+    metadata = {
         "funnel": sample_table(funnel, count=len(funnel)),
         "earliest": measured.earliest or "no times",
         "latest": measured.latest or "no times",
     }
-    yield from report(stage, shown, checks=interaction_checks(measured), plot=funnel_png(funnel))
+    yield from report(stage, metadata, checks=interaction_checks(measured), plot=funnel_png(funnel))
 
 
 @dg.asset(
@@ -165,10 +165,10 @@ def sequences(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
     from mmsra_pipeline.interactions.splits import build_sequences, query_counts
 
     stage = mmsra.stage(context)
-    config, taken = stage.config, stage.path(Tables.INTERACTIONS)
+    config, source = stage.config, stage.path(Tables.INTERACTIONS)
 
     with stage.store.duckdb() as connection:
-        rows, bounds = build_sequences(connection, taken, config.interactions, config.seed)
+        rows, bounds = build_sequences(connection, source, config.interactions, config.seed)
         stage.write(Tables.SEQUENCES, rows)
         stage.write(Tables.TRAINING_BOUNDS, bounds)
         counts = query_counts(connection, stage.slices[0][0].path)

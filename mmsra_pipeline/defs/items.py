@@ -41,9 +41,9 @@ def item_text(context: dg.AssetExecutionContext, mmsra: Installation) -> Results
 
     stage = mmsra.stage(context)
     items = stage.read(Tables.RAW_ITEMS)
-    taken = pd.DataFrame({ITEM: distinct_items(stage.path(Tables.INTERACTIONS))})
+    interacted = pd.DataFrame({ITEM: distinct_items(stage.path(Tables.INTERACTIONS))})
 
-    texts = build_item_text(items, taken, stage.config.items, previous=stage.previous(Tables.ITEM_TEXT_SOURCES))
+    texts = build_item_text(items, interacted, stage.config.items, previous=stage.previous(Tables.ITEM_TEXT_SOURCES))
 
     stage.write(Tables.ITEM_TEXT, texts.drop(columns=SOURCE_KEY))
     # Kept apart: a source that only spells the same text otherwise must not make what reads the text stale.

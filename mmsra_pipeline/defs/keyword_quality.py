@@ -85,10 +85,13 @@ def keyword_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> R
     stage.write(Tables.KEYWORD_QUALITY, table)
     stage.write(Tables.KEYWORD_PANEL, panel, read_on=False)
     followed = {name: value_of(panel, name) for name in FOLLOWED}
-    shown = {"panel": dg.MetadataValue.md(panel_markdown(panel)), "suspicious": int((table["suspicious"] != "").sum())}
+    entries = {
+        "panel": dg.MetadataValue.md(panel_markdown(panel)),
+        "suspicious": int((table["suspicious"] != "").sum()),
+    }
     yield from report(
         stage,
-        shown | {name: value for name, value in followed.items() if value == value},  # nan is no metadata
+        entries | {name: value for name, value in followed.items() if value == value},  # nan is no metadata
         checks=_checks(panel, by_model=writer == p.MODEL),
         plot=panel_png(panel),
     )

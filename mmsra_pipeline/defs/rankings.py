@@ -12,7 +12,7 @@ from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.queries import queries as asked
-from mmsra_pipeline.orchestration.queries import shown
+from mmsra_pipeline.orchestration.queries import with_histories
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     answered,
@@ -59,12 +59,13 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     from mmsra_pipeline.recommendation.sft_dataset import training_lists
 
     stage = mmsra.stage(context)
-    config, taken, index = stage.config, read_interactions(stage.path(Tables.INTERACTIONS)), cooccurrence_index(stage)
+    config, index = stage.config, cooccurrence_index(stage)
+    interactions = read_interactions(stage.path(Tables.INTERACTIONS))
     training = stage.training_interactions()
-    queries = shown(stage, sample_queries(asked(stage, TEST), config.evaluation, config.seed))
+    queries = with_histories(stage, sample_queries(asked(stage, TEST), config.evaluation, config.seed))
     ranking = first_stage(stage, index, queries)
     given = given_lists(stage.artifacts, config.evaluation.lists, queries) if config.evaluation.lists else None
-    lists = all_lists(queries, training, taken, ranking, 0, config.evaluation, config.seed, given)
+    lists = all_lists(queries, training, interactions, ranking, 0, config.evaluation, config.seed, given)
 
     candidates = answered(stage, lists, queries)
     rows = [baseline_scores(candidates, queries, training, index, user_encoder(stage).full, config.seed)]
@@ -81,7 +82,7 @@ def rankings(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
 
     stage.write(Tables.RANKINGS, pd.concat(rows, ignore_index=True))
     stage.write(Tables.CANDIDATES, candidates, read_on=False)
-    unseen = set(taken[ITEM]) - set(training[ITEM])
+    unseen = set(interactions[ITEM]) - set(training[ITEM])
     yield from report(stage, {"queries": len(queries), "cold_targets": float(queries[TARGET].isin(unseen).mean())})
 
 

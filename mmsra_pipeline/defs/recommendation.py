@@ -16,7 +16,7 @@ from mmsra_pipeline.orchestration.freshness import FRESH
 from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE, MEMORY
-from mmsra_pipeline.orchestration.queries import drawn, histories, seen_of_late, shown, similar_rows
+from mmsra_pipeline.orchestration.queries import drawn, histories, seen_of_late, similar_rows, with_histories
 from mmsra_pipeline.orchestration.queries import queries as asked
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
@@ -62,8 +62,9 @@ def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 
     stage = mmsra.stage(context)
     config, training = stage.config.recommendation, stage.training_interactions()
-    queries = shown(stage, pd.concat([drawn(stage, split) for split in (TRAIN, VALIDATION)], ignore_index=True))
-    taken = dict(histories(stage, queries).of_users(queries[USER].unique().tolist()))
+    asked_about = pd.concat([drawn(stage, split) for split in (TRAIN, VALIDATION)], ignore_index=True)
+    queries = with_histories(stage, asked_about)
+    interacted = dict(histories(stage, queries).of_users(queries[USER].unique().tolist()))
     ranking = first_stage(stage, cooccurrence_index(stage), queries) if config.negatives.first_stage else None
 
     signals = signal_source(stage, queries, fitted=False)
@@ -76,7 +77,7 @@ def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
         ranking,
         config,
         stage.config.seed,
-        taken,
+        interacted,
         distinct_items(stage.path(Tables.INTERACTIONS)),
     )
 
@@ -164,8 +165,8 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
 
     stage = mmsra.stage(context)
     config, texts, (queries, scored) = stage.config, stage.read(Tables.ITEM_TEXT), _served(stage)
-    taken, none = histories(stage, queries), plain(queries.iloc[:0])
-    ranking = first_stage(stage, cooccurrence_index(stage), taken)
+    user_histories, none = histories(stage, queries), plain(queries.iloc[:0])
+    ranking = first_stage(stage, cooccurrence_index(stage), user_histories)
     prompts, signals = prompt_context(stage, none, pictures=True), signal_source(stage, none)
     backbone, model = tuned_backbone(stage), load_models(stage.artifact(Tables.FUSION))[FUSED]
     spread, kept = scoring_workers(stage, backbone, prompts), KeptScores(stage.score_file())
@@ -188,7 +189,7 @@ def recommendations(context: dg.AssetExecutionContext, mmsra: Installation) -> R
 
     with kept, stage.writer(Tables.RECOMMENDATIONS, SCHEMA) as table:
         size = config.recommendations.top_n
-        for part in lists_in_parts(queries, scored, taken, ranking, score, prompts.keywords, texts, size):
+        for part in lists_in_parts(queries, scored, user_histories, ranking, score, prompts.keywords, texts, size):
             table.write(part)
     yield from report(stage, {"users": len(queries), "users_by_first_stage": int((~scored).sum())})
 

@@ -11,8 +11,7 @@ from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.queries import queries as asked
-from mmsra_pipeline.orchestration.queries import shown as with_histories
-from mmsra_pipeline.orchestration.queries import similar_rows
+from mmsra_pipeline.orchestration.queries import similar_rows, with_histories
 from mmsra_pipeline.orchestration.recommender_inputs import (
     PROMPT_TABLES,
     prompt_context,
@@ -81,7 +80,7 @@ def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
     cases = choose_cases(per_user, served, config.cases, config.explained_cases, stage.config.seed)
     queries = with_histories(stage, sequences.merge(cases[[USER, POSITION]], on=[USER, POSITION]))
     similar = similar_rows(stage, cases)
-    shown = similar[similar[RANK] <= stage.config.retrieval.similar_users.k].reset_index(drop=True)
+    in_prompts = similar[similar[RANK] <= stage.config.retrieval.similar_users.k].reset_index(drop=True)
 
     backbone = tuned_backbone(stage)
     explanations = explain(
@@ -108,7 +107,7 @@ def report(context: dg.AssetExecutionContext, mmsra: Installation) -> Results:
         queries,
         rankings,
         stage.read(Tables.CANDIDATES),
-        shown,
+        in_prompts,
         lists,
         explanations,
         {item: tuple(words) for item, words in zip(keywords[ITEM], keywords["keywords"])},

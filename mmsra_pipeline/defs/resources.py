@@ -108,8 +108,8 @@ def reusable(function: Function) -> Function:
 
     # Dagster links an asset to the file and line of its function's code.
     code = function.__code__
-    made: Any = asset
-    made.__code__ = made.__code__.replace(co_filename=code.co_filename, co_firstlineno=code.co_firstlineno)
+    wrapped: Any = asset
+    wrapped.__code__ = wrapped.__code__.replace(co_filename=code.co_filename, co_firstlineno=code.co_firstlineno)
     return asset
 
 

@@ -36,11 +36,11 @@ def user_encoder(context: dg.AssetExecutionContext, mmsra: Installation) -> Resu
     from mmsra_pipeline.telemetry.plots import curve_png
 
     stage = mmsra.stage(context)
-    asked, taken = queries(stage, TRAIN, VALIDATION), histories(stage)
+    asked, user_histories = queries(stage, TRAIN, VALIDATION), histories(stage)
 
     with stage.training("cpu") as (workdir, tracker):
         config = stage.config.retrieval.encoder
-        encoder, curve = train_folded(asked, config, stage.config.seed, workdir, tracker, taken)
+        encoder, curve = train_folded(asked, config, stage.config.seed, workdir, tracker, user_histories)
 
     with stage.publish() as folder:
         encoder.save(folder)
@@ -80,15 +80,15 @@ def similar_users(context: dg.AssetExecutionContext, mmsra: Installation) -> Res
 
     stage.write(Tables.SIMILAR_USERS, batches(parts))
     rows, held_out = answered_queries(stage)
-    tested, shown_users = held_out[held_out[SPLIT] == TEST], rows[rows[RANK] <= config.k]
-    shown = {
+    tested, in_prompts = held_out[held_out[SPLIT] == TEST], rows[rows[RANK] <= config.k]
+    metadata = {
         "leak_rate": _or_none(leak_rate(rows, held_out)),
-        "hit_share": _or_none(hit_share(shown_users, tested)),
-        "hit_share_training": _or_none(hit_share(shown_users, asked)),
+        "hit_share": _or_none(hit_share(in_prompts, tested)),
+        "hit_share_training": _or_none(hit_share(in_prompts, asked)),
         "test_queries": len(tested),
         "training_queries": len(asked),
     }
-    yield from report(stage, shown)
+    yield from report(stage, metadata)
 
 
 @dg.asset(

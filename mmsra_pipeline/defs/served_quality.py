@@ -11,7 +11,7 @@ from mmsra_pipeline.orchestration.labels import GROUPS, OWNERS
 from mmsra_pipeline.orchestration.partitions import datasets
 from mmsra_pipeline.orchestration.pools import DEVICE
 from mmsra_pipeline.orchestration.queries import queries as asked
-from mmsra_pipeline.orchestration.queries import shown
+from mmsra_pipeline.orchestration.queries import with_histories
 from mmsra_pipeline.orchestration.recommender_inputs import PROMPT_TABLES, answered, cooccurrence_index, first_stage
 from mmsra_pipeline.orchestration.reporting import report, sample_table
 from mmsra_pipeline.orchestration.settings_read import code_version
@@ -53,7 +53,7 @@ def served_quality(context: dg.AssetExecutionContext, mmsra: Installation) -> Re
     stage = mmsra.stage(context)
     config = stage.config.evaluation
     bound = EvaluationConfig(users=config.served_users)
-    queries = shown(stage, sample_queries(asked(stage, TEST), bound, stage.config.seed))
+    queries = with_histories(stage, sample_queries(asked(stage, TEST), bound, stage.config.seed))
     ranking = first_stage(stage, cooccurrence_index(stage), queries)
     lists = ranking.candidates(queries, max(config.served_depths)).rename(columns={RANK: FIRST_STAGE_RANK})
     lists = lists.merge(queries[["user_id", "position", TARGET]], on=["user_id", "position"])

@@ -17,7 +17,7 @@ from mmsra_pipeline.recommendation.context import cut, estimated_tokens
 from mmsra_pipeline.recommendation.fusion import FUSED
 
 VARIANT: Final = "variant"
-SHOWN: Final = (OURS, FUSED)
+COMPARED_ROWS: Final = (OURS, FUSED)
 """Rows of metrics in which a variant is compared: what the others change in them is in the variant's own table."""
 EQUAL_TOKENS: Final = "raw-titles"
 
@@ -76,7 +76,7 @@ class Ablation:
 def ablation(
     full: pd.DataFrame, variants: Mapping[str, pd.DataFrame], cutoff: int, bootstrap: int, seed: int
 ) -> Ablation:
-    """Compare variants with the full model, user by user, in HR@k and NDCG@k of the rows ``SHOWN``.
+    """Compare variants with the full model, user by user, in HR@k and NDCG@k of the rows ``COMPARED_ROWS``.
 
     Args:
         full: the table ``user_metrics`` of the data set.
@@ -87,7 +87,7 @@ def ablation(
     """
     metrics = [f"hr@{cutoff}", f"ndcg@{cutoff}"]
     tables, left_out = [], {}
-    own = full[full[ROW].isin(SHOWN)]
+    own = full[full[ROW].isin(COMPARED_ROWS)]
     for name, measured in variants.items():
         missing = [metric for metric in metrics if metric not in measured or metric not in full]
         if missing:
@@ -107,7 +107,7 @@ def ablation(
     return Ablation(table, left_out)
 
 
-def equal_chars(item_keywords: pd.DataFrame, item_text: pd.DataFrame, shown: int) -> int:
+def equal_chars(item_keywords: pd.DataFrame, item_text: pd.DataFrame, most: int) -> int:
     """Return the bound, in characters, at which texts have about as many tokens as the keywords that a prompt shows.
 
     A text begins with its title, so at so few characters it is the title. The mean over items that have both counts.
@@ -115,9 +115,9 @@ def equal_chars(item_keywords: pd.DataFrame, item_text: pd.DataFrame, shown: int
     Args:
         item_keywords: item_id and keywords.
         item_text: item_id and text.
-        shown: keywords of an item that prompts show, at most.
+        most: keywords of an item that prompts show, at most.
     """
-    words = {item: ", ".join(map(str, own[:shown])) for item, own in zip(item_keywords[ITEM], item_keywords[KEYWORDS])}
+    words = {item: ", ".join(map(str, own[:most])) for item, own in zip(item_keywords[ITEM], item_keywords[KEYWORDS])}
     both = [(words[item], text) for item, text in zip(item_text[ITEM], item_text[TEXT]) if text and words.get(item)]
     wanted = sum(estimated_tokens(said) for said, _ in both)
     low, high = 1, max((len(text) for _, text in both), default=1)

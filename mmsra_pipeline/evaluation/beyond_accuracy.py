@@ -38,20 +38,20 @@ def traits_table(
     entries: list[tuple[object, ...]] = []
     first = 0.0
     for (name, depth), lists in zip(orders.rows, orders.tops, strict=True):
-        shown = [order[:k] for order in lists]
-        counts = Counter(item for order in shown for item in order)
-        taken = [users_of.get(item, 0) for order in shown for item in order]
-        popular = float(np.mean(taken)) if taken else math.nan
+        tops = [order[:k] for order in lists]
+        counts = Counter(item for order in tops for item in order)
+        user_counts = [users_of.get(item, 0) for order in tops for item in order]
+        popular = float(np.mean(user_counts)) if user_counts else math.nan
         first = first or popular
         values = {
             "coverage": len(counts) / max(catalogue, 1),
             "gini": gini([*counts.values(), *[0] * (catalogue - len(counts))]),
-            "novelty": _mean([-math.log2((users + 1) / (total + 1)) for users in taken]),
+            "novelty": _mean([-math.log2((users + 1) / (total + 1)) for users in user_counts]),
             "popularity": popular,
             "popularity_lift": popular / first if first else math.nan,
-            "keyword_diversity": _mean([_diversity(order, keywords) for order in shown]),
+            "keyword_diversity": _mean([_diversity(order, keywords) for order in tops]),
         }
-        entries += [(name, depth, len(shown), k, trait, value) for trait, value in values.items()]
+        entries += [(name, depth, len(tops), k, trait, value) for trait, value in values.items()]
     return pd.DataFrame(entries, columns=COLUMNS)
 
 

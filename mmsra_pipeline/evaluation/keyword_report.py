@@ -69,16 +69,16 @@ def said_of(panel: pd.DataFrame, measure: str) -> str:
 
 def format_panel(panel: pd.DataFrame) -> str:
     """Write the panel as plain text; measures of no item are left out."""
-    shown = panel[panel["n"] > 0]
-    width = max((len(name) for name in shown[MEASURE]), default=0)
-    lines = [f"{row[MEASURE]:<{width}} {_numbers(row)}  n={row['n']}" for _, row in shown.iterrows()]
+    measured = panel[panel["n"] > 0]
+    width = max((len(name) for name in measured[MEASURE]), default=0)
+    lines = [f"{row[MEASURE]:<{width}} {_numbers(row)}  n={row['n']}" for _, row in measured.iterrows()]
     return "\n".join(["means over items [95 % interval]; ' - ' are differences, paired by item", *lines])
 
 
 def panel_markdown(panel: pd.DataFrame) -> str:
     """Write the panel as a Markdown table; measures of no item are left out."""
-    shown = panel[panel["n"] > 0]
-    lines = [f"| {row[MEASURE]} | {_numbers(row)} | {row['n']} |" for _, row in shown.iterrows()]
+    measured = panel[panel["n"] > 0]
+    lines = [f"| {row[MEASURE]} | {_numbers(row)} | {row['n']} |" for _, row in measured.iterrows()]
     return "\n".join(["| measure | value [95 % interval] | items |", "| --- | --- | --- |", *lines])
 
 

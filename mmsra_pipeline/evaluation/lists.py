@@ -142,9 +142,9 @@ def draw_candidates(
     place = {item: number for number, item in enumerate(items)}
     even = np.ones(len(items))
     weights = {UNIFORM: even, EXISTING: even, "popularity": popularity(training, items).to_numpy(dtype=np.float64)}
-    since = _first_taken(interactions, items) if EXISTING in config.protocols else np.zeros(len(items))
+    since = _first_times(interactions, items) if EXISTING in config.protocols else np.zeros(len(items))
     of_queries = interactions[interactions[USER].isin(queries[USER].unique())]
-    taken = {str(user): set(group) for user, group in of_queries.groupby(USER)[ITEM]}
+    interacted = {str(user): set(group) for user, group in of_queries.groupby(USER)[ITEM]}
     rows: list[tuple[str, str, int, str, bool]] = []
     for protocol in config.protocols:
         times = queries[TIME].tolist() if protocol == EXISTING else [None] * len(queries)
@@ -153,7 +153,7 @@ def draw_candidates(
             free = weights[protocol].copy()
             if not pd.isna(time):
                 free[since > time] = 0.0
-            free[[place[item] for item in taken.get(user, set()) | {*history, target} if item in place]] = 0.0
+            free[[place[item] for item in interacted.get(user, set()) | {*history, target} if item in place]] = 0.0
             available = int(np.count_nonzero(free))
             if available < config.negatives:
                 raise DataError(_too_few(user, protocol, available, len(items), config.negatives))
@@ -178,7 +178,7 @@ def _without_repetition(weights: np.ndarray, count: int, generator: np.random.Ge
     return drawn
 
 
-def _first_taken(interactions: pd.DataFrame, items: Sequence[str]) -> np.ndarray:
+def _first_times(interactions: pd.DataFrame, items: Sequence[str]) -> np.ndarray:
     """Return when each item was first taken, by anybody; -inf where that is not known."""
     first = interactions.groupby(ITEM)[TIME].min().reindex(list(items))
     known: np.ndarray = np.nan_to_num(first.to_numpy(dtype=np.float64, na_value=np.nan), nan=-np.inf)

@@ -71,8 +71,8 @@ def _ranks(order: Int[np.ndarray, "queries count"], target: Int[np.ndarray, " qu
 def _rank_of_favourite(target: Int[np.ndarray, " queries"], favourite: np.ndarray, seen: Seen) -> np.ndarray:
     """Return the rank of each place among the favourites that its user had not taken."""
     rank = favourite[target]
-    taken = np.unique(seen.query * len(favourite) + seen.place)
-    query, place = taken // len(favourite), taken % len(favourite)
+    seen_keys = np.unique(seen.query * len(favourite) + seen.place)
+    query, place = seen_keys // len(favourite), seen_keys % len(favourite)
     before = np.bincount(query, favourite[place] < rank[query], minlength=len(target)).astype(np.int64)
-    own = np.isin(np.arange(len(target)) * len(favourite) + target, taken)
+    own = np.isin(np.arange(len(target)) * len(favourite) + target, seen_keys)
     return np.where(own | (rank == MISSED), MISSED, rank - before)

@@ -71,9 +71,9 @@ def format_metrics(metrics: pd.DataFrame) -> str:
 
 def format_differences(differences: pd.DataFrame) -> str:
     """Write the differences as plain text, one table per protocol; of the metrics only some, and none to chance."""
-    shown = differences[differences["metric"].str.startswith(COMPACT) & (differences[AGAINST] != "random")]
+    compared = differences[differences["metric"].str.startswith(COMPACT) & (differences[AGAINST] != "random")]
     tables = []
-    for protocol, group in shown.groupby(PROTOCOL, sort=False):
+    for protocol, group in compared.groupby(PROTOCOL, sort=False):
         users = int(group["users"].iloc[0])
         title = f"differences, {protocol} negatives, {users} users, points [95 % interval, paired by user]"
         tables.append("\n".join([title, *_grid(group, group[ROW] + " - " + group[AGAINST], _points)]))

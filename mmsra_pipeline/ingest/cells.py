@@ -60,7 +60,7 @@ NO_TIME = (
 class TimeReader(Learner):
     """Reads a column of times chunk by chunk: ISO 8601 (UTC where no zone is given), days like 20240229, or numbers.
 
-    What numbers count, seconds to nanoseconds since 1970 or days of a spreadsheet, is told by the size of most in the
+    What numbers count, seconds to nanoseconds since 1970 or days of a spreadsheet, is seen by the size of most in the
     first chunk and holds for the column: a number of another size is refused, since reading it either way would
     misplace the interaction. So does whether dates have the day or the month first. A column whose first chunk has no
     time has none: such data have order but no times.
@@ -79,7 +79,7 @@ class TimeReader(Learner):
     decimal: str | None = None
     """What the YAML states: '.' or ','."""
     say: Callable[[str], None] = field(default=lambda _: None)
-    """Is told of what is not as usual."""
+    """Gets notes of what is not as usual."""
     serial: bool = field(default=False)
     """Whether numbers are days of a spreadsheet."""
 
@@ -203,7 +203,7 @@ class TimeReader(Learner):
             found = "days of a spreadsheet since 1899-12-30"
         else:
             found = f"{self.unit.name} since 1970" if self.unit else "dates"
-        logger.info("%s: timestamps are %s, told from the first %d rows", self.source, found, len(text))
+        logger.info("%s: timestamps are %s, detected from the first %d rows", self.source, found, len(text))
 
     def _say_rounded(self, numbers: pd.Series) -> None:
         """Say if all times lie as far apart as numbers of 32 bits do."""

@@ -11,7 +11,7 @@ from mmsra_pipeline.errors import DataError
 from mmsra_pipeline.ingest.foreign_names import FOREIGN
 from mmsra_pipeline.ingest.text_rows import NAMELESS, Header
 
-NAME_CHARS, SHOWN_NAMES = 60, 40  # a file without a header, or of another kind, may have any
+NAME_CHARS, NAMES_IN_MESSAGE = 60, 40  # a file without a header, or of another kind, may have any
 UNIT = re.compile(r"\s*[(\[][^()\[\]]*[)\]]\s*$")  # 'timestamp (s)'
 CLOSE, LEAST_CHARS = 0.8, 5  # of misspelt names
 TYPED = re.compile(r":(token|float|token_seq|float_seq)$")  # of RecBole's atomic files
@@ -109,7 +109,7 @@ def column_names(
         stated: what the data set's YAML says the file calls them, or their places from 1 on.
         path: of the file, for the error.
         where: the YAML, for the error.
-        say: is told of each column that was not stated and has another name than ours.
+        say: is given a note of each column that was not stated and has another name than ours.
 
     Raises:
         DataError: if a column is missing, with the nearest name that is there, or several could be it.
@@ -125,8 +125,8 @@ def column_names(
         places = POSITIONS.get((header.delimiter, len(header.names)), ())
         names = {name: str(place) for place, name in enumerate(places, start=1) if name in wanted}
         if names:
-            told = ", ".join(f"{name} = column {place}" for name, place in names.items())
-            say(f"has no header and is read as a file of MovieLens: {told}")
+            assignment = ", ".join(f"{name} = column {place}" for name, place in names.items())
+            say(f"has no header and is read as a file of MovieLens: {assignment}")
     for name in wanted:
         if name in names:
             continue
@@ -167,7 +167,7 @@ def _say_unread(header: Header, wanted: Sequence[str], names: Mapping[str, str],
     if needed <= set(missing):
         field = c.TIME if c.USER in wanted else c.TITLE
         say(
-            f"no column is read as {' or '.join(sorted(needed))}; not read are: {_shown(unread)}. If one is it, state "
+            f"no column is read as {' or '.join(sorted(needed))}; not read are: {_listed(unread)}. If one is it, state "
             f"`columns: {{{field}: NAME}}`"
         )
 
@@ -199,7 +199,7 @@ def _missing(name: str, theirs: str, header: Header, wanted: Sequence[str], path
         order = wanted if c.USER in wanted else (c.ITEM, c.TITLE)
         places = ", ".join(f"{field}: {place}" for place, field in zip(range(1, len(header.names) + 1), order))
         return (
-            f"{path}: has no header, its first row is data: {_shown([*header.first_row] or header.names)}. Say in "
+            f"{path}: has no header, its first row is data: {_listed([*header.first_row] or header.names)}. Say in "
             f"{where} which column holds what, by its place: `header: false` and for example "
             f"`{option}: {{{places}}}`; if the first row is a header, `header: true`."
         )
@@ -212,18 +212,18 @@ def _missing(name: str, theirs: str, header: Header, wanted: Sequence[str], path
     guess = own[0] if own and not close else close[0] if close else "THEIR_NAME"
     separator = {",": "commas", "\t": "tabs", ";": "semicolons"}.get(header.delimiter, repr(header.delimiter))
     return (
-        f"{path}: column {sought} is missing. Found, separated by {separator}: {_shown(header.names)}. "
+        f"{path}: column {sought} is missing. Found, separated by {separator}: {_listed(header.names)}. "
         f"Say in {where} what the file calls it: `columns: {{{name}: {guess}}}` (`item_columns:` where the items file "
         "calls it otherwise); where this is no header, `header: false`; where cells are separated otherwise, "
         "`delimiter:`."
     )
 
 
-def _shown(names: Sequence[str]) -> str:
-    shown = [name if len(name) <= NAME_CHARS else f"{name[:NAME_CHARS]}…" for name in names[:SHOWN_NAMES]]
-    if len(names) > SHOWN_NAMES:
-        shown.append(f"and {len(names) - SHOWN_NAMES} more")
-    return ", ".join(shown) or "none"
+def _listed(names: Sequence[str]) -> str:
+    listed = [name if len(name) <= NAME_CHARS else f"{name[:NAME_CHARS]}…" for name in names[:NAMES_IN_MESSAGE]]
+    if len(names) > NAMES_IN_MESSAGE:
+        listed.append(f"and {len(names) - NAMES_IN_MESSAGE} more")
+    return ", ".join(listed) or "none"
 
 
 KNOWN: Final = frozenset(name for names in SYNONYMS.values() for name in names) | {like(name) for name in SYNONYMS}

@@ -1,4 +1,4 @@
-"""The bytes inside plain, gzip, zstd, bz2, xz and zip files, told by their first bytes and never by their names.
+"""The bytes inside plain, gzip, zstd, bz2, xz and zip files, detected by their first bytes and never by their names.
 
 In memory that does not grow with the file. What is no text at all is named in `foreign_files`.
 """
@@ -115,9 +115,9 @@ def _member(path: Path, handle: FileIO) -> object:
             f"{path}: is a zip archive of {len(inner)} pictures. Unpack it, and name the folder: `images: NAME`."
         )
     if len(inner) != 1:
-        shown = ", ".join(inner[:5]) or "none"
+        first = ", ".join(inner[:5]) or "none"
         raise DataError(
-            f"{path}: is a zip archive of {len(inner)} files ({shown}), not of one. Unpack it, and name one."
+            f"{path}: is a zip archive of {len(inner)} files ({first}), not of one. Unpack it, and name one."
         )
     if archive.getinfo(inner[0]).flag_bits & 1:
         raise DataError(f"{path}: is a zip archive with a password. Unpack it, and name the file {inner[0]}.")

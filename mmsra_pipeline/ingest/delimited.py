@@ -40,13 +40,13 @@ def read_text_rows(
 ) -> Iterator[TextRows]:
     """Return the rows of a Parquet, delimited or JSON file in chunks, at least one; ill-formed ones are refused.
 
-    What the file is, is told from its first bytes. Of a file in a folder ``key=value``, ``key`` is a column too.
+    What the file is, is detected from its first bytes. Of a file in a folder ``key=value``, ``key`` is a column too.
 
     Args:
         path: plain or packed.
         label: what rejects call it: its path below the data set's folder.
         list_separator: goes between the entries of a Parquet file's lists.
-        sink: is told of the ill-formed rows only, and of what was not as usual.
+        sink: gets the ill-formed rows only, and notes of what was not as usual.
         names: of the columns, if such files have no header.
         options: what the YAML states of delimited files.
         stated: what the YAML says the file calls columns.

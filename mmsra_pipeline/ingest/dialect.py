@@ -32,7 +32,7 @@ VALUE = re.compile(
 
 
 class DialectOptions(Section):
-    """How delimited files are written. What is not set is told from each file, and said."""
+    """How delimited files are written. What is not set is detected from each file, and said."""
 
     delimiter: str | None = Field(default=None, min_length=1, max_length=2)
     """Between cells: one sign, or '::'."""
@@ -190,9 +190,9 @@ def _delimiter(lines: Sequence[str], quote: str, names: Sequence[str] | None, st
         return usual
     best = ranks[max(ranks)]
     if len(best) > 1 and max(ranks)[0] == 0 and usual not in best:
-        shown = " or ".join(NAMES[each] for each in best)
+        signs = " or ".join(NAMES[each] for each in best)
         raise DataError(
-            f"{path}: line 1, {lines[0][:60]!r}: cells may be separated by {shown}. State it in the data set's YAML: "
+            f"{path}: line 1, {lines[0][:60]!r}: cells may be separated by {signs}. State it in the data set's YAML: "
             f"`delimiter: {best[0]!r}`."
         )
     return usual if usual in best else best[0]

@@ -28,7 +28,7 @@ MARKS = {  # the longer ones first
     codecs.BOM_UTF16_BE: "utf-16",
 }
 LOOKED_AT = 4096
-JUDGED = 1 << 16  # bytes of the lines with letters beyond ASCII from which their code page is told
+JUDGED = 1 << 16  # bytes of the lines with letters beyond ASCII from which their code page is detected
 ESCAPED = re.compile("[\udc80-\udcff]")
 FEW = re.compile(rb"(?<![\x80-\xff])[\x80-\xff]{1,2}(?![\x80-\xff])")  # in a word of a Western language
 USUAL = frozenset(
@@ -85,7 +85,7 @@ def detect(sample: bytes, path: Path, option: str | None) -> Encoding:
         option: what the YAML states.
 
     Raises:
-        DataError: if it cannot be told, with what it may be and the option that states it; or if that one is unknown.
+        DataError: if it cannot be known, with what it may be and the option that states it; or if that one is unknown.
     """
     if option is not None:
         return _stated(option, sample, path)
@@ -98,10 +98,10 @@ def detect(sample: bytes, path: Path, option: str | None) -> Encoding:
         return _eight_bit(sample, path)
     twice = None if sample.isascii() else TWICE.search(sample)
     if twice and len(TWICE.findall(sample)) >= SEVERAL:
-        shown, line = _first_foreign(sample[max(0, twice.start() - 20) :].decode(UTF8, "replace"))
+        word, line = _first_foreign(sample[max(0, twice.start() - 20) :].decode(UTF8, "replace"))
         line += sample.count(b"\n", 0, max(0, twice.start() - 20))
         return Encoding(
-            UTF8, f"line {line}, {shown!r}: was UTF-8 and was taken for a Western code page before; export it again"
+            UTF8, f"line {line}, {word!r}: was UTF-8 and was taken for a Western code page before; export it again"
         )
     return Encoding(UTF8)
 
@@ -126,9 +126,9 @@ def _stated(option: str, sample: bytes, path: Path) -> Encoding:
         text = codecs.getincrementaldecoder(UTF8)().decode(sample)
     except UnicodeDecodeError:
         return Encoding(name)
-    shown, line = _first_foreign(text)
+    word, line = _first_foreign(text)
     return Encoding(
-        name, f"is read as {name}, as stated, but is valid UTF-8: line {line}, {shown!r}; leave `encoding:` out if so"
+        name, f"is read as {name}, as stated, but is valid UTF-8: line {line}, {word!r}; leave `encoding:` out if so"
     )
 
 
@@ -158,11 +158,11 @@ def _eight_bit(sample: bytes, path: Path) -> Encoding:
     few = len(lines) <= max(1, DAMAGED * sample.count(b"\n"))
     if len(flawed) <= STRAY and (few or not found):
         return Encoding(UTF8)
-    shown, line = _first_foreign(sample.decode(found[0].page if found else WESTERN, "replace"))
+    word, line = _first_foreign(sample.decode(found[0].page if found else WESTERN, "replace"))
     likely = f"it may be {' or '.join(of_one_language(found[:3]))}" if found else _guess(sample)
     raise DataError(
-        f"{path}: is not UTF-8, and in which encoding it is cannot be told for sure{'; ' if likely else ''}{likely}: "
-        f"line {line}, {shown!r}. State it in the data set's YAML: `encoding: {found[0].page if found else 'NAME'}`, "
+        f"{path}: is not UTF-8, and which encoding it has cannot be known for sure{'; ' if likely else ''}{likely}: "
+        f"line {line}, {word!r}. State it in the data set's YAML: `encoding: {found[0].page if found else 'NAME'}`, "
         "or save the file as UTF-8."
     )
 
@@ -185,15 +185,15 @@ def _is_sure(found: list[Reading], judged: bytes) -> bool:
 
 
 def _said(one: Reading, sample: bytes) -> Encoding:
-    shown, line = _first_foreign(sample.decode(one.page, "replace"))
-    return Encoding(one.page, f"is not UTF-8; read as {one.page} ({one.language}), such as line {line}, {shown!r}")
+    word, line = _first_foreign(sample.decode(one.page, "replace"))
+    return Encoding(one.page, f"is not UTF-8; read as {one.page} ({one.language}), such as line {line}, {word!r}")
 
 
 def _western(sample: bytes, others: list[Reading]) -> Encoding:
     """Return the Western code page, with what the text would be under another that explains it as well."""
     text = sample.decode(WESTERN)
-    shown, line = _first_foreign(text)
-    said = f"is not UTF-8; read as {WESTERN} (Western European), such as line {line}, {shown!r}"
+    word, line = _first_foreign(text)
+    said = f"is not UTF-8; read as {WESTERN} (Western European), such as line {line}, {word!r}"
     for other in others:
         whole = Reading(other.page, other.language, sample.decode(other.page, "replace"), 1.0)
         ours = Reading(WESTERN, "", text, 1.0)

@@ -92,9 +92,9 @@ def _tables(folder: Path, files: Iterable[Path]) -> Guess:
         passed += [f"{name}: seems to be what {other} is in another form" for name, other in twice.items()]
         options[role] = chosen[0] if len(chosen) == 1 else _pattern(chosen)
     if "interactions" not in options:
-        told = "; ".join(passed) or "it holds no file"
+        reasons = "; ".join(passed) or "it holds no file"
         raise DataError(
-            f"{folder}: no file there has a column of users and one of items. {told}. See docs/data_formats.md."
+            f"{folder}: no file there has a column of users and one of items. {reasons}. See docs/data_formats.md."
         )
     if pictures:
         options["images"] = max(pictures, key=lambda name: pictures[name])

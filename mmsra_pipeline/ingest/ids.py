@@ -39,7 +39,6 @@ CUT = r"^\d{15}0{2,}$"  # a spreadsheet keeps 15 digits
 LEAST_CUT = 5  # distinct ids
 INVISIBLE = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
 SURELY = 0.5  # share of rounded ids from which the column is spoilt
-SHOWN = 3
 
 
 def without_null_words(cells: pa.Array, words: Sequence[str]) -> pa.Array:
@@ -114,10 +113,10 @@ class IdColumn(Learner):
         for pattern, gone, word, sign in ways:
             if not pc.all(pc.match_substring_regex(cells, pattern)).as_py():
                 continue
-            shown = cells.filter(pc.fill_null(pc.match_substring(cells, sign), False)) if sign else cells
-            if len(shown):
+            examples = cells.filter(pc.fill_null(pc.match_substring(cells, sign), False)) if sign else cells
+            if len(examples):
                 self._replaced = (WHOLE if gone.endswith("0+$") else pattern, gone, word)
-                self._say(f"{self._name} such as {_first(shown)!r} are read without {word}")
+                self._say(f"{self._name} such as {_first(examples)!r} are read without {word}")
             break
         cut = cells.filter(pc.fill_null(pc.match_substring_regex(cells, CUT), False)).unique()
         long = pc.sum(pc.fill_null(pc.greater_equal(pc.binary_length(cells.unique()), 17), False)).as_py() or 0
@@ -138,14 +137,14 @@ class IdColumn(Learner):
         composed = pc.utf8_normalize(cells, "NFC")
         changed = pc.fill_null(pc.not_equal(composed, cells), False)
         if pc.any(changed).as_py():
-            shown = ascii(cells.filter(changed)[0].as_py())
-            self._say(f"{self._name} such as {shown} are read with letters and accents as one (NFC)")
+            example = ascii(cells.filter(changed)[0].as_py())
+            self._say(f"{self._name} such as {example} are read with letters and accents as one (NFC)")
             cells = composed
         hidden = pc.match_substring_regex(cells, INVISIBLE)
         if not pc.any(hidden).as_py():
             return cells
-        shown = ascii(cells.filter(pc.fill_null(hidden, False))[0].as_py())
-        self._say(f"{self._name} such as {shown} are read without signs that nobody sees")
+        example = ascii(cells.filter(pc.fill_null(hidden, False))[0].as_py())
+        self._say(f"{self._name} such as {example} are read without signs that nobody sees")
         seen = (one and re.sub(INVISIBLE, "", one).strip() for one in cells.to_pylist())
         return pa.array([one or None for one in seen], pa.string())
 
@@ -158,7 +157,7 @@ class IdColumn(Learner):
         raise DataError(
             f"{self._label}, line {lines[place]}: {self._name} {cells[place].as_py()!r} was rounded by a spreadsheet, "
             f"as {count} of {present} ids here were. They are {distinct} different texts now; how many users or items "
-            "they were cannot be told any more. Export the table again with this column as text."
+            "they were cannot be known any more. Export the table again with this column as text."
         )
 
 

@@ -29,7 +29,7 @@ def json_rows(path: Path, label: str, form: Form, list_separator: str, sink: Rej
         label: what rejects call it.
         form: how the file holds its objects.
         list_separator: goes between the entries of lists.
-        sink: is told of refused rows, and of keys that the first chunk lacks.
+        sink: gets refused rows, and notes of keys that the first chunk lacks.
 
     Raises:
         DataError: if the file is one object of columns, or holds none.

@@ -13,7 +13,7 @@ from mmsra_pipeline.ingest.listed_texts import literal
 
 HALVES = re.compile("[\ud800-\udfff]")  # of pairs that were cut; they are no text
 REPEATED = "\0repeated"
-SHOWN = 40
+CHARS_IN_MESSAGE = 40
 
 
 def lenient_object(line: bytes) -> dict[str, Any] | str:
@@ -54,19 +54,19 @@ def lenient_row(line: bytes, schema: pa.Schema, ids: Collection[str], needed: Se
         return found
     twice = found.get(REPEATED, set()) & set(schema.names)
     if twice:
-        return f"names {sorted(twice)[0]!r} twice; which is meant cannot be told"
+        return f"names {sorted(twice)[0]!r} twice; which is meant cannot be known"
     row: dict[str, Any] = {}
     for field in schema:
         value = found.get(field.name)
         if field.type == pa.string():
             if field.name in ids and isinstance(value, int | float):
-                shown = str(value)[:SHOWN]
-                return f"{field.name} is the number {shown}, whose leading zeros would be lost; write it as text"
+                digits = str(value)[:CHARS_IN_MESSAGE]
+                return f"{field.name} is the number {digits}, whose leading zeros would be lost; write it as text"
             row[field.name] = whole_text(value) if isinstance(value, str) else None
         else:
             number = _number(value)
             if number is None and isinstance(value, str) and value.strip() and value.strip() not in NULL_WORDS:
-                return f"{field.name} is {value[:SHOWN]!r}, which is no number"
+                return f"{field.name} is {value[:CHARS_IN_MESSAGE]!r}, which is no number"
             if field.name in needed and isinstance(value, dict | list | bool):
                 return f"{field.name} is no number"
             row[field.name] = number

@@ -97,7 +97,7 @@ def read_blocks(
 
     A line above ``LINE_BYTES`` comes by itself as a block with a ``flaw``, cut to its begin; so does, at the end, the
     place where a compressed file is damaged or cut off. All other lines come whole, as UTF-8 without a byte order mark.
-    UTF-16 and UTF-32 are told by themselves.
+    UTF-16 and UTF-32 are detected by themselves.
 
     Args:
         path: a file, plain or packed.

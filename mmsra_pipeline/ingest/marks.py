@@ -114,7 +114,7 @@ class MarkingReader(Reader, Protocol):
         """Return what ``reviews`` returns behind a mark, None: from the beginning; and note marks."""
 
     def goes_on(self, mark: Mark) -> bool:
-        """Whether what is told from the file's begin is as it was; the bytes that were seen are the same."""
+        """Whether what is detected from the file's begin is as it was; the bytes that were seen are the same."""
 
 
 def files_behind(files: Sequence[tuple[Path, str]], begin: Mark | None) -> list[tuple[Path, str]]:

@@ -37,7 +37,7 @@ def parquet_rows(
         path: the file.
         label: what rejects call it.
         list_separator: goes between the entries of lists.
-        sink: is told of refused rows.
+        sink: gets refused rows.
         stated: what the YAML says the file calls columns.
         apart: columns that, where they are lists, hold one row an entry, with the other lists of the row beside them.
 
@@ -119,8 +119,10 @@ def _entries(
     same = np.logical_and.reduce([lengths[0].to_numpy() == other.to_numpy() for other in lengths])
     for row in np.flatnonzero(~same).tolist():
         sink.see(1)
-        told = ", ".join(f"{name}: {length[row].as_py()}" for name, length in zip(lists, lengths, strict=True))
-        sink.refuse(label, int(lines[row]), f"its lists have different lengths ({told}); write one row an entry", told)
+        sizes = ", ".join(f"{name}: {length[row].as_py()}" for name, length in zip(lists, lengths, strict=True))
+        sink.refuse(
+            label, int(lines[row]), f"its lists have different lengths ({sizes}); write one row an entry", sizes
+        )
     kept = batch.filter(pa.array(same))
     place = np.repeat(np.arange(kept.num_rows), lengths[0].filter(pa.array(same)).to_numpy())
     columns = [

@@ -17,13 +17,13 @@ def prefetched(rows: Iterable[T], depth: int = 2) -> Iterator[T]:
 
     Where processors are short that thread stands back: it is ahead, and what it has made waits for who uses it.
     """
-    made: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(depth)
+    ready: queue.Queue[tuple[T | None, BaseException | None, bool]] = queue.Queue(depth)
     stopped = threading.Event()
 
     def put(entry: tuple[T | None, BaseException | None, bool]) -> bool:
         while not stopped.is_set():
             with contextlib.suppress(queue.Full):
-                made.put(entry, timeout=0.1)
+                ready.put(entry, timeout=0.1)
                 return True
         return False
 
@@ -41,7 +41,7 @@ def prefetched(rows: Iterable[T], depth: int = 2) -> Iterator[T]:
     thread.start()
     try:
         while True:
-            row, error, ended = made.get()
+            row, error, ended = ready.get()
             if error is not None:
                 raise error
             if ended:

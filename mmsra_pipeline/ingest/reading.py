@@ -54,7 +54,7 @@ class Loaded:
     damaged: tuple[str, ...]
     """Source files that could not be read to their end, each with the place and the reason."""
     notes: tuple[str, ...] = ()
-    """What was not as usual and was told from the files themselves."""
+    """What was not as usual and was detected in the files themselves."""
     marks: Marks | None = field(default=None, compare=False, repr=False)
     """Where a later reading can go on."""
 

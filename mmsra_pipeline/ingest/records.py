@@ -69,10 +69,10 @@ class Records(Learner):
             else:
                 while len(self._lines) - at < RECORD_LINES and self._fetch(at):
                     at = 0
-                taken, fields = self._quoted(at)
-                self._next_line = self._first + at + taken
+                line_count, fields = self._quoted(at)
+                self._next_line = self._first + at + line_count
                 yield self._first + at, fields, line
-                at += taken
+                at += line_count
 
     def place(self) -> Place | None:
         """Return the place behind the record that was given last; None if reading could not go on there.
@@ -89,11 +89,11 @@ class Records(Learner):
 
     def _quoted(self, at: int) -> tuple[int, list[str] | None]:
         """Return how many lines a record with quotes takes, and its fields."""
-        taken, fields = self._parsed(at, None)
+        line_count, fields = self._parsed(at, None)
         if fields is None and f"\\{self._quote}" in self._lines[at]:
-            taken, fields = self._parsed(at, "\\")
+            line_count, fields = self._parsed(at, "\\")
             self.backslashes += fields is not None
-        return taken, fields
+        return line_count, fields
 
     def _parsed(self, at: int, escape: str | None) -> tuple[int, list[str] | None]:
         lines = (line + "\n" for line in self._lines[at : at + RECORD_LINES])

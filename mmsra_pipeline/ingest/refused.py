@@ -8,7 +8,7 @@ from mmsra_pipeline.ingest.rejects import NOTHING_NEW
 from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.tables import Store
 
-SHOWN_REASONS = 50
+MOST_REASONS = 50
 MANY = 0.2
 EXAMPLES = 3
 
@@ -32,7 +32,7 @@ def reject_counts(paths: Paths, dataset: str, rejects: Path | None = None) -> An
             order by rows desc, file, reason
             limit $most
             """,
-            {"rejects": str(rejects), "most": SHOWN_REASONS},
+            {"rejects": str(rejects), "most": MOST_REASONS},
         ).df()
 
 
@@ -52,6 +52,6 @@ def why_few(paths: Paths, dataset: str) -> str:
         rows = connection.execute(
             f"select file, line, reason, text {refused} order by file, line limit {EXAMPLES}", asked
         ).fetchall()
-    shown = "; ".join(f"{file}, line {line}: {reason}: {text[:80]!r}" for file, line, reason, text in rows)
+    some = "; ".join(f"{file}, line {line}: {reason}: {text[:80]!r}" for file, line, reason, text in rows)
     share = count / (count + kept)
-    return f"{count} rows ({share:.1%}) of the source were refused, so few are left. Fix these first: {shown}. Then: "
+    return f"{count} rows ({share:.1%}) of the source were refused, so few are left. Fix these first: {some}. Then: "

@@ -47,7 +47,7 @@ class RejectSink:
         self.damaged: list[str] = []
         """Files that could not be read to their end, and why."""
         self.notes: list[str] = []
-        """What was not as usual and was told from the files themselves, each once."""
+        """What was not as usual and was detected in the files themselves, each once."""
         self._keep = keep
         self._held: list[Reject] = []
 
@@ -64,7 +64,7 @@ class RejectSink:
         self.notes = [notes.get(note, note) for note in self.notes]
 
     def note(self, text: str) -> None:
-        """Say what was told from the files themselves, so that none of it is silent."""
+        """Say what was detected in the files themselves, so that none of it is silent."""
         if text not in self.notes and len(self.notes) < MOST_NOTES:
             self.notes.append(text)
             logger.warning("%s", text)

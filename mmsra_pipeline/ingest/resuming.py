@@ -86,7 +86,7 @@ class Resumption:
 
 
 class ReadingMemory:
-    """What is remembered of the last reading of a data set; to be asked before the next, and told after it.
+    """What is remembered of the last reading of a data set; to be asked before the next, and filled after it.
 
     Raises:
         MissingInputError: if source files are not there.

@@ -22,10 +22,10 @@ def sound_rows(
 
     Args:
         table: has a column ``line``.
-        flaws: in the order in which they are told.
+        flaws: in the order in which they are reported.
         file: what rejects call the source.
         text_of: gives the source's text of a row by its place in the table.
-        sink: is told of every row, and of the refused ones with their reason.
+        sink: counts every row, and gets the refused ones with their reason.
     """
     sink.see(table.num_rows)
     reasons = np.full(table.num_rows, -1)

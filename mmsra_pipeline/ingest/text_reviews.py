@@ -23,14 +23,14 @@ REVIEW_FIELDS = (c.USER, c.ITEM, c.TIME, c.RATING, c.REVIEW)
 
 @dataclass
 class ReviewCells(Learner):
-    """How the cells of a file's reviews are read; what the first rows told holds for the later ones."""
+    """How the cells of a file's reviews are read; what the first rows showed holds for the later ones."""
 
     OUTER: ClassVar = frozenset({"times", "sink"})  # they go on from file to file
     times: TimeReader
     label: str
     """What rejects call the file."""
     sink: RejectSink
-    """Is told of every row."""
+    """Counts every row and gets the refused ones."""
     null_words: Sequence[str] = NULL_WORDS
     decimal: str | None = None
 
@@ -63,7 +63,7 @@ class ReviewCells(Learner):
             }
         )
         rounded = [flaw for _, flaw in ids.values()]
-        flaws = [empty(table, c.USER), empty(table, c.ITEM), *rounded, *_told(time_reasons), *_told(rating_reasons)]
+        flaws = [empty(table, c.USER), empty(table, c.ITEM), *rounded, *_flaws(time_reasons), *_flaws(rating_reasons)]
         sound = sound_rows(table, flaws, self.label, rows.text_of, self.sink)
         return sound.select(READ_REVIEWS.names).cast(READ_REVIEWS), sound.column("place").to_pylist()
 
@@ -115,5 +115,5 @@ def _ours(
     }
 
 
-def _told(reasons: pd.Series) -> list[Flaw]:
+def _flaws(reasons: pd.Series) -> list[Flaw]:
     return [(pa.array(reasons == reason), str(reason)) for reason in reasons.unique() if reason]

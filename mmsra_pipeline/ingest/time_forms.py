@@ -33,7 +33,7 @@ SCALED = re.compile(
 FRACTION = re.compile(r"\d{1,3}([,.'\u2019\u00a0\u202f ])\d{3}(?:\1\d{3})*(?!\1)[.,]\d+")  # '1.234,5'
 COMMA = re.compile(r"-?\d+,(\d+)")
 CLEAR = 10  # times as many dates that can only be read one way, or else two ways are mixed
-TOLD_FROM = 0.5  # share of dates among the cells from which a column is one of dates
+LEAST_DATES = 0.5  # share of dates among the cells from which a column is one of dates
 
 
 def plain_number(cell: str, decimal: str | None) -> str:
@@ -73,7 +73,7 @@ def with_signs(days: "pd.Series[str]") -> "pd.Series[str]":
 
 
 class DateForms(Learner):
-    """Brings dates of a column to ISO 8601; whether the day or the month is first is told once and holds for it."""
+    """Brings dates of a column to ISO 8601; whether the day or the month is first is detected once and holds for it."""
 
     OUTER: ClassVar = frozenset({"_source", "_say"})
 
@@ -102,19 +102,19 @@ class DateForms(Learner):
         day = [cell for cell, match in dates.items() if int(match[1]) > 12 >= int(match[3]) or match[2] == "."]
         month = [cell for cell, match in dates.items() if int(match[3]) > 12 >= int(match[1]) and match[2] != "."]
         if len(day) > CLEAR * len(month):
-            self._order, shown = "day-first", day[0]
+            self._order, example = "day-first", day[0]
         elif len(month) > CLEAR * len(day):
-            self._order, shown = "month-first", month[0]
+            self._order, example = "month-first", month[0]
         else:
             written = cells.isin(dates)
-            if written.sum() <= TOLD_FROM * max(int(column.notna().sum()), 1):
+            if written.sum() <= LEAST_DATES * max(int(column.notna().sum()), 1):
                 return  # a few in a column of other times: those rows are refused
             mixed = f" as {day[0]!r} and {month[0]!r} show" if day and month else ""
             raise DataError(
                 f"{self._source}: the timestamp {cells[written].iloc[0]!r} may have the day or the month first{mixed}. "
                 "State it in the data set's YAML: `time_format: day-first` or `time_format: month-first`."
             )
-        self._say(f"times are {self._order}, as {shown!r} shows")
+        self._say(f"times are {self._order}, as {example!r} shows")
 
     def _one(self, cell: str, numeric: "re.Match[str] | None") -> str:
         if numeric:

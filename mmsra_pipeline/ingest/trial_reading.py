@@ -26,7 +26,7 @@ class Trial:
     """Columns of ``READ_ITEMS``."""
     rejects: pa.Table
     notes: list[str]
-    """What was not as usual and was told from the files."""
+    """What was not as usual and was detected in the files."""
     only_reviewed: list[str]
     """Items of reviews that no row describes, in order."""
     only_described: list[str]
@@ -51,19 +51,19 @@ def read_first_rows(spec: DatasetSpec, workdir: Path, most: int = FIRST_ROWS) ->
     reviews, all_reviews = _first(reader.reviews(sink), READ_REVIEWS, most)
     items, all_items = _first(reader.items(sink), READ_ITEMS, most)
     sink.flush()
-    taken, described = set(reviews.column(c.ITEM).to_pylist()), set(items.column(c.ITEM).to_pylist())
+    reviewed, described = set(reviews.column(c.ITEM).to_pylist()), set(items.column(c.ITEM).to_pylist())
     root = reader.image_root
     pictures = ItemPictures(root)
     named = dict(zip(items.column(c.ITEM).to_pylist(), items.column(c.IMAGE).to_pylist(), strict=True))
-    found = sum(pictures.has_file(item, named.get(item)) for item in taken | described)
+    found = sum(pictures.has_file(item, named.get(item)) for item in reviewed | described)
     return Trial(
         files=reader.files(),
         reviews=reviews,
         items=items,
         rejects=pa.concat_tables(refused),
         notes=sink.notes,
-        only_reviewed=sorted(taken - described),
-        only_described=sorted(described - taken),
+        only_reviewed=sorted(reviewed - described),
+        only_described=sorted(described - reviewed),
         pictured=found,
         folder=FolderIndex(root).summary(root.name) if root else "",
         whole=all_reviews and all_items,

@@ -29,7 +29,7 @@ create or replace temp table items as
 # Equal reviews have equal hashes; the text itself is not kept. Lines that differ in what is not read are no duplicates.
 # Without a time the place in the source is the time, so no two rows are the same.
 EXACT_DUPLICATES_SQL = """
-create or replace temp table taken as
+create or replace temp table kept as
     select user_code, item_code, timestamp, rating, min(place) as place
     from (
         select user_code, item_code, timestamp::bigint as timestamp, rating::double as rating, "order" as place,
@@ -39,34 +39,34 @@ create or replace temp table taken as
     )
     group by user_code, item_code, timestamp, rating, review_hash, untimed_place
 """
-MIN_RATING_SQL = "delete from taken where rating < $min_rating"
+MIN_RATING_SQL = "delete from kept where rating < $min_rating"
 REQUIRE_IMAGE_SQL = """
-delete from taken where item_code not in (
+delete from kept where item_code not in (
     select item_code from items join raw_items using (item_id) where image_sha256 is not null
 )
 """
 REPEATED_PAIRS_SQL = """
-delete from taken where rowid in (
-    select rowid from taken
+delete from kept where rowid in (
+    select rowid from kept
     qualify row_number() over (partition by user_code, item_code order by $sign * timestamp, $sign * place) > 1
 )
 """
 MAX_ITEMS_SQL = """
-delete from taken where item_code not in (
-    select item_code from taken group by item_code order by count(*) desc, item_code limit $max_items
+delete from kept where item_code not in (
+    select item_code from kept group by item_code order by count(*) desc, item_code limit $max_items
 )
 """
 K_CORE_SQL = """
-delete from taken
-where user_code in (select user_code from taken group by user_code having count(*) < $user_core)
-   or item_code in (select item_code from taken group by item_code having count(*) < $item_core)
+delete from kept
+where user_code in (select user_code from kept group by user_code having count(*) < $user_core)
+   or item_code in (select item_code from kept group by item_code having count(*) < $item_core)
 """
-MAX_USERS_SQL = "delete from taken where user_code not in (select user_code from drawn_users)"
-LEFT_SQL = "select count(distinct user_code), count(distinct item_code), count(*) from taken"
+MAX_USERS_SQL = "delete from kept where user_code not in (select user_code from drawn_users)"
+LEFT_SQL = "select count(distinct user_code), count(distinct item_code), count(*) from kept"
 INTERACTIONS_SQL = """
 select user_id, item_id, timestamp, rating,
        row_number() over (partition by user_code order by timestamp, place, item_code) - 1 as position
-from taken join users using (user_code) join items using (item_code)
+from kept join users using (user_code) join items using (item_code)
 order by user_code, position
 """
 
@@ -179,7 +179,7 @@ def _take_core(connection: duckdb.DuckDBPyConnection, config: InteractionsConfig
 
 def _draw_users(connection: duckdb.DuckDBPyConnection, count: int, seed: int) -> None:
     """Leave ``count`` users. Who they are depends on the ids of those there are and on the seed alone."""
-    users = connection.execute("select distinct user_code from taken order by user_code").fetchnumpy()["user_code"]
+    users = connection.execute("select distinct user_code from kept order by user_code").fetchnumpy()["user_code"]
     if len(users) <= count:
         return
     chosen = np.random.default_rng([seed, 1]).choice(len(users), size=count, replace=False)

@@ -107,7 +107,7 @@ class Histories:
         codes, sizes = self.flat(queries)
         return np.split(self._names[codes], np.cumsum(sizes)[:-1]) if len(sizes) else []
 
-    def shown(self, queries: pd.DataFrame) -> pd.DataFrame:
+    def joined_to(self, queries: pd.DataFrame) -> pd.DataFrame:
         """Return rows of ``sequences`` with their histories written out, under ``QUERY_COLUMNS``."""
         histories = np.empty(len(queries), dtype=object)
         histories[:] = self.lists(queries)

@@ -1,6 +1,6 @@
 """Interactions to sequences: one row a query, each of train, validation, test or serve. Done in SQL, part by part.
 
-Where a user's targets lie is told by three positions in the table ``bounds``; only in them the splits differ. A history
+Where a user's targets lie is said by three positions in the table ``bounds``; only in them the splits differ. A history
 is a stretch of the user's interactions (``histories``), so a query says where it begins and repeats nothing of it.
 """
 

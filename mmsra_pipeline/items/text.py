@@ -132,8 +132,8 @@ def _without_imitations(text: str) -> str:
 
 def _cleaned(said: Sequence[str | None], max_chars: int) -> tuple[str, ...]:
     fields = [clean_text(value, max_chars) for value in said]
-    told = [text for name, text in zip(FIELDS, fields) if text and name in TEXT_FIELDS]
-    return (*fields, bounded(_sentences(told), max_chars))
+    sentences = [text for name, text in zip(FIELDS, fields) if text and name in TEXT_FIELDS]
+    return (*fields, bounded(_sentences(sentences), max_chars))
 
 
 def _reusable(previous: pd.DataFrame | None) -> dict[str, tuple[str, ...]]:

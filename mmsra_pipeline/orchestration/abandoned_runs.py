@@ -27,8 +27,8 @@ def end_abandoned(instance: dg.DagsterInstance, *, no_refresh: bool = False) -> 
     """
     at_work = instance.get_runs(dg.RunsFilter(statuses=IN_PROGRESS))
     if no_refresh:  # a kill between the making of a run and its begin
-        made = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED], tags={REFRESH_TAG: "true"})
-        at_work = [*at_work, *instance.get_runs(made)]
+        unstarted = dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED], tags={REFRESH_TAG: "true"})
+        at_work = [*at_work, *instance.get_runs(unstarted)]
     local = _runs_are_local(instance)
     gone = [
         run
@@ -50,15 +50,15 @@ def at_work(instance: dg.DagsterInstance, *, besides: Collection[str] = ()) -> l
 
 def _has_no_process(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether the process that last said that it executes the run is gone; False where none said so."""
-    told = list(_processes(instance, run_id))
-    return bool(told) and not lives_since(*told[-1])
+    processes = list(_processes(instance, run_id))
+    return bool(processes) and not lives_since(*processes[-1])
 
 
 def _processes(instance: dg.DagsterInstance, run_id: str) -> Iterator[tuple[int, float]]:
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
-        told: Any = entry.dagster_event.engine_event_data.metadata if entry.dagster_event else {}
-        if "pid" in told:
-            yield int(told["pid"].value), entry.timestamp
+        metadata: Any = entry.dagster_event.engine_event_data.metadata if entry.dagster_event else {}
+        if "pid" in metadata:
+            yield int(metadata["pid"].value), entry.timestamp
 
 
 def _holders(instance: dg.DagsterInstance) -> set[str]:

@@ -69,9 +69,9 @@ def refresh_by_queue(
     graph = load_definitions().resolve_asset_graph()
     waves, outcome = Waves(instance, paths, graph, () if trainings else COSTLY), Outcome()
     for name in names:
-        account, failures = waves.examine(name)
+        summary, failures = waves.examine(name)
         outcome.failures += failures
-        outcome.stale += account.stale.values()
+        outcome.stale += summary.stale.values()
     outcome.plan = waves.planned(outcome.stale)
     if tell and outcome.plan:
         tell(outcome.plan)

@@ -30,8 +30,8 @@ def make_databases(home: Path) -> None:
             with dg.DagsterInstance.from_config(str(building)) as instance:
                 instance.get_runs(limit=1)
                 instance.all_asset_keys()
-            made = sorted(path for path in building.iterdir() if path.is_dir() and path.name != HISTORY)
-            for folder in [*made, building / HISTORY]:
+            built = sorted(path for path in building.iterdir() if path.is_dir() and path.name != HISTORY)
+            for folder in [*built, building / HISTORY]:
                 remove(home / folder.name)  # of a making that was stopped before its end, as there is no history
                 folder.replace(home / folder.name)
             sync_folder(home)

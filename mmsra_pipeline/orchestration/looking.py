@@ -102,15 +102,15 @@ def look(
             sweep_all(paths)
             check_free(paths.root, loaded_config().retention.min_free_gb, "a refresh")
         for name in names:
-            account, failed = waves.examine(name)
+            summary, failed = waves.examine(name)
             failures += failed
-            for entry in account.stale.values():
+            for entry in summary.stale.values():
                 say(f"stale: {entry}: {'; '.join(entry.reasons)}")
             if failed and not dry_run:
-                waves.report(account)
+                waves.report(summary)
             if not failed:
                 seen.append(name)
-            if not account.stale and not failed:
+            if not summary.stale and not failed:
                 say(f"{name}: nothing is stale")
     tags: dict[str, Any] = {} if dry_run else tags_of_a_look(graph, seen, trainings=trainings)
     return tags, failures

@@ -118,9 +118,9 @@ def _of(record: dg.EventLogRecord) -> Materialization:
     )
 
 
-def changed_settings(asset: str, made: Materialization | None, config: Config) -> list[str]:
+def changed_settings(asset: str, materialization: Materialization | None, config: Config) -> list[str]:
     """Say which settings of an asset differ in ``config`` from those that it was made with."""
-    before = (made.metadata.get(SETTINGS) if made else None) or {}
+    before = (materialization.metadata.get(SETTINGS) if materialization else None) or {}
     now = json_ready(settings_of(asset, config)) if before else {}
     paths = sorted(set(before) | set(now))
     changed = [path for path in paths if path not in before or path not in now or before[path] != now[path]]

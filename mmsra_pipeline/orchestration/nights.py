@@ -179,7 +179,7 @@ class Nights:
     def _end(self, night: Night, name: str, records: list[dg.RunRecord], why: str) -> str:
         """Report what the night did with a data set, then note that it is through; a kill between reports it again."""
         if records or why != LATER:
-            self._waves(night).report(account_of(self._instance, night, name, records))
+            self._waves(night).report(summary_of(self._instance, night, name, records))
         # Read anew: this very evaluation may have ended other data sets.
         now = night_of(self._instance, night.run_id) or night
         ended = {**now.ended, name: why}
@@ -197,17 +197,17 @@ def waves_of(instance: dg.DagsterInstance, night: str, dataset: str) -> list[dg.
     return list(reversed(instance.get_run_records(dg.RunsFilter(tags={NIGHT_TAG: night, PARTITION_TAG: dataset}))))
 
 
-def account_of(instance: dg.DagsterInstance, night: Night, dataset: str, records: list[dg.RunRecord]) -> DatasetRefresh:
+def summary_of(instance: dg.DagsterInstance, night: Night, dataset: str, records: list[dg.RunRecord]) -> DatasetRefresh:
     """Return what a night found and did with a data set, by its runs alone."""
-    account = DatasetRefresh(dataset, night.at)
+    summary = DatasetRefresh(dataset, night.at)
     for record in records:
         run = record.dagster_run
-        account.note(_unpacked(run.tags[STALE_TAG], dataset))
+        summary.note(_unpacked(run.tags[STALE_TAG], dataset))
         result = result_of(instance, run.run_id, dataset)
-        account.failed = {}  # an earlier try's
-        account.before = dict(_before(instance, result, dataset)) | account.before
-        account.end(result)
-    return account
+        summary.failed = {}  # an earlier try's
+        summary.before = dict(_before(instance, result, dataset)) | summary.before
+        summary.end(result)
+    return summary
 
 
 def failures_of_night(instance: dg.DagsterInstance, night: str, dataset: str) -> list[Failure]:
@@ -219,10 +219,10 @@ def failures_of_night(instance: dg.DagsterInstance, night: str, dataset: str) ->
 def _before(instance: dg.DagsterInstance, result: RunResult, dataset: str) -> Iterator[tuple[str, Any]]:
     from mmsra_pipeline.orchestration.materializations import last
 
-    for made in result.materialized:
-        events = last(instance, made.asset, dataset, 10)
+    for entry in result.materialized:
+        events = last(instance, entry.asset, dataset, 10)
         older = [event for place, event in enumerate(events) if place and events[place - 1].run_id == result.run_id]
-        yield made.asset, older[0] if older else None
+        yield entry.asset, older[0] if older else None
 
 
 def _packed(stale: list[Stale]) -> str:

@@ -72,7 +72,7 @@ class FailedCheck:
     severity: Literal["ERROR", "WARN"]
     found: str
     measured: Mapping[str, float]
-    """The numbers that it told beside."""
+    """The numbers that it reported beside."""
     run_id: str
 
     @property
@@ -102,10 +102,10 @@ class Outcome:
     def as_json(self) -> dict[str, object]:
         """What was stale and what was materialized; then what was intended, what became of it, and failed checks."""
         stale = [{"asset": s.asset, "partition": s.partition, "reasons": list(s.reasons)} for s in self.stale]
-        made = [{"asset": m.asset, "partition": m.partition} for m in self.materialized]
+        materialized = [{"asset": m.asset, "partition": m.partition} for m in self.materialized]
         return {
             "stale": stale,
-            "materialized": made,
+            "materialized": materialized,
             "plan": [{**asdict(entry), "reasons": list(entry.reasons)} for entry in self.plan],
             "assets": [asdict(entry) for entry in self.assets],
             "failed_checks": [asdict(entry) for entry in self.failed_checks],
@@ -118,8 +118,8 @@ def asset_outcomes(dataset: str, rows: Iterable[Mapping[str, Any]]) -> list[Asse
     for row in rows:
         if row["outcome"] not in RESULTS:
             continue
-        told = "" if row["outcome"] == "cut off" else row["reasons"]  # that it might have changed: now it is known
-        reason = "; ".join(part for part in (WHY_SKIPPED.get(row["outcome"], ""), told) if part)
+        reasons = "" if row["outcome"] == "cut off" else row["reasons"]  # that it might have changed: now it is known
+        reason = "; ".join(part for part in (WHY_SKIPPED.get(row["outcome"], ""), reasons) if part)
         result = RESULTS[row["outcome"]]
         found.append(AssetOutcome(row["asset"], dataset, result, row["seconds"], row["peak_memory_gb"], reason))
     return found
@@ -143,5 +143,5 @@ def failed_checks(evaluations: Iterable[dg.AssetCheckEvaluation], run_id: str, d
 
 
 def _numbers(metadata: Mapping[str, Any]) -> dict[str, float]:
-    told = {name: getattr(value, "value", None) for name, value in metadata.items()}
-    return {name: value for name, value in told.items() if isinstance(value, int | float) and value == value}
+    values = {name: getattr(value, "value", None) for name, value in metadata.items()}
+    return {name: value for name, value in values.items() if isinstance(value, int | float) and value == value}

@@ -34,11 +34,11 @@ def histories(stage: Stage, rows: "pd.DataFrame | None" = None) -> "Histories":
     return Histories.read(stage.path(Tables.INTERACTIONS), users)
 
 
-def shown(stage: Stage, rows: "pd.DataFrame") -> "pd.DataFrame":
+def with_histories(stage: Stage, rows: "pd.DataFrame") -> "pd.DataFrame":
     """Return rows of ``sequences`` with their histories written out."""
     from mmsra_pipeline.interactions.query_table import plain
 
-    return histories(stage, rows).shown(plain(rows))
+    return histories(stage, rows).joined_to(plain(rows))
 
 
 def queries_of_users(stage: Stage, users: "set[str]") -> "pd.DataFrame":

@@ -99,7 +99,7 @@ def prompt_context(stage: Stage, queries: "pd.DataFrame", *, pictures: bool) -> 
         keywords=stage.read(Tables.ITEM_KEYWORDS),
         item_text=stage.read(Tables.ITEM_TEXT),
         similar_users=similar_rows(stage, queries),
-        similar_shown=stage.config.retrieval.similar_users.k,
+        similar_count=stage.config.retrieval.similar_users.k,
         training=stage.training_interactions(),
         images=stage.images() if pictures else None,
     )
@@ -127,27 +127,27 @@ def _start(stage: Stage) -> tuple[list[str], bool]:
     return ([Tables.ALIGNMENT] if aligned else []), aligned
 
 
-def scoring_workers(stage: Stage, backbone: "Backbone", shown: "PromptContext") -> "Spread | None":
+def scoring_workers(stage: Stage, backbone: "Backbone", context: "PromptContext") -> "Spread | None":
     """Return what has candidates scored by other processes, where the settings say so."""
     from mmsra_pipeline.recommendation.list_scorer import by_workers
 
     autocast = stage.config.recommendation.scoring_autocast
-    return by_workers(backbone, stage.artifacts, shown.images, loaded_config().compute, autocast=autocast)
+    return by_workers(backbone, stage.artifacts, context.images, loaded_config().compute, autocast=autocast)
 
 
 def answered(stage: Stage, lists: "pd.DataFrame", queries: "pd.DataFrame") -> "pd.DataFrame":
     """Return lists with the signals of their candidates and the answers of the tuned model (logit, mass, p)."""
     from mmsra_pipeline.recommendation.scoring import score_candidates, with_signals
 
-    told = with_signals(lists, queries, signal_source(stage, queries))
-    backbone, shown = tuned_backbone(stage), prompt_context(stage, queries, pictures=True)
+    candidates = with_signals(lists, queries, signal_source(stage, queries))
+    backbone, context = tuned_backbone(stage), prompt_context(stage, queries, pictures=True)
     answers = score_candidates(
         backbone,
         queries,
-        told,
-        shown,
+        candidates,
+        context,
         stage.score_file(),
         autocast=stage.config.recommendation.scoring_autocast,
-        spread=scoring_workers(stage, backbone, shown),
+        spread=scoring_workers(stage, backbone, context),
     )
-    return told.join(answers)
+    return candidates.join(answers)

@@ -59,7 +59,7 @@ def refresh(
         leave_out: assets that are not computed; what they made last is used.
         definitions: other assets than those of this package, with a job 'everything'; they run in this process.
         approve: is asked before trainings are repeated because settings changed. None: they are.
-        tell: is told what is to be computed of a data set, before it is.
+        tell: is given what is to be computed of a data set, before it is.
 
     Raises:
         ConfigError: if ``dataset`` is not described, or ``approve`` says no.
@@ -84,13 +84,13 @@ def refresh(
             for name in sorted(names, key=lambda name: is_locked(dataset_lock(paths, name))):
                 with turn_of(paths, name):
                     known = len(outcome.plan)
-                    account = _examine(waves, name, outcome)
+                    summary = _examine(waves, name, outcome)
                     if tell and outcome.plan[known:]:
                         tell(outcome.plan[known:])
                     if approve:
                         settings = functools.partial(dataset_config, paths)
-                        check_approved(renewals(instance, account.stale.values(), settings), approve)
-                    _bring_up_to_date(waves, account, outcome, definitions)
+                        check_approved(renewals(instance, summary.stale.values(), settings), approve)
+                    _bring_up_to_date(waves, summary, outcome, definitions)
     return outcome
 
 
@@ -117,30 +117,30 @@ def add_partitions(instance: dg.DagsterInstance, names: Iterable[str]) -> None:
 
 def _examine(waves: Waves, name: str, outcome: Outcome) -> DatasetRefresh:
     """Note what is stale of a data set, or that its source cannot be read."""
-    account, failures = waves.examine(name)
+    summary, failures = waves.examine(name)
     outcome.failures += failures
-    outcome.stale += account.stale.values()
-    outcome.plan += waves.planned(account.stale.values())
-    return account
+    outcome.stale += summary.stale.values()
+    outcome.plan += waves.planned(summary.stale.values())
+    return summary
 
 
 def _bring_up_to_date(
-    waves: Waves, account: DatasetRefresh, outcome: Outcome, definitions: dg.Definitions | None
+    waves: Waves, summary: DatasetRefresh, outcome: Outcome, definitions: dg.Definitions | None
 ) -> None:
     """Compute wave after wave, until nothing is stale or one fails, and report it."""
-    name, stale = account.dataset, list(account.stale.values())
+    name, stale = summary.dataset, list(summary.stale.values())
     waves.pin(name)
     expect(entry.asset for entry in stale if waves.graph.get(dg.AssetKey(entry.asset)).pools == {DEVICE})
-    while not account.failed and (wave := waves.next(stale)):
+    while not summary.failed and (wave := waves.next(stale)):
         logger.info("%s: materializing %s", name, ", ".join(entry.asset for entry in wave))
-        account.begin(waves.instance, wave)
+        summary.begin(waves.instance, wave)
         result = result_of(waves.instance, _run(waves.instance, name, wave, definitions), name)
-        account.end(result)
+        summary.end(result)
         outcome.materialized += result.materialized
         outcome.failed_checks += result.failed_checks
         outcome.failures += result.failures
-        account.note(stale := waves.stale(name))
-    outcome.assets += waves.report(account)
+        summary.note(stale := waves.stale(name))
+    outcome.assets += waves.report(summary)
 
 
 def _run(instance: dg.DagsterInstance, name: str, wave: list[Stale], definitions: dg.Definitions | None) -> str:

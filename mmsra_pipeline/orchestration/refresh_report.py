@@ -78,7 +78,7 @@ class DatasetRefresh:
 
 
 def report_refresh(
-    instance: dg.DagsterInstance, store: "Store", account: DatasetRefresh, assets: Iterable[str], *, most_rows: int
+    instance: dg.DagsterInstance, store: "Store", summary: DatasetRefresh, assets: Iterable[str], *, most_rows: int
 ) -> list[dict[str, Any]]:
     """Put the rows of a refresh before those of earlier ones, and tell Dagster.
 
@@ -87,17 +87,17 @@ def report_refresh(
     Args:
         instance: Dagster's.
         store: gets the table.
-        account: what was done.
+        summary: what was done.
         assets: all that could have been computed, in order.
         most_rows: of the table; the oldest go first.
 
     Returns:
         The rows of this refresh.
     """
-    rows = _rows(account, {asset: latest(instance, asset, account.dataset) for asset in assets})
+    rows = _rows(summary, {asset: latest(instance, asset, summary.dataset) for asset in assets})
     frame = _frame(rows)
-    content = _with_earlier(frame, store, account.dataset, most_rows)
-    written = store.replace(Tables.REFRESH_REPORT, account.dataset, content)
+    content = _with_earlier(frame, store, summary.dataset, most_rows)
+    written = store.replace(Tables.REFRESH_REPORT, summary.dataset, content)
     metadata: dict[str, Any] = {
         **Counter(row["outcome"] for row in rows),
         "seconds": sum(row["seconds"] for row in rows),
@@ -106,49 +106,49 @@ def report_refresh(
         "slice": dg.MetadataValue.path(written.path),
         **table_metadata(written.table, written.path, written.rows),
     }
-    note = dg.AssetMaterialization(Tables.REFRESH_REPORT, partition=account.dataset, metadata=metadata)
+    note = dg.AssetMaterialization(Tables.REFRESH_REPORT, partition=summary.dataset, metadata=metadata)
     instance.report_runless_asset_event(note)
     return rows
 
 
-def _rows(account: DatasetRefresh, now: Mapping[str, Materialization | None]) -> list[dict[str, Any]]:
-    elsewhere = [asset for asset in account.failed if asset not in now]
+def _rows(summary: DatasetRefresh, now: Mapping[str, Materialization | None]) -> list[dict[str, Any]]:
+    elsewhere = [asset for asset in summary.failed if asset not in now]
     if elsewhere:  # the source cannot be read, so nothing else is known
-        return [_row(account, asset, None) for asset in elsewhere]
-    rows = [_row(account, asset, last) for asset, last in now.items()]
-    return rows if account.stale or account.failed else [_nothing(account, rows)]
+        return [_row(summary, asset, None) for asset in elsewhere]
+    rows = [_row(summary, asset, last) for asset, last in now.items()]
+    return rows if summary.stale or summary.failed else [_nothing(summary, rows)]
 
 
-def _row(account: DatasetRefresh, asset: str, last: Materialization | None) -> dict[str, Any]:
-    outcome, reasons = _outcome(account, asset, last)
+def _row(summary: DatasetRefresh, asset: str, last: Materialization | None) -> dict[str, Any]:
+    outcome, reasons = _outcome(summary, asset, last)
     saved = last.seconds if last and outcome in ("cut off", "fresh", "left out") else None
     computed = last if outcome in ("changed", "unchanged") else None
     return {
-        "at": account.at,
+        "at": summary.at,
         "asset": asset,
         "outcome": outcome,
         "reasons": "; ".join(reasons),
-        "seconds": account.seconds.get(asset, 0.0),
+        "seconds": summary.seconds.get(asset, 0.0),
         "rows": last.rows if last else None,
         "peak_memory_gb": computed.peak_memory_gb if computed else None,
         "seconds_saved": saved or 0.0,
-        "run_id": account.runs.get(asset, ""),
+        "run_id": summary.runs.get(asset, ""),
     }
 
 
-def _outcome(account: DatasetRefresh, asset: str, last: Materialization | None) -> tuple[Outcome, tuple[str, ...]]:
-    if asset in account.failed:
-        return "failed", (*_reasons(account.stale, asset), account.failed[asset])
-    if asset in account.seconds:
-        before = account.before.get(asset)
+def _outcome(summary: DatasetRefresh, asset: str, last: Materialization | None) -> tuple[Outcome, tuple[str, ...]]:
+    if asset in summary.failed:
+        return "failed", (*_reasons(summary.stale, asset), summary.failed[asset])
+    if asset in summary.seconds:
+        before = summary.before.get(asset)
         if last is not None and last.reused_from:
-            return "reused", (*_reasons(account.stale, asset), f"taken over from {last.reused_from}")
+            return "reused", (*_reasons(summary.stale, asset), f"taken over from {last.reused_from}")
         same = before is not None and last is not None and before.version == last.version
-        return ("unchanged" if same else "changed"), _reasons(account.stale, asset)
-    if asset in account.left_out:
-        return "left out", account.left_out[asset].reasons
-    if asset in account.stale:
-        return ("not reached" if account.failed else "cut off"), account.stale[asset].reasons
+        return ("unchanged" if same else "changed"), _reasons(summary.stale, asset)
+    if asset in summary.left_out:
+        return "left out", summary.left_out[asset].reasons
+    if asset in summary.stale:
+        return ("not reached" if summary.failed else "cut off"), summary.stale[asset].reasons
     return "fresh", ()
 
 
@@ -156,11 +156,11 @@ def _reasons(stale: Mapping[str, Stale], asset: str) -> tuple[str, ...]:
     return stale[asset].reasons if asset in stale else ()
 
 
-def _nothing(account: DatasetRefresh, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _nothing(summary: DatasetRefresh, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One row in place of many."""
-    reasons = f"left out: {', '.join(account.left_out)}" if account.left_out else ""
+    reasons = f"left out: {', '.join(summary.left_out)}" if summary.left_out else ""
     saved = sum(row["seconds_saved"] for row in rows)
-    return dict(_row(account, ALL, None), reasons=reasons, seconds_saved=saved)
+    return dict(_row(summary, ALL, None), reasons=reasons, seconds_saved=saved)
 
 
 def _with_earlier(rows: "pd.DataFrame", store: "Store", dataset: str, most_rows: int) -> "pd.DataFrame":

@@ -37,10 +37,10 @@ def renewals(instance: dg.DagsterInstance, stale: Iterable[Stale], settings: Cal
     """
     found = []
     for entry in stale:
-        made = latest(instance, entry.asset, entry.partition) if entry.asset in COSTLY else None
-        changes = changed_settings(entry.asset, made, settings(entry.partition)) if made else []
-        if made is not None and changes:
-            found.append(Renewal(entry.asset, entry.partition, tuple(changes), made.seconds))
+        materialization = latest(instance, entry.asset, entry.partition) if entry.asset in COSTLY else None
+        changes = changed_settings(entry.asset, materialization, settings(entry.partition)) if materialization else []
+        if materialization is not None and changes:
+            found.append(Renewal(entry.asset, entry.partition, tuple(changes), materialization.seconds))
     return found
 
 

@@ -66,16 +66,16 @@ def report(
         yield from results
         raise DataError(_refusal(stage, failed))
     stage.make_current()
-    shown = _tables(stage) | _artifacts(stage) | _plot(stage, plot) | {"config": stored_config(stage)}
-    _tell_mlflow(stage, metadata or {}, shown)
-    shown[SETTINGS] = dg.MetadataValue.json(json_ready(settings_of(stage.asset, stage.config)))
+    standard = _tables(stage) | _artifacts(stage) | _plot(stage, plot) | {"config": stored_config(stage)}
+    _tell_mlflow(stage, metadata or {}, standard)
+    standard[SETTINGS] = dg.MetadataValue.json(json_ready(settings_of(stage.asset, stage.config)))
     if stage.work:
-        shown[WORK] = stage.work
-    shown[NULLS] = dg.MetadataValue.json(null_shares(stage.slices[0][0].path))
+        standard[WORK] = stage.work
+    standard[NULLS] = dg.MetadataValue.json(null_shares(stage.slices[0][0].path))
     rows, seconds = stage.slices[0][0].rows, time.monotonic() - stage.started
     logger.info("%s: %s is done in %.1f s, %d rows", stage.dataset, stage.asset, seconds, rows)
     yield dg.MaterializeResult(
-        metadata=shown | {SECONDS: round(seconds, 3), MEMORY: round(stage.memory.gb(), 3)} | dict(metadata or {}),
+        metadata=standard | {SECONDS: round(seconds, 3), MEMORY: round(stage.memory.gb(), 3)} | dict(metadata or {}),
         data_version=dg.DataVersion(fingerprint(stage.outputs)),
         check_results=results,
     )
@@ -127,31 +127,31 @@ def _of_users(columns: Sequence[str]) -> set[str]:
 
 
 def _tables(stage: Stage) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     for number, (written, rows) in enumerate(stage.slices):
         own = number == 0
-        shown |= table_metadata(written.table, written.path, written.rows) if own else {}
-        shown[ROWS if own else f"{written.table} rows"] = written.rows
-        shown["sample" if own else f"{written.table} sample"] = sample_table(rows)
+        metadata |= table_metadata(written.table, written.path, written.rows) if own else {}
+        metadata[ROWS if own else f"{written.table} rows"] = written.rows
+        metadata["sample" if own else f"{written.table} sample"] = sample_table(rows)
         where = stage.paths.remote.address(written.path)
-        shown[SLICE if own else f"{written.table} slice"] = dg.MetadataValue.path(where)
-    return shown
+        metadata[SLICE if own else f"{written.table} slice"] = dg.MetadataValue.path(where)
+    return metadata
 
 
 def _artifacts(stage: Stage) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
     if stage.staged:
-        shown["artifact"] = dg.MetadataValue.path(stage.paths.remote.address(stage.staged))
+        metadata["artifact"] = dg.MetadataValue.path(stage.paths.remote.address(stage.staged))
     if stage.mlflow_run_id:
         from mmsra_pipeline.telemetry.tracking import run_link
 
-        shown["mlflow_run"] = dg.MetadataValue.md(f"`{stage.mlflow_run_id}`")
+        metadata["mlflow_run"] = dg.MetadataValue.md(f"`{stage.mlflow_run_id}`")
         with losing("the question for the place of a run"):
-            shown["mlflow_run"] = dg.MetadataValue.md(run_link(stage.paths.mlflow_uri, stage.mlflow_run_id))
-    return shown
+            metadata["mlflow_run"] = dg.MetadataValue.md(run_link(stage.paths.mlflow_uri, stage.mlflow_run_id))
+    return metadata
 
 
-def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, Any]) -> None:
+def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], standard: Mapping[str, Any]) -> None:
     """Return the stage's MLflow run its measures, its plot, and what it published."""
     from mmsra_pipeline.telemetry.tracking import annotate
 
@@ -163,7 +163,7 @@ def _tell_mlflow(stage: Stage, metadata: Mapping[str, Any], shown: Mapping[str, 
             stage.mlflow_run_id,
             metrics={name: float(value) for name, value in metadata.items() if isinstance(value, float)},
             tags={"artifact": stage.paths.remote.address(stage.staged)} if stage.staged else {},
-            files=[plot_file(stage)] if "plot_file" in shown else [],
+            files=[plot_file(stage)] if "plot_file" in standard else [],
         )
 
 

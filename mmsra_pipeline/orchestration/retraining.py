@@ -1,4 +1,4 @@
-"""When new adapters are due: how far the data have moved since the recommender was trained, and whether settings have.
+"""When to train again: how far the data have moved since the recommender was trained, and whether settings have.
 
 Measured against the tables that were current when the recommender was materialized. Those slices are pinned in the
 store, so that they are still there.
@@ -66,7 +66,7 @@ def watched(instance: dg.DagsterInstance, dataset: str) -> list[Watched]:
     ]
 
 
-def due_reasons(
+def retraining_reasons(
     instance: dg.DagsterInstance,
     graph: AssetGraph,
     store: "Store",
@@ -98,8 +98,8 @@ def due_reasons(
             f"{changed:.1%} of the items have other keywords than when the recommender was trained "
             f"(automation.keyword_drift is {settings.keyword_drift:.1%})"
         )
-    for asset, told in _other_code(instance, graph, dataset, config):
-        reasons.append(f"{asset} was made with other settings or code: {told}")
+    for asset, difference in _other_code(instance, graph, dataset, config):
+        reasons.append(f"{asset} was made with other settings or code: {difference}")
     return reasons
 
 
@@ -125,11 +125,11 @@ def _other_code(
 
 def occasion(instance: dg.DagsterInstance, graph: AssetGraph, dataset: str, config: Config | None) -> str:
     """Name what a retraining would be made of. For one occasion it is asked for once, be it that its run fails."""
-    made = [latest(instance, asset, dataset) for asset in (Tables.RECOMMENDER, *WATCHED)]
+    latest_events = [latest(instance, asset, dataset) for asset in (Tables.RECOMMENDER, *WATCHED)]
     codes = codes_behind(graph, COSTLY)
     read = {asset: settings_of(asset, config) for asset in codes if config and asset in READS}
     code = fingerprint(codes, read)
-    return " ".join([dataset, code, *(str(event.number) if event else "-" for event in made)])
+    return " ".join([dataset, code, *(str(event.number) if event else "-" for event in latest_events)])
 
 
 def pin_what_the_training_saw(instance: dg.DagsterInstance, store: "Store", dataset: str) -> None:

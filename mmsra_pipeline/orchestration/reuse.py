@@ -56,11 +56,11 @@ def taken_over(stage: Stage, context: dg.AssetExecutionContext) -> Results | Non
         found = latest_with_event(instance, stage.asset, other)
         if found is None or found[0].work != stage.work or not _is_current(stage, stage.asset, other, found[0]):
             continue
-        made, event = found
-        results = _checked(instance, stage, made)
+        materialization, event = found
+        results = _checked(instance, stage, materialization)
         if {str(one.check_name) for one in results} == checks:
             try:
-                _adopt(stage, other, made)
+                _adopt(stage, other, materialization)
             except MissingInputError as error:
                 logger.info("%s: %s of %s is not taken over: %s", stage.dataset, stage.asset, other, error)
                 stage.slices.clear()
@@ -85,9 +85,9 @@ def work_of(stage: Stage, instance: dg.DagsterInstance, parents: Iterable[dg.Ass
 
 def _version(stage: Stage, instance: dg.DagsterInstance, key: dg.AssetKey) -> str | None:
     name = key.to_user_string()
-    made = latest(instance, name, stage.dataset)
-    if made is not None:
-        return made.version if _is_current(stage, name, stage.dataset, made) else None
+    materialization = latest(instance, name, stage.dataset)
+    if materialization is not None:
+        return materialization.version if _is_current(stage, name, stage.dataset, materialization) else None
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[stage.dataset])
     for record in instance.fetch_observations(wanted, limit=1).records:
         if record.asset_observation:
@@ -95,34 +95,34 @@ def _version(stage: Stage, instance: dg.DagsterInstance, key: dg.AssetKey) -> st
     return None
 
 
-def _is_current(stage: Stage, asset: str, dataset: str, made: Materialization) -> bool:
+def _is_current(stage: Stage, asset: str, dataset: str, materialization: Materialization) -> bool:
     """Whether readers see all that a materialization made: its tables and its artifact."""
-    artifact = made.metadata.get("artifact")
+    artifact = materialization.metadata.get("artifact")
     if artifact is not None and stage.artifacts.version(asset, dataset) != PurePath(str(artifact)).name:
         return False
     try:
         return all(
-            stage.store.current(table, dataset).version == _named(made, name)
-            for table, name in _tables(asset, made).items()
+            stage.store.current(table, dataset).version == _named(materialization, name)
+            for table, name in _tables(asset, materialization).items()
         )
     except MissingInputError:
         return False
 
 
-def _tables(asset: str, made: Materialization) -> dict[str, str]:
+def _tables(asset: str, materialization: Materialization) -> dict[str, str]:
     """Return the tables of a materialization, each with the name of the metadata that says its slice."""
-    beside = {name.removesuffix(BESIDE): name for name in made.metadata if name.endswith(BESIDE)}
+    beside = {name.removesuffix(BESIDE): name for name in materialization.metadata if name.endswith(BESIDE)}
     return {asset: SLICE} | beside
 
 
-def _named(made: Materialization, name: str) -> str:
-    return PurePath(str(made.metadata.get(name))).stem
+def _named(materialization: Materialization, name: str) -> str:
+    return PurePath(str(materialization.metadata.get(name))).stem
 
 
-def _checked(instance: dg.DagsterInstance, stage: Stage, made: Materialization) -> list[dg.AssetCheckResult]:
+def _checked(instance: dg.DagsterInstance, stage: Stage, materialization: Materialization) -> list[dg.AssetCheckResult]:
     """Return what the checks found of a materialization, as its run has it."""
     found = {}
-    for entry in instance.all_logs(made.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+    for entry in instance.all_logs(materialization.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
         one: Any = entry.dagster_event.event_specific_data if entry.dagster_event else None
         if one is not None and one.asset_key.to_user_string() == stage.asset:
             found[one.check_name] = dg.AssetCheckResult(
@@ -135,7 +135,7 @@ def _checked(instance: dg.DagsterInstance, stage: Stage, made: Materialization) 
     return list(found.values())
 
 
-def _adopt(stage: Stage, other: str, made: Materialization) -> None:
+def _adopt(stage: Stage, other: str, materialization: Materialization) -> None:
     """Stage the tables and the artifact of another data set's materialization as those of this one.
 
     Raises:
@@ -146,16 +146,16 @@ def _adopt(stage: Stage, other: str, made: Materialization) -> None:
     from mmsra_pipeline.storage.adoption import adopt_artifact, adopt_slice
     from mmsra_pipeline.storage.slices import Slice
 
-    for table, name in _tables(stage.asset, made).items():
-        version = _named(made, name)
+    for table, name in _tables(stage.asset, materialization).items():
+        version = _named(materialization, name)
         path = stage.store.version(table, other, version)
         if path is None:
             raise MissingInputError(f"version {version} of table {table} is gone.")
-        rows = int(made.metadata[ROWS if name == SLICE else f"{table} rows"])
+        rows = int(materialization.metadata[ROWS if name == SLICE else f"{table} rows"])
         stage.slices.append(
             (adopt_slice(stage.paths, Slice(table, other, version, rows, path), stage.dataset), pd.DataFrame())
         )
-    if artifact := made.metadata.get("artifact"):
+    if artifact := materialization.metadata.get("artifact"):
         place = stage.artifacts.root / stage.asset / other / PurePath(str(artifact)).name
         stage.staged = adopt_artifact(stage.paths, place, stage.dataset)
 

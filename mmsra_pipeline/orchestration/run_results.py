@@ -26,13 +26,13 @@ def result_of(instance: dg.DagsterInstance, run_id: str, partition: str) -> RunR
     """Read the events of a run that has ended."""
     run = instance.get_run_by_id(run_id)
     events = [entry.dagster_event for entry in instance.all_logs(run_id) if entry.dagster_event]
-    made = [event.asset_key.to_user_string() for event in events if _is(event, "ASSET_MATERIALIZATION")]  # type: ignore[union-attr]
+    assets = [event.asset_key.to_user_string() for event in events if _is(event, "ASSET_MATERIALIZATION")]  # type: ignore[union-attr]
     evaluations: list[Any] = [event.event_specific_data for event in events if _is(event, "ASSET_CHECK_EVALUATION")]
     success = run is not None and run.status == dg.DagsterRunStatus.SUCCESS
     canceled = run is not None and run.status == dg.DagsterRunStatus.CANCELED
     return RunResult(
         run_id,
-        materialized=[MaterializedAsset(asset, partition) for asset in made],
+        materialized=[MaterializedAsset(asset, partition) for asset in assets],
         failures=failures_of(events, run_id, partition, success=success, canceled=canceled),
         failed_checks=failed_checks(evaluations, run_id, partition),
         seconds={

@@ -16,7 +16,7 @@ from mmsra_pipeline.orchestration.section_reader import SectionReader
 from mmsra_pipeline.storage.paths import Paths
 
 INDEX: Final = ("retrieval.cooccurrence.window",)  # of those that ask the CooccurrenceIndex for it
-SHOWN: Final = ("recommendation.prompt", "retrieval.similar_users.k")  # of those that make prompts
+PROMPTS: Final = ("recommendation.prompt", "retrieval.similar_users.k")  # of those that make prompts
 SCORED: Final = (  # of those that ask the tuned model
     "backbone",
     "recommendation.scoring_autocast",
@@ -72,7 +72,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         "retrieval.first_stage.cold_items",
         "recommendation.options",
         "seed",
-        *SHOWN,
+        *PROMPTS,
         *INDEX,
     ),
     "recommender": (
@@ -99,7 +99,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         "evaluation.users",
         "retrieval.first_stage.cold_items",
         "seed",
-        *SHOWN,
+        *PROMPTS,
         *INDEX,
     ),
     "fusion": (
@@ -111,7 +111,7 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         "evaluation.bootstrap",
         "retrieval.first_stage",
         "seed",
-        *SHOWN,
+        *PROMPTS,
         *INDEX,
     ),
     "first_stage_recall": (
@@ -130,15 +130,15 @@ READS: Final[Mapping[str, tuple[str, ...]]] = {
         "retrieval.first_stage.cold_items",
         "seed",
         *SCORED,
-        *SHOWN,
+        *PROMPTS,
         *INDEX,
     ),
-    "report": ("report", "evaluation.cutoff", "evaluation.bootstrap", "seed", *SCORED, *SHOWN),
+    "report": ("report", "evaluation.cutoff", "evaluation.bootstrap", "seed", *SCORED, *PROMPTS),
     "recommendations": (
         *SCORED,
         "recommendations",
         "retrieval.first_stage",
-        *SHOWN,
+        *PROMPTS,
         *INDEX,
         "seed",
     ),
@@ -229,8 +229,8 @@ def readable(asset: str, config: Config) -> Config:
 
 def whole(config: Config) -> Config:
     """Return all settings again where ``config`` shows only those that an asset declares."""
-    shown: Any = config
-    return cast(Config, shown.whole) if isinstance(shown, SectionReader) else config
+    either: Any = config
+    return cast(Config, either.whole) if isinstance(either, SectionReader) else config
 
 
 def _leaves(path: str, value: Any) -> dict[str, Any]:

@@ -70,9 +70,9 @@ def observe_settings(
     for key in settings_sources() if keys is None else keys:
         version = version_of(key, config)
         if _observed(instance, key, dataset) != version:
-            shown = {"settings": dg.MetadataValue.json(values_of(key, config))}
+            values = {"settings": dg.MetadataValue.json(values_of(key, config))}
             tags = {DATA_VERSION: version}
-            instance.report_runless_asset_event(dg.AssetObservation(key, partition=dataset, tags=tags, metadata=shown))
+            instance.report_runless_asset_event(dg.AssetObservation(key, partition=dataset, tags=tags, metadata=values))
 
 
 def with_settings(assets: Iterable[Any]) -> Iterator[Any]:

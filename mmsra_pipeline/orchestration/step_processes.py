@@ -47,8 +47,8 @@ class StepProcesses(dg.Executor):
         """Return Dagster's own."""
         method = {START_METHOD: {"preload_modules": list(preload)}}
         config = {"max_concurrent": 1, "start_method": method, "retries": {"enabled": {}}}
-        made: dg.Executor = dg.multiprocess_executor.executor_creation_fn(self._init._replace(executor_config=config))  # type: ignore[misc]
-        return made
+        built: dg.Executor = dg.multiprocess_executor.executor_creation_fn(self._init._replace(executor_config=config))  # type: ignore[misc]
+        return built
 
     def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[Any]:
         """Hold the turn and run the plan."""

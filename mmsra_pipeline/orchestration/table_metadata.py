@@ -71,15 +71,15 @@ def table_metadata(table: str, file: Path, rows: int) -> dict[str, Any]:
         rows: how many.
     """
     # The table of an asset and data set is the whole asset in the UI's count of rows, and its partition as well.
-    shown: dict[str, Any] = {ROWS: rows, PARTITION_ROWS: rows, SCHEMA: column_schema(table, file)}
+    metadata: dict[str, Any] = {ROWS: rows, PARTITION_ROWS: rows, SCHEMA: column_schema(table, file)}
     sources = COLUMN_SOURCES.get(table)
     if sources:
         lineage = {
-            name: [dg.TableColumnDep(dg.AssetKey(asset), column) for asset, column in made_of]
-            for name, made_of in sources.items()
+            name: [dg.TableColumnDep(dg.AssetKey(asset), column) for asset, column in origins]
+            for name, origins in sources.items()
         }
-        shown[LINEAGE] = dg.TableColumnLineage(lineage)
-    return shown
+        metadata[LINEAGE] = dg.TableColumnLineage(lineage)
+    return metadata
 
 
 def column_schema(table: str, file: Path) -> dg.TableSchema:

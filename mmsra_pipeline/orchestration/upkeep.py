@@ -203,11 +203,11 @@ def _mlflow_runs(paths: Paths, current: Iterable[Materialization], before: datet
     if not (paths.mlflow_uri.startswith("sqlite:///") and Path(paths.mlflow_uri.removeprefix("sqlite:///")).is_file()):
         return
     links = [MLFLOW_LINK.match(str(event.metadata.get("mlflow_run"))) for event in current]
-    made = {link[1] for link in links if link}
+    kept = {link[1] for link in links if link}
     old = runs_before(paths.mlflow_uri, before.timestamp())
-    made |= {run.parent_id for run in old if run.run_id in made and run.parent_id}
+    kept |= {run.parent_id for run in old if run.run_id in kept and run.parent_id}
     for run in old:
-        if run.run_id not in made:
+        if run.run_id not in kept:
             there = (run.artifacts,) if run.artifacts and run.artifacts.exists() else ()
             yield RemovableRun("MLflow", run.run_id, there, sum(map(size, there)))
 

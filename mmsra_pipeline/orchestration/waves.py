@@ -44,14 +44,14 @@ class Waves:
 
     def examine(self, name: str, at: datetime | None = None) -> tuple[DatasetRefresh, list[Failure]]:
         """Observe the source and note what is stale, or that the source cannot be read."""
-        account = DatasetRefresh(name, at or datetime.now(UTC))
+        summary = DatasetRefresh(name, at or datetime.now(UTC))
         try:
             self._observe(name)
         except MmsraError as error:
-            account.failed[SOURCE] = str(error)
-            return account, [Failure(name, str(error))]
-        account.note(self.stale(name))
-        return account, []
+            summary.failed[SOURCE] = str(error)
+            return summary, [Failure(name, str(error))]
+        summary.note(self.stale(name))
+        return summary, []
 
     def stale(self, name: str) -> list[Stale]:
         """Return all that is stale of a data set but for what is left out, each asset after those it depends on."""
@@ -65,7 +65,8 @@ class Waves:
         """Return the same with the seconds that each took last time."""
         last = [(entry, latest(self.instance, entry.asset, entry.partition)) for entry in stale]
         return [
-            Planned(entry.asset, entry.partition, entry.reasons, made.seconds if made else None) for entry, made in last
+            Planned(entry.asset, entry.partition, entry.reasons, before.seconds if before else None)
+            for entry, before in last
         ]
 
     def key(self, name: str, wave: Sequence[Stale]) -> str:
@@ -82,20 +83,20 @@ class Waves:
         settings = {entry.asset: settings_of(entry.asset, config) for entry in wave if entry.asset in READS}
         return fingerprint([name, settings, [entry.asset for entry in wave], behind, numbers, seen])
 
-    def report(self, account: DatasetRefresh) -> list[AssetOutcome]:
+    def report(self, summary: DatasetRefresh) -> list[AssetOutcome]:
         """Put what became of a data set into ``refresh_report``, and tell Dagster."""
         from mmsra_pipeline.storage.tables import Store
 
-        if not account.failed:
-            account.left_out = {entry.asset: entry for entry in self._left_out(account.dataset)}
+        if not summary.failed:
+            summary.left_out = {entry.asset: entry for entry in self._left_out(summary.dataset)}
         rows = report_refresh(
             self.instance,
             Store.of(self.paths),
-            account,
+            summary,
             asset_names(self.graph),
             most_rows=loaded_config().retention.report_rows,
         )
-        return asset_outcomes(account.dataset, rows)
+        return asset_outcomes(summary.dataset, rows)
 
     def pin(self, name: str) -> None:
         """Keep the slices that the recommender was trained on."""

@@ -36,9 +36,9 @@ class PromptContext:
     shares: Mapping[str, float]
     images: ItemImages | None = None
 
-    def asked_about(self, similar_users: pd.DataFrame, similar_shown: int) -> "PromptContext":
+    def asked_about(self, similar_users: pd.DataFrame, similar_count: int) -> "PromptContext":
         """Return the same for other queries; as for ``prompt_context``."""
-        return dataclasses.replace(self, similar=following_items(similar_users, similar_shown))
+        return dataclasses.replace(self, similar=following_items(similar_users, similar_count))
 
 
 def prompt_context(
@@ -47,7 +47,7 @@ def prompt_context(
     keywords: pd.DataFrame,
     item_text: pd.DataFrame,
     similar_users: pd.DataFrame,
-    similar_shown: int,
+    similar_count: int,
     training: pd.DataFrame,
     images: ItemImages | None = None,
 ) -> PromptContext:
@@ -58,7 +58,7 @@ def prompt_context(
         keywords: the table ``item_keywords``.
         item_text: the catalogue.
         similar_users: rows for the queries that will be asked.
-        similar_shown: how many of a query's similar users are shown, the most similar ones.
+        similar_count: how many of a query's similar users are shown, the most similar ones.
         training: the interactions that training may see.
         images: the pictures, where prompts are shown to a model.
 
@@ -72,16 +72,16 @@ def prompt_context(
         config=config,
         keywords=words,
         text={item: without_evidence(inline(text)) for item, text in zip(item_text[ITEM], item_text[TEXT])},
-        similar=following_items(similar_users, similar_shown),
+        similar=following_items(similar_users, similar_count),
         shares=keyword_shares({item: words.get(item, ()) for item in training[ITEM].unique()}),
         images=images,
     )
 
 
-def following_items(similar_users: pd.DataFrame, similar_shown: int) -> dict[tuple[str, int], tuple[str, ...]]:
+def following_items(similar_users: pd.DataFrame, similar_count: int) -> dict[tuple[str, int], tuple[str, ...]]:
     """Return what similar users took next by query, the most similar user first."""
-    shown = similar_users[similar_users[RANK] <= similar_shown]
-    ordered = shown.sort_values([USER, POSITION, RANK], kind="stable")
+    nearest = similar_users[similar_users[RANK] <= similar_count]
+    ordered = nearest.sort_values([USER, POSITION, RANK], kind="stable")
     similar: dict[tuple[str, int], tuple[str, ...]] = {}
     for user, position, item in zip(ordered[USER], ordered[POSITION], ordered[ITEM]):
         key = (str(user), int(position))

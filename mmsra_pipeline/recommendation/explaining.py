@@ -85,8 +85,8 @@ def explain(
                 key = list_key(without.prompts, without.images, backbone, autocast=autocast)
                 before = cache.get(key)
                 if before is None:
-                    shown = [task_prompts.render(parts, without.images) for parts in without.prompts]
-                    answers = backbone.score_group(shown, (task_prompts.YES, task_prompts.NO), autocast=rounded())
+                    rendered = [task_prompts.render(parts, without.images) for parts in without.prompts]
+                    answers = backbone.score_group(rendered, (task_prompts.YES, task_prompts.NO), autocast=rounded())
                     found = list(zip(answers.margin.tolist(), answers.mass.tolist(), strict=True))
                     cache.put({key: packed(found)})
                 else:
@@ -109,20 +109,21 @@ def _leave_outs(
 ) -> Iterator[_Without]:
     query, items, config = one.query, list(one.items), context.config
     pictures, unseen = context.images, context.images.without(items) if context.images else None
-    shown = list(dict.fromkeys(task_prompts.shown_history(context, query)))
+    recent = list(dict.fromkeys(task_prompts.recent_history(context, query)))
     shorter = [
-        dataclasses.replace(query, history=tuple(item for item in query.history if item != taken)) for taken in shown
+        dataclasses.replace(query, history=tuple(item for item in query.history if item != left_out))
+        for left_out in recent
     ]
     classes, *without = [
-        found.classes.tolist() for found in signals.of([query, *shorter], [items] * (1 + len(shown)), training=False)
+        found.classes.tolist() for found in signals.of([query, *shorter], [items] * (1 + len(recent)), training=False)
     ]
 
     def prompts(query: Query, classes: list[list[int]], context: PromptContext = context) -> list[task_prompts.Parts]:
         return task_prompts.yes_no_prompts(context, query, items, classes)
 
     yield _Without(NOTHING, "", prompts(query, classes), pictures)
-    for taken, rest, own in zip(shown, shorter, without, strict=True):
-        yield _Without(HISTORY_ITEM, taken, prompts(rest, own), pictures)
+    for left_out, rest, own in zip(recent, shorter, without, strict=True):
+        yield _Without(HISTORY_ITEM, left_out, prompts(rest, own), pictures)
     if config.similar_users and context.similar.get((query.user, query.position)):
         yield _Without(SIMILAR, "", prompts(query, classes, dataclasses.replace(context, similar={})), pictures)
     if config.evidence:

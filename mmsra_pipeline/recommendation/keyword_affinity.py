@@ -30,7 +30,7 @@ class KeywordAffinity:
         self._least = 1.0 / max(len(catalogue), 1)  # the share of a word that no item of the catalogue has, as if one
         self._share = np.array([counts[word] * self._least for word in self._words], dtype=np.float64)
         held = [self._places(item) for item in catalogue]
-        self._told = np.array([bool(own) for own in held], dtype=bool)
+        self._has_keywords = np.array([bool(own) for own in held], dtype=bool)
         self._flat = np.array([place for own in held for place in own], dtype=np.int64)
         self._starts = np.cumsum([0, *(len(own) for own in held if own)])[:-1]
 
@@ -39,22 +39,22 @@ class KeywordAffinity:
     ) -> tuple[Float[np.ndarray, " items"], Float[np.ndarray, " catalogue"]]:
         """Return the affinity of items and of the catalogue; nan where an item has no keyword."""
         counts = Counter(word for item in history for word in self._keywords.get(item, ()))
-        told = sum(bool(self._keywords.get(item)) for item in history)
-        taken = np.zeros(len(self._share))
+        described = sum(bool(self._keywords.get(item)) for item in history)
+        observed = np.zeros(len(self._share))
         for word, count in counts.items():
             if word in self._words:
-                taken[self._words[word]] = count
-        excess = self._excess(taken, told, self._share)
-        every = np.full(len(self._told), np.nan)
+                observed[self._words[word]] = count
+        excess = self._excess(observed, described, self._share)
+        every = np.full(len(self._has_keywords), np.nan)
         if len(self._flat):
-            every[self._told] = np.maximum.reduceat(excess[self._flat], self._starts)
+            every[self._has_keywords] = np.maximum.reduceat(excess[self._flat], self._starts)
         own = []
         for item in items:
             words = self._keywords.get(item, ())
             new = [counts[word] for word in words if word not in self._words]
             values = [
                 *excess[self._places(item)],
-                *self._excess(np.array(new, dtype=np.float64), told, np.full(len(new), self._least)),
+                *self._excess(np.array(new, dtype=np.float64), described, np.full(len(new), self._least)),
             ]
             own.append(max(values, default=math.nan))
         return np.array(own, dtype=np.float64), every
@@ -63,7 +63,7 @@ class KeywordAffinity:
         return [self._words[word] for word in self._keywords.get(item, ()) if word in self._words]
 
     @staticmethod
-    def _excess(taken: np.ndarray, told: int, share: np.ndarray) -> np.ndarray:
-        expected = told * share
-        excess: np.ndarray = (taken - expected) / np.sqrt(expected * (1 - share) + EPSILON)
+    def _excess(observed: np.ndarray, described: int, share: np.ndarray) -> np.ndarray:
+        expected = described * share
+        excess: np.ndarray = (observed - expected) / np.sqrt(expected * (1 - share) + EPSILON)
         return excess

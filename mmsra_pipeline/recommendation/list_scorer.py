@@ -20,11 +20,11 @@ from mmsra_pipeline.storage.artifacts import Artifacts
 
 Query = tuple[str, int]
 """User and position."""
-ShownList = Sequence[Parts]
+PromptList = Sequence[Parts]
 """The prompts of one list."""
 Scores = list[tuple[float, float]]
 """(logit, mass) of each candidate of a list."""
-Spread = Callable[[Iterable[tuple[Query, ShownList]]], Generator[tuple[Query, Scores]]]
+Spread = Callable[[Iterable[tuple[Query, PromptList]]], Generator[tuple[Query, Scores]]]
 """Has lists scored, and gives their scores as they are done."""
 
 
@@ -88,7 +88,7 @@ def by_workers(
         return None
     make = functools.partial(scoring_elsewhere, origin_of(backbone, artifacts, compute.cpus_per_worker), autocast)
 
-    def score(lists: Iterable[tuple[Query, ShownList]]) -> Generator[tuple[Query, Scores]]:
+    def score(lists: Iterable[tuple[Query, PromptList]]) -> Generator[tuple[Query, Scores]]:
         asked: dict[str, Query] = {}
 
         def shards() -> Iterator[Shard]:
@@ -96,7 +96,7 @@ def by_workers(
             while some := list(itertools.islice(waiting, compute.lists_per_shard)):
                 names = [f"the list of user {user} at {position}" for (user, position), _ in some]
                 asked.update(zip(names, (query for query, _ in some)))
-                yield Shard(tuple(names), tuple(plain(shown, images) for _, shown in some))
+                yield Shard(tuple(names), tuple(plain(prompts, images) for _, prompts in some))
 
         with contextlib.closing(spread(make, shards(), compute, "scoring")) as answers:
             for shard, found in answers:
@@ -105,7 +105,7 @@ def by_workers(
     return score
 
 
-def plain(asked: ShownList, images: ItemImages | None) -> tuple[str, ...]:
+def plain(asked: PromptList, images: ItemImages | None) -> tuple[str, ...]:
     """Return prompts as text in which pictures stand by their hash, so that another machine can show them."""
     return tuple(task_prompts.to_json(tuple(_named(part, images) for part in parts)) for parts in asked)
 

@@ -13,15 +13,15 @@ POPULARITY, FIRST_STAGE = 1, 2  # kinds of draws; 0 is uniform
 TRIES = 50  # random draws before all remaining items are listed; only users who took nearly everything get there
 
 
-def taken_items(sequences: pd.DataFrame) -> dict[str, frozenset[str]]:
+def interacted_items(sequences: pd.DataFrame) -> dict[str, frozenset[str]]:
     """Return what each user took, in any split: a held-out target is no negative either."""
-    taken: dict[str, set[str]] = {}
+    interacted: dict[str, set[str]] = {}
     for user, history, target in zip(sequences[USER], sequences[HISTORY], sequences[TARGET]):
-        own = taken.setdefault(str(user), set())
+        own = interacted.setdefault(str(user), set())
         own.update(history)
         if isinstance(target, str):
             own.add(target)
-    return {user: frozenset(items) for user, items in taken.items()}
+    return {user: frozenset(items) for user, items in interacted.items()}
 
 
 def by_query(candidates: pd.DataFrame) -> dict[tuple[str, int], list[str]]:
@@ -44,7 +44,7 @@ class NegativeSampler:
     def __init__(
         self,
         counts: Mapping[str, int],
-        taken: Mapping[str, frozenset[str]],
+        interacted: Mapping[str, frozenset[str]],
         shares: NegativeShares,
         *,
         vectors: Mapping[str, Float[np.ndarray, " dim"]] | None = None,
@@ -58,17 +58,17 @@ class NegativeSampler:
 
         Args:
             counts: users of each item, at least 1.
-            taken: what each user took at any time. What is there and not in ``counts`` training never saw.
+            interacted: what each user took at any time. What is there and not in ``counts`` training never saw.
             shares: where negatives come from.
             vectors: of length 1; they tell near-duplicates of a positive. Without them none is known.
             rng: draws.
-            unseen: what was taken and is not in ``counts``; None: what ``taken`` has of it.
+            unseen: what was taken and is not in ``counts``; None: what ``interacted`` has of it.
         """
-        self._new = sorted((frozenset().union(*taken.values()) if unseen is None else set(unseen)) - set(counts))
+        self._new = sorted((frozenset().union(*interacted.values()) if unseen is None else set(unseen)) - set(counts))
         self._counts = counts
         self._catalogue = sorted(counts)
         self._cumulative = np.array([counts[item] for item in self._catalogue], dtype=float).cumsum()
-        self._taken = taken
+        self._interacted = interacted
         self._vectors = vectors or {}
         self._alike = shares.near_duplicate
         weights = np.array([shares.uniform, shares.popularity, shares.first_stage])
@@ -95,7 +95,7 @@ class NegativeSampler:
             new_share: of draws that give an item that training never saw, in [0, 1]. Where it is the share of positives
                 that nobody else took, being new says nothing for or against an item.
         """
-        refused = set(self._taken.get(user, frozenset()))
+        refused = set(self._interacted.get(user, frozenset()))
         drawn: list[str] = []
         for _ in range(number):
             item = self._one(refused, target, first_stage, new_share)

@@ -59,7 +59,7 @@ def train_in_ranks(
         seed: as there.
         workdir: for checkpoints and for what ranks are given. A training that was stopped goes on, with any number of
             ranks.
-        tracker: is told losses and learning rate of each step.
+        tracker: gets losses and learning rate of each step.
         ranks: processes.
 
     Returns:

@@ -46,11 +46,11 @@ def list_key(prompts: Sequence[Parts], images: ItemImages | None, backbone: Back
     It is of the whole list because what is computed together rounds together: scores that are taken over are to the
     last bit those of a run that began from nothing.
     """
-    shown = [[_shown(part, images) for part in parts] for parts in prompts]
-    return fingerprint(VERSION, shown, backbone.fingerprint, autocast)
+    contents = [[_content(part, images) for part in parts] for parts in prompts]
+    return fingerprint(VERSION, contents, backbone.fingerprint, autocast)
 
 
-def _shown(part: str | Picture, images: ItemImages | None) -> str | list[str | None]:
+def _content(part: str | Picture, images: ItemImages | None) -> str | list[str | None]:
     return part if isinstance(part, str) else [images.image_hash(part.item) if images else None]
 
 

@@ -16,7 +16,7 @@ from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.columns import class_column, signal_column
 from mmsra_pipeline.recommendation.context import PromptContext
-from mmsra_pipeline.recommendation.list_scorer import ListScorer, Scores, ShownList, Spread
+from mmsra_pipeline.recommendation.list_scorer import ListScorer, PromptList, Scores, Spread
 from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.score_cache import KeptScores, list_key
 from mmsra_pipeline.recommendation.signals import SignalSource
@@ -67,14 +67,14 @@ def score_candidates(
     progress = Progress("scoring", len(once), "candidates")
     scores: dict[tuple[str, int, str], tuple[float, float]] = {}
     keys: dict[tuple[str, int], str] = {}
-    taken_over = 0
+    reused = 0
 
     def done(at: tuple[str, int], found: list[tuple[float, float]]) -> None:
         scores.update({(*at, item): one for (item, _), one in zip(lists[at], found, strict=True)})
         progress.advance(len(found))
 
-    def missing() -> Iterator[tuple[tuple[str, int], ShownList]]:
-        nonlocal taken_over
+    def missing() -> Iterator[tuple[tuple[str, int], PromptList]]:
+        nonlocal reused
         for at, listed in lists.items():
             items = [item for item, _ in listed]
             asked = task_prompts.yes_no_prompts(context, known[at], items, [classes for _, classes in listed])
@@ -84,7 +84,7 @@ def score_candidates(
                 yield at, asked
             else:
                 done(at, before)
-                taken_over += len(items)
+                reused += len(items)
 
     with (
         contextlib.nullcontext(kept) if isinstance(kept, KeptScores) else KeptScores(kept) as cache,
@@ -93,8 +93,8 @@ def score_candidates(
         for at, found in answers:
             cache.put(keys[at], found)
             done(at, found)
-    if taken_over:
-        logger.info("scoring: %d of %d candidates were scored before", taken_over, len(scores))
+    if reused:
+        logger.info("scoring: %d of %d candidates were scored before", reused, len(scores))
     wanted = zip(candidates[USER], candidates[POSITION], candidates[ITEM])
     values = [scores[str(user), int(position), str(item)] for user, position, item in wanted]
     table = pd.DataFrame(values, index=candidates.index, columns=["logit", "mass"], dtype="float64")
@@ -117,16 +117,16 @@ def with_signals(
     for signals in source.of([known[key] for key in keys], groups.tolist(), training=training):
         raw.append(signals.raw)
         classes.append(signals.classes)
-    told = pd.DataFrame(
+    table = pd.DataFrame(
         [(user, at, item) for (user, at), items in zip(keys, groups) for item in items], columns=[USER, POSITION, ITEM]
     )
-    told[[signal_column(slot) for slot in SLOTS]] = np.concatenate([np.empty((0, len(SLOTS))), *raw])
-    told[[class_column(slot) for slot in SLOTS]] = np.concatenate([np.empty((0, len(SLOTS)), np.int64), *classes])
-    return candidates.merge(told, on=[USER, POSITION, ITEM], how="left", validate="many_to_one")
+    table[[signal_column(slot) for slot in SLOTS]] = np.concatenate([np.empty((0, len(SLOTS))), *raw])
+    table[[class_column(slot) for slot in SLOTS]] = np.concatenate([np.empty((0, len(SLOTS)), np.int64), *classes])
+    return candidates.merge(table, on=[USER, POSITION, ITEM], how="left", validate="many_to_one")
 
 
 def _here(backbone: Backbone, images: ItemImages | None, autocast: bool | str) -> Spread:
-    def score(lists: Iterable[tuple[tuple[str, int], ShownList]]) -> Generator[tuple[tuple[str, int], Scores]]:
+    def score(lists: Iterable[tuple[tuple[str, int], PromptList]]) -> Generator[tuple[tuple[str, int], Scores]]:
         with ListScorer(backbone, autocast) as scorer:
             for at, asked in lists:
                 yield at, scorer([task_prompts.render(parts, images) for parts in asked])

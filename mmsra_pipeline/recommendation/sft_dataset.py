@@ -28,7 +28,7 @@ from mmsra_pipeline.recommendation.columns import class_column
 from mmsra_pipeline.recommendation.context import PromptContext
 from mmsra_pipeline.recommendation.evidence import BLANK
 from mmsra_pipeline.recommendation.evidence_model import fit_evidence
-from mmsra_pipeline.recommendation.negatives import NegativeSampler, by_query, share_of_new, taken_items
+from mmsra_pipeline.recommendation.negatives import NegativeSampler, by_query, interacted_items, share_of_new
 from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.signals import SignalSource
 from mmsra_pipeline.retrieval.first_stage import FirstStage
@@ -63,7 +63,7 @@ def build_sft_dataset(
     first_stage: FirstStage | None,
     recommendation: RecommendationConfig,
     seed: int,
-    taken: Mapping[str, frozenset[str]] | None = None,
+    interacted: Mapping[str, frozenset[str]] | None = None,
     unseen: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Return the table ``sft_dataset``: one row per example, with each prompt as a JSON list of parts.
@@ -73,7 +73,7 @@ def build_sft_dataset(
     other negatives. Validation rows are yes/no alone, and no class is left blank in them.
 
     Args:
-        sequences: the drawn queries; without ``taken`` all, which say what is no negative.
+        sequences: the drawn queries; without ``interacted`` all, which say what is no negative.
         drawn: the table ``training_queries``.
         training: the interactions that training may see.
         context: what prompts show.
@@ -81,14 +81,14 @@ def build_sft_dataset(
         first_stage: where a share of the negatives comes from; may be None where that share is 0.
         recommendation: shares of tasks, number of examples, negatives.
         seed: of all draws.
-        taken: what each user of the drawn queries ever took.
-        unseen: what anybody took outside of training; None: what of it is in ``taken``.
+        interacted: what each user of the drawn queries ever took.
+        unseen: what anybody took outside of training; None: what of it is in ``interacted``.
     """
     queries, held = asked_of(sequences, drawn, TRAIN), asked_of(sequences, drawn, VALIDATION)
     rng = np.random.default_rng([seed, 2])
-    shares, taken = recommendation.negatives, taken_items(sequences) if taken is None else taken
+    shares, interacted = recommendation.negatives, interacted_items(sequences) if interacted is None else interacted
     users_of = {str(item): int(count) for item, count in training[ITEM].value_counts().items() if count}
-    sampler = NegativeSampler(users_of, taken, shares, vectors=signals.vectors, rng=rng, unseen=unseen)
+    sampler = NegativeSampler(users_of, interacted, shares, vectors=signals.vectors, rng=rng, unseen=unseen)
     near: Mapping[tuple[str, int], list[str]] = {}
     if first_stage is not None and shares.first_stage:
         near = by_query(first_stage.candidates(pd.concat([queries, held]), shares.first_stage_top))
@@ -100,8 +100,8 @@ def build_sft_dataset(
     counts = task_counts(recommendation.examples, recommendation.tasks)
     pairs = list(zip(queries_of(queries), queries[TARGET].astype(str)))
     examples = maker.make(pairs, sorted(users_of), counts)
-    made = {task: sum(example.task == task for example in examples) for task in counts}
-    logger.info("examples by task: %s (asked for %s), of %d positions", made, counts, len(pairs))
+    number_of = {task: sum(example.task == task for example in examples) for task in counts}
+    logger.info("examples by task: %s (asked for %s), of %d positions", number_of, counts, len(pairs))
     held_pairs = list(zip(queries_of(held), held[TARGET].astype(str)))
     return _table([*examples, *maker.lists(held_pairs, VALIDATION)])
 
@@ -177,8 +177,8 @@ class _ExampleMaker:
         for query, items, classes in self._with_classes(self._draw(pairs, self.config.options - 1, TRAIN), TRAIN):
             order = self.rng.permutation(len(items))
             letter = ascii_uppercase[int(np.flatnonzero(order == 0)[0])]
-            shown, said = [items[place] for place in order], self._blanked(classes)[order]
-            asked = task_prompts.choose_prompt(self.context, query, shown, said.tolist())
+            options, said = [items[place] for place in order], self._blanked(classes)[order]
+            asked = task_prompts.choose_prompt(self.context, query, options, said.tolist())
             examples.append(Example(CHOOSE, TRAIN, query, [asked], [letter], [items[0]], []))
         return examples
 

@@ -106,9 +106,9 @@ class SignalSource:
         # An encoder knows an item only by users who took it. Of one that the user alone took it knows nothing, as of a
         # later positive that nobody took yet: else "unknown" would stand at negatives alone, and speak against the new.
         others = self._soon.counts(before=None, exclude_user=query.user) > 0
-        told = np.where(others & (self._of_encoder >= 0), sequence[self._of_encoder], np.nan)
+        known = np.where(others & (self._of_encoder >= 0), sequence[self._of_encoder], np.nan)
         ranked = {
-            "sequence": told if sequence.any() else None,  # all 0: the encoder knows no item of the history
+            "sequence": known if sequence.any() else None,  # all 0: the encoder knows no item of the history
             **interaction_signals(self._soon, self._next, self._votes, query, self._place),
         }
         found = {

@@ -78,9 +78,9 @@ def item_keywords_prompt(context: PromptContext, item: str) -> Parts:
 def user_part(context: PromptContext, query: Query) -> str:
     """Say the history and what similar users took next: the prefix that all candidates of a query share."""
     config = context.config
-    shown = shown_history(context, query)
-    if shown:
-        items = [f"{place}. {_history_item(context, item)}" for place, item in enumerate(shown, start=1)]
+    recent = recent_history(context, query)
+    if recent:
+        items = [f"{place}. {_history_item(context, item)}" for place, item in enumerate(recent, start=1)]
         lines = ["A customer took these items, the latest last:", *items]
     else:
         lines = [NO_HISTORY]
@@ -105,7 +105,7 @@ def candidate_parts(context: PromptContext, item: str, classes: Sequence[int]) -
     return tuple(parts)
 
 
-def shown_history(context: PromptContext, query: Query) -> tuple[str, ...]:
+def recent_history(context: PromptContext, query: Query) -> tuple[str, ...]:
     """Return the items of the history that the prompt shows, the latest last."""
     return query.history[-context.config.history_length :]
 
@@ -119,16 +119,16 @@ class Pictures(Protocol):
 
 def render(parts: Parts, images: Pictures | None) -> Prompt:
     """Return the prompt for the model: pictures in their places, words where an item has none."""
-    shown: list[Part] = []
+    rendered: list[Part] = []
     for part in parts:
         picture = images.get(part.item) if isinstance(part, Picture) and images is not None else None
         piece = part if isinstance(part, str) else (NO_PICTURE if picture is None else picture)
-        last = shown[-1] if shown else None
+        last = rendered[-1] if rendered else None
         if isinstance(piece, str) and isinstance(last, str):
-            shown[-1] = last + piece
+            rendered[-1] = last + piece
         else:
-            shown.append(piece)
-    return Prompt(tuple(shown))
+            rendered.append(piece)
+    return Prompt(tuple(rendered))
 
 
 def to_json(parts: Parts) -> str:

@@ -117,7 +117,7 @@ def lists_in_parts(
     """
     for start in range(0, max(len(queries), 1), USERS_TOGETHER):
         here = slice(start, start + USERS_TOGETHER)
-        rows, scored = histories.shown(plain(queries.iloc[here])), asked[here]
+        rows, scored = histories.joined_to(plain(queries.iloc[here])), asked[here]
         parts = [score(rows[scored])] if scored.any() or not len(rows) else []
         if not scored.all():
             others = rows[~scored]

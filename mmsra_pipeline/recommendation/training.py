@@ -58,7 +58,7 @@ def train_recommender(
         config: objective, batch size, epochs, learning rate, adapter, early stop.
         seed: of the adapter's first weights, the order and dropout.
         workdir: for checkpoints; must belong to these examples and settings alone.
-        tracker: is told losses and learning rate of each step.
+        tracker: gets losses and learning rate of each step.
         callbacks: what else listens; they may end the training.
 
     Raises:

@@ -47,15 +47,15 @@ def _value(value: Any) -> str:
 
 def _worth(measured: Measured, protocol: str) -> Block:
     table = measured.ablation.table[measured.ablation.table["protocol"] == protocol]
-    shown = next((name for name in reversed(OURS) if name in set(table["row"])), str(table["row"].iloc[0]))
+    judged = next((name for name in reversed(OURS) if name in set(table["row"])), str(table["row"].iloc[0]))
     metric = f"hr@{measured.cutoff}"
-    own = table[(table["row"] == shown) & (table["metric"] == metric)]
+    own = table[(table["row"] == judged) & (table["metric"] == metric)]
     points = [
         Point(measured.variants.get(name, name), float(value), float(low), float(high))
         for name, value, low, high in own[[VARIANT, "difference", "low", "high"]].itertuples(index=False)
     ]
     users = int(table["users"].max())
-    title = f"{metric_name(metric)} of {shown}, {protocol} negatives: variant less full model, points"
+    title = f"{metric_name(metric)} of {judged}, {protocol} negatives: variant less full model, points"
     words = [
         "Each variant is this data set with one thing otherwise; its difference is taken user by user. Below 0 the "
         "full model is better. Where the interval holds 0, so many users do not show which is better.",

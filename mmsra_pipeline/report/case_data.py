@@ -17,8 +17,10 @@ from mmsra_pipeline.recommendation.fusion import FUSED
 from mmsra_pipeline.recommendation.top_n import shared_keywords
 from mmsra_pipeline.report.cases import CASE, EXPLAINED, KIND, SERVED
 
-SHOWN = ("popularity_as_of", "cooccurrence_as_of", "sasrec", "content", "evidence", "cf+content", "mmsrarec", FUSED)
-HISTORY_SHOWN = 12
+COMPARED_ROWS = (
+    "popularity_as_of", "cooccurrence_as_of", "sasrec", "content", "evidence", "cf+content", "mmsrarec", FUSED
+)  # fmt: skip
+MOST_HISTORY = 12
 DIGITS = 4
 MODEL = "mmsrarec"
 
@@ -53,10 +55,10 @@ class ItemNumbers:
 def case_entries(tables: CaseTables, items: ItemNumbers, *, user_ids: bool) -> list[dict[str, Any]]:
     """Return one entry per case, as JSON content; items are said by their number.
 
-    ``candidates``: item, whether it came next, rank under each of :func:`shown_rows`, p of the language model, p of the
-    fusion, classes of evidence, shared keywords. ``list``: the stored recommendations, in place of candidates.
+    ``candidates``: item, whether it came next, rank under each of :func:`compared_rows`, p of the language model, p
+    of the fusion, classes of evidence, shared keywords. ``list``: the stored recommendations, in place of candidates.
     """
-    rows = shown_rows(tables.rankings)
+    rows = compared_rows(tables.rankings)
     found = _groups(tables.queries)
     ranked = _ranked(tables, rows)
     similar, lists = _groups(tables.similar), _groups_of(tables.recommendations, [USER])
@@ -70,9 +72,9 @@ def case_entries(tables: CaseTables, items: ItemNumbers, *, user_ids: bool) -> l
             "case": int(case[CASE]),
             "label": str(case[USER]) if user_ids else f"User {case[CASE]}",
             "kind": str(case[KIND]),
-            "taken": len(history),
+            "history_length": len(history),
             "at": None if pd.isna(query[TIME]) else pd.Timestamp(int(query[TIME]), unit="ms").strftime("%Y-%m-%d"),
-            "history": [items(item) for item in history[-HISTORY_SHOWN:]],
+            "history": [items(item) for item in history[-MOST_HISTORY:]],
             "similar": [
                 [items(item), round(float(score), 3)]
                 for item, score in zip(*(similar[key][name] for name in (ITEM, SCORE)))
@@ -90,10 +92,10 @@ def case_entries(tables: CaseTables, items: ItemNumbers, *, user_ids: bool) -> l
     return entries
 
 
-def shown_rows(rankings: pd.DataFrame) -> list[str]:
+def compared_rows(rankings: pd.DataFrame) -> list[str]:
     """Return the rows that stand side by side, in order."""
     there = set(rankings[ROW])
-    return [row for row in ORDER if row in there and row in SHOWN]
+    return [row for row in ORDER if row in there and row in COMPARED_ROWS]
 
 
 def evidence_words() -> list[str]:

@@ -48,8 +48,8 @@ def choose_cases(
     keys = list(zip(ranked[USER], ranked[POSITION].astype(int)))
     kinds = _by_rule(keys, min(explained, count))
     others = [keys[at] for at in ranked["drawn"].argsort().to_numpy() if keys[at] not in kinds]
-    shown = [*kinds, *others][: min(count, len(keys))]
-    rows = [(user, at, kinds.get((user, at), OTHER), (user, at) in kinds) for user, at in shown]
+    chosen = [*kinds, *others][: min(count, len(keys))]
+    rows = [(user, at, kinds.get((user, at), OTHER), (user, at) in kinds) for user, at in chosen]
     lists = sorted(served, key=lambda key: drawn_number(seed, "list", key[0], key[1]))[:count]
     rows += [(user, at, SERVED, number < explained) for number, (user, at) in enumerate(lists)]
     table = pd.DataFrame(rows, columns=COLUMNS[1:])

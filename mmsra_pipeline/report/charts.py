@@ -33,13 +33,13 @@ class Chart(NamedTuple):
 
 def interval_chart(points: Sequence[Point], title: str, *, reference: float | None = None) -> Chart:
     """Draw one line a value: a dot with its interval. ``reference`` is a line to compare with."""
-    shown = [point for point in points if math.isfinite(point.value)]
-    if not shown:
+    finite = [point for point in points if math.isfinite(point.value)]
+    if not finite:
         return Chart(title, Markup(""))
-    edges = [edge for point in shown for edge in (point.low, point.high, point.value) if math.isfinite(edge)]
+    edges = [edge for point in finite for edge in (point.low, point.high, point.value) if math.isfinite(edge)]
     low, high, ticks = _scale(min([*edges, *([reference] if reference is not None else [])]), max(edges))
-    height = TOP + LINE * len(shown) + BOTTOM
-    labels = round(min(16 + SIGN * max(len(point.label) for point in shown), MOST_LABELS))
+    height = TOP + LINE * len(finite) + BOTTOM
+    labels = round(min(16 + SIGN * max(len(point.label) for point in finite), MOST_LABELS))
 
     def x(value: float) -> float:
         return round(labels + (WIDTH - labels - RIGHT) * (value - low) / (high - low), 1)
@@ -48,7 +48,7 @@ def interval_chart(points: Sequence[Point], title: str, *, reference: float | No
     parts += [_text(x(tick), height - BOTTOM + 14, _number(tick), "middle") for tick in ticks]
     if reference is not None:
         parts.append(_line(x(reference), TOP, x(reference), height - BOTTOM, "reference"))
-    for number, point in enumerate(shown):
+    for number, point in enumerate(finite):
         y = TOP + LINE * number + LINE / 2
         name = "ours" if point.strong else "other"
         parts.append(_text(labels - 8, y + 4, point.label, "end"))

@@ -9,7 +9,7 @@ from mmsra_pipeline.report.charts import Point, interval_chart
 from mmsra_pipeline.report.inputs import Measured
 from mmsra_pipeline.report.views import OURS, Block, Table, interval, metric_name
 
-SHOWN = ("sasrec", "content", "evidence", "cf+content", *OURS)
+COMPARED_ROWS = ("sasrec", "content", "evidence", "cf+content", *OURS)
 AGAINST = ("sasrec", "cf+content", "evidence")
 TITLES = {
     TRAINING_COUNT: ("How often training saw what came next", "0 is an item that nobody took before: cold."),
@@ -70,7 +70,7 @@ def _where_worse(minus: pd.DataFrame, hr: str) -> Block:
 def _table(own: pd.DataFrame, protocol: str, hr: str) -> Table:
     parts = list(dict.fromkeys(zip(own[PART], own["users"])))
     rows = []
-    for row in [name for name in SHOWN if (own["row"] == name).any()]:
+    for row in [name for name in COMPARED_ROWS if (own["row"] == name).any()]:
         mine = own[own["row"] == row].set_index(PART)
         rows.append([row, *(interval(*mine.loc[part, ["value", "low", "high"]]) for part, _ in parts)])
     head = ["row", *(f"{part} (n={users})" for part, users in parts)]

@@ -176,7 +176,7 @@ def _counted(row: np.ndarray, column: int, places: np.ndarray, query: int, users
     equal = np.flatnonzero(row == row[column])
     if len(equal) > 1:
         others, mine = places[equal], int(np.flatnonzero(equal == column)[0])
-        taken = users(np.full(len(others), query), others)
-        more = (taken > taken[mine]) | ((taken == taken[mine]) & (others < others[mine]))
+        user_counts = users(np.full(len(others), query), others)
+        more = (user_counts > user_counts[mine]) | ((user_counts == user_counts[mine]) & (others < others[mine]))
         rank += int(np.count_nonzero(more))
     return 1.0 / (RECIPROCAL_OFFSET + rank)

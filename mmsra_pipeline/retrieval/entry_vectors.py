@@ -44,9 +44,9 @@ def vectors_by_user(
             change = np.flatnonzero(np.diff(owner, append=-1))  # the last simple row of each user
             longest: list[int] = simple[change].tolist()
             own_user = np.cumsum(np.diff(owner, prepend=owner[0]) != 0)
-            taken = [code[histories.codes[int(begins[row]) : int(ends[row])]] for row in longest]
-            states = encoder.embed_beginnings(taken)
-            offset = np.concatenate([[0], np.cumsum([len(one) for one in taken])])
+            entry_codes = [code[histories.codes[int(begins[row]) : int(ends[row])]] for row in longest]
+            states = encoder.embed_beginnings(entry_codes)
+            offset = np.concatenate([[0], np.cumsum([len(one) for one in entry_codes])])
             vectors[simple - first] = states[offset[own_user] + position[simple] - 1]
         others = part[~whole[part]]
         if len(others):

@@ -20,8 +20,8 @@ from mmsra_pipeline.retrieval.user_encoder.windows import flatten
 class Seen:
     """The items that each query's user had taken, by query."""
 
-    query: Int[np.ndarray, " taken"]
-    place: Int[np.ndarray, " taken"]
+    query: Int[np.ndarray, " entries"]
+    place: Int[np.ndarray, " entries"]
     """In the catalogue. An item may stand here twice."""
 
 
@@ -29,7 +29,7 @@ class FirstPlaces:
     """Answers queries by places in the catalogue."""
 
     def __init__(
-        self, encoder_items: Sequence[str], index: CooccurrenceIndex, items: Sequence[str], taken: Histories | None
+        self, encoder_items: Sequence[str], index: CooccurrenceIndex, items: Sequence[str], histories: Histories | None
     ) -> None:
         """Bind what ranks.
 
@@ -37,15 +37,15 @@ class FirstPlaces:
             encoder_items: of each column of the encoder's scores.
             index: of co-occurrence.
             items: the catalogue.
-            taken: whole histories of users.
+            histories: whole histories of users.
         """
         self._places = pd.Index(np.array(items, dtype=object))
         self._index, self._many = index, ManyHistories(index)
         self._of_column, self._of_code = self._place_of(encoder_items), self._place_of(index.items)
         self._column_of = _inverse(self._of_column, len(items))
         self._code_of = _inverse(self._of_code, len(items))
-        self._taken = taken
-        self._of_taken = self._place_of(taken.items) if taken is not None else np.empty(0, dtype=np.int64)
+        self._histories = histories
+        self._of_histories = self._place_of(histories.items) if histories is not None else np.empty(0, dtype=np.int64)
 
     def _place_of(self, items: Sequence[str]) -> Int[np.ndarray, " items"]:
         places: np.ndarray = self._places.get_indexer(np.array(items, dtype=object))
@@ -72,10 +72,10 @@ class FirstPlaces:
         joined = self._many.scores(self._many.codes_of(names)[at], sizes, moments, users)
         place, items = self._of_code[joined.code], len(self._places)
         open_to = place >= 0  # both are in order of names, so places rise with codes
-        key, taken = (joined.query * items + place)[open_to], seen.query * items + seen.place
-        at = np.minimum(np.searchsorted(key, taken), len(key) - 1) if len(key) else np.empty(0, dtype=np.int64)
+        key, seen_key = (joined.query * items + place)[open_to], seen.query * items + seen.place
+        at = np.minimum(np.searchsorted(key, seen_key), len(key) - 1) if len(key) else np.empty(0, dtype=np.int64)
         left = np.ones(len(key), dtype=bool)
-        left[at[key[at] == taken[: len(at)]]] = False
+        left[at[key[at] == seen_key[: len(at)]]] = False
         open_to[open_to] = left
 
         def counted(query: np.ndarray, place: np.ndarray) -> np.ndarray:
@@ -90,9 +90,9 @@ class FirstPlaces:
         names, at, sizes = _named(queries)
         history = self._place_of(names)[at]
         owner = np.repeat(np.arange(len(queries)), sizes)
-        if self._taken is not None:
-            codes, more = self._taken.all_before(queries)
-            history = np.concatenate([history, self._of_taken[codes]])
+        if self._histories is not None:
+            codes, more = self._histories.all_before(queries)
+            history = np.concatenate([history, self._of_histories[codes]])
             owner = np.concatenate([owner, np.repeat(np.arange(len(queries)), more)])
         there = history >= 0
         owner, history = owner[there], history[there]
@@ -102,8 +102,8 @@ class FirstPlaces:
 
 def _named(queries: pd.DataFrame) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return distinct items, which of them stand in the histories, one behind the other, and the histories' lengths."""
-    taken, sizes = flatten(queries[HISTORY].tolist())
-    named = taken.dictionary_encode()
+    flat, sizes = flatten(queries[HISTORY].tolist())
+    named = flat.dictionary_encode()
     return named.dictionary.to_pylist(), named.indices.to_numpy(), sizes
 
 

@@ -59,8 +59,8 @@ class FirstStage:
         self._encoder, self._index = encoder, index
         self._places = {item: place for place, item in enumerate(self.items)}
         self._of_encoder, self._of_index = _columns(encoder.items, self.items), _columns(index.items, self.items)
-        self._taken = Histories.of(interactions) if isinstance(interactions, pd.DataFrame) else interactions
-        self._first_places = FirstPlaces(encoder.items, index, self.items, self._taken)
+        self._histories = Histories.of(interactions) if isinstance(interactions, pd.DataFrame) else interactions
+        self._first_places = FirstPlaces(encoder.items, index, self.items, self._histories)
         self._keywords = keywords
         self.cold_share = cold_share if keywords is not None else 0.0
 
@@ -153,7 +153,7 @@ class FirstStage:
         return np.where(joined > 0, joined, -np.inf), users
 
     def _seen(self, user: str, position: int, history: Sequence[str]) -> np.ndarray:
-        own = [*history, *(self._taken.before(user, position) if self._taken else [])]
+        own = [*history, *(self._histories.before(user, position) if self._histories else [])]
         return np.array([self._places[item] for item in own if item in self._places], dtype=np.int64)
 
     def _cold(self, queries: pd.DataFrame, count: int) -> list[np.ndarray]:

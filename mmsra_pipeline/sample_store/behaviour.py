@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 
 VISIBLE: Final = ("colour", "pattern", "shape")
-TOLD: Final = ("material", "use", "brand")
+TEXTUAL: Final = ("material", "use", "brand")
 MAIN: Final = {
     "picture": ("colour", "shape"),
     "text": ("material", "use"),
@@ -43,7 +43,7 @@ def make_companions(products: pd.DataFrame, pairs: int, rng: np.random.Generator
 
     Each product is in one pair at most.
     """
-    attributes = products[[*VISIBLE, *TOLD]].to_numpy()
+    attributes = products[[*VISIBLE, *TEXTUAL]].to_numpy()
     free = list(rng.permutation(len(products)))
     chosen: list[tuple[str, str]] = []
     while free and len(chosen) < pairs:
@@ -67,11 +67,11 @@ def make_users(products: pd.DataFrame, count: int, one_sided: int, rng: np.rando
 
     Returns:
         ``user_id``; ``cares_for``, a key of ``MAIN``; ``main`` and ``minor``, two attributes, of one kind (``VISIBLE``
-        or ``TOLD``) unless ``cares_for`` is "both"; for each attribute the favourite value, "" of all but those two.
+        or ``TEXTUAL``) unless ``cares_for`` is "both"; for each attribute the favourite value, "" of all but those two.
     """
     width = id_width(count)
     sides = np.array(["picture"] * one_sided + ["text"] * one_sided + ["both"] * (count - 2 * one_sided))
-    values = {attribute: sorted(products[attribute].unique()) for attribute in (*VISIBLE, *TOLD)}
+    values = {attribute: sorted(products[attribute].unique()) for attribute in (*VISIBLE, *TEXTUAL)}
     rows: list[dict[str, str]] = []
     for number, cares_for in enumerate(map(str, rng.permutation(sides)), start=1):
         main = str(rng.choice(MAIN[cares_for]))
@@ -84,7 +84,7 @@ def make_users(products: pd.DataFrame, count: int, one_sided: int, rng: np.rando
 
 def _minors(cares_for: str, main: str) -> list[str]:
     """Attributes that may stand beside the main one: of the other kind, or else others of the same."""
-    own, other = (VISIBLE, TOLD) if main in VISIBLE else (TOLD, VISIBLE)
+    own, other = (VISIBLE, TEXTUAL) if main in VISIBLE else (TEXTUAL, VISIBLE)
     return [attribute for attribute in (other if cares_for == "both" else own) if attribute != main]
 
 
@@ -96,7 +96,7 @@ def id_width(count: int) -> int:
 def utilities(users: pd.DataFrame, products: pd.DataFrame) -> Float[np.ndarray, "users products"]:
     """Return each user's utility of each product: its popularity, and more where it has a favourite value."""
     total = np.tile(products["popularity"].to_numpy(dtype=np.float64), (len(users), 1))
-    for attribute in (*VISIBLE, *TOLD):
+    for attribute in (*VISIBLE, *TEXTUAL):
         weight = MAIN_WEIGHT * (users["main"] == attribute) + MINOR_WEIGHT * (users["minor"] == attribute)
         liked = users[attribute].to_numpy()[:, None] == products[attribute].to_numpy()[None, :]
         total += weight.to_numpy()[:, None] * liked

@@ -40,7 +40,7 @@ def ceiling_scores(shop: Shop, queries: pd.DataFrame, candidates: pd.DataFrame) 
 
 
 def taste_scores(shop: Shop, queries: pd.DataFrame, candidates: pd.DataFrame) -> Float[np.ndarray, " rows"]:
-    r"""Return $\log s(c)$ of each row of ``candidates``: what could be told by taste and popularity without companions.
+    r"""Return $\log s(c)$ of each row of ``candidates``: what is known by taste and popularity without companions.
 
     $s(c) = e^{u_c} / \sum_{l \in L} e^{u_l}$; arguments, result and errors are those of ``ceiling_scores``.
     """
@@ -58,7 +58,7 @@ def _scores(
     partner = {items[one]: items[other] for one, other in shop.companions.itertuples(index=False)}
     utility = utilities(shop.users, shop.products)
     on_sale = ~shop.products["is_new"].to_numpy(dtype=bool)
-    bought = {str(user): [items[item] for item in taken] for user, taken in shop.events.groupby(USER)[ITEM]}
+    bought = {str(user): [items[item] for item in own] for user, own in shop.events.groupby(USER)[ITEM]}
 
     chances: dict[tuple[str, int], np.ndarray] = {}
     for user, position, history in queries[[USER, POSITION, HISTORY]].itertuples(index=False, name=None):

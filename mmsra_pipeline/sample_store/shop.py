@@ -1,6 +1,6 @@
-"""The built-in data set: a made-up shop of known structure, so that a stage can be told what it should have found.
+"""The built-in data set: a made-up shop of known structure, so that it is known what a stage should have found.
 
-Colour, pattern and shape are seen in pictures alone; material, use, brand and style are told in text alone; each user
+Colour, pattern and shape are seen in pictures alone; material, use, brand and style stand in text alone; each user
 goes by two of them, style aside; companions are bought together for no reason that picture or text gives; few products
 are taken by many. Some products lack a picture, some a text, some are new and nobody has them.
 """
@@ -25,7 +25,7 @@ PICTURE_SIDE = 128
 HELD_OUT_SHARE = 0.4
 TAGGED_SHARE = 0.4  # of the products with a picture whose look is not held out
 DRAWING: Final = "backbone/embedded/drawing.py"
-MADE_BY: Final = ("sample_store/behaviour.py", DRAWING, "sample_store/shop.py", "sample_store/wording.py")
+GENERATOR_FILES: Final = ("sample_store/behaviour.py", DRAWING, "sample_store/shop.py", "sample_store/wording.py")
 WRITTEN: Final = ".complete"  # names the generator that wrote the folder
 
 
@@ -101,13 +101,13 @@ def write_shop(shop: Shop, folder: Path) -> None:
     )
     reviews[["user_id", "item_id", "timestamp", "rating", "review"]].to_csv(folder / "interactions.csv", index=False)
     products = shop.products
-    told = products["has_text"]
+    has_text = products["has_text"]
     items = pd.DataFrame(
         {
             "item_id": products["item_id"],
-            "title": products["title"].where(told, ""),
-            "description": products["description"].where(told, ""),
-            "category": products["use"].where(told, ""),
+            "title": products["title"].where(has_text, ""),
+            "description": products["description"].where(has_text, ""),
+            "category": products["use"].where(has_text, ""),
             "tags": _joined_look(products).where(products["tagged"], ""),
             "image": (products["item_id"] + ".png").where(products["has_picture"], ""),
         }
@@ -137,7 +137,7 @@ def write_sample(size: Size, seed: int, workdir: Path) -> Path:
 def generator_version() -> str:
     """Hash of the code that makes the shop: other code, other shop."""
     home = resources.files("mmsra_pipeline")
-    return hashlib.sha256(b"\0".join((home / name).read_bytes() for name in MADE_BY)).hexdigest()[:16]
+    return hashlib.sha256(b"\0".join((home / name).read_bytes() for name in GENERATOR_FILES)).hexdigest()[:16]
 
 
 def _products(scale: Scale, rng: np.random.Generator) -> pd.DataFrame:

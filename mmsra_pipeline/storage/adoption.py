@@ -16,25 +16,25 @@ from mmsra_pipeline.storage.paths import Paths
 from mmsra_pipeline.storage.slices import Slice
 
 
-def adopt_slice(paths: Paths, made: Slice, dataset: str) -> Slice:
+def adopt_slice(paths: Paths, source: Slice, dataset: str) -> Slice:
     """Stage the rows of another data set's slice for ``dataset``; readers see them once they are published.
 
     Raises:
         MissingInputError: if the slice is gone.
     """
-    folder = paths.data / clean_name(made.table) / clean_name(dataset)
+    folder = paths.data / clean_name(source.table) / clean_name(dataset)
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
-    path, beside = folder / made.path.name, temporary(folder)
+    path, beside = folder / source.path.name, temporary(folder)
     if not path.is_file():
         try:
-            _linked(made.path, beside, paths)
+            _linked(source.path, beside, paths)
             beside.replace(path)
             sync_folder(folder)
         finally:
             beside.unlink(missing_ok=True)
     paths.remote.push(path)
-    return Slice(made.table, dataset, made.version, made.rows, path)
+    return Slice(source.table, dataset, source.version, source.rows, path)
 
 
 def adopt_artifact(paths: Paths, place: Path, dataset: str) -> Path:

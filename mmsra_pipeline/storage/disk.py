@@ -1,4 +1,4 @@
-"""Free space: asked for before long work, and told of plainly where it ran out."""
+"""Free space: asked for before long work, and reported plainly where it ran out."""
 
 import contextlib
 import errno

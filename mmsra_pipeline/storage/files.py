@@ -41,12 +41,12 @@ def temporary_folder(folder: Path) -> Iterator[Path]:
     """Return an empty folder in ``folder`` that is gone afterwards, unless it was renamed."""
     folder.mkdir(parents=True, exist_ok=True)
     sweep(folder)
-    made = temporary(folder)
-    made.mkdir()
+    created = temporary(folder)
+    created.mkdir()
     try:
-        yield made
+        yield created
     finally:
-        remove(made)
+        remove(created)
 
 
 def is_abandoned(path: Path) -> bool:

@@ -58,7 +58,7 @@ class KeyedCache(Generic[Value]):
         self._path = path
         self._stamps = stamps
         self._lock = threading.Lock()
-        self._told = False
+        self._warned = False
         self._connection = self._opened()
         self._exchange = Exchange(path.with_suffix(""), remote) if path and remote.is_store else None
         if self._exchange:
@@ -189,9 +189,9 @@ class KeyedCache(Generic[Value]):
         return connected(MEMORY)
 
     def _tell(self, error: Exception) -> None:
-        if not self._told:  # else each of a million look-ups would say so
+        if not self._warned:  # else each of a million look-ups would say so
             logger.warning("%s cannot be used (%s): what is not known is computed, and not kept", self._path, error)
-        self._told = True
+        self._warned = True
 
 
 def _today() -> int:

@@ -43,7 +43,7 @@ class Lease:
 
     def take(self) -> None:
         """Wait until it is free, and take it."""
-        seen, since, told = "", 0.0, False
+        seen, since, announced = "", 0.0, False
         while not self._write("create"):
             tag, holder = self._there()
             if tag != seen:
@@ -53,9 +53,9 @@ class Lease:
             if tag and free and self._write({"e_tag": tag}):
                 return
             if tag and not free:
-                if not told:
+                if not announced:
                     logger.info("waiting for %s to be done with %s", holder.get("on", "another machine"), self._what)
-                told = True
+                announced = True
                 time.sleep(POLL_SECONDS)
 
     def renew(self) -> None:

@@ -30,17 +30,17 @@ class ObjectStore(Remote):
 
     is_store: ClassVar[bool] = True
 
-    def __init__(self, system: S3Store, folder: Path, shown: str, machine: str) -> None:
+    def __init__(self, system: S3Store, folder: Path, name: str, machine: str) -> None:
         """Take a store whose paths are those below the folder, that folder of this machine, and both their names."""
         self._system = system
         self._folder = folder
-        self._shown = shown
+        self._name = name
         self._machine = machine
 
     def address(self, path: Path) -> str:
         """Say where a path really lies, for people."""
         below = path.relative_to(self._folder).as_posix()
-        return self._shown if below == "." else f"{self._shown}/{below}"
+        return self._name if below == "." else f"{self._name}/{below}"
 
     def read(self, path: Path) -> bytes | None:
         """Return the newest content of a small file, and keep it here too; None if there is none, then here neither."""

@@ -22,7 +22,7 @@ REGION_VARIABLES: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
 MIRROR_OF: Final = ".mirror-of"  # in the folder: of which root it is the mirror
 MACHINE: Final = ".machine"  # in the folder: a name of it
 CONNECT_SECONDS, ANSWER_SECONDS = 3.0, 30.0
-FIRST_ANSWER_SECONDS: Final = 5.0  # of the first question, so that a wrong address is told in seconds
+FIRST_ANSWER_SECONDS: Final = 5.0  # of the first question, so that a wrong address is reported in seconds
 FIRST_TRIES, TRIES = 2, 5
 WHOLE_OBJECT: Final = timedelta(days=1)  # to bring or put, however large it is
 REFUSALS: Final = ("401 Unauthorized", "403 Forbidden")  # errors of a listing have no class of their own
@@ -166,18 +166,18 @@ def _machine(folder: Path) -> str:
 
 def _mirror(address: Address) -> Path:
     """Return the folder. It is never one that holds something else: the mirror's files follow the store's."""
-    told = f"{address} at {address.endpoint or 'Amazon S3'}\n"
+    identity = f"{address} at {address.endpoint or 'Amazon S3'}\n"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     named = os.environ.get(SCRATCH_VARIABLE)
-    folder = Path(named).expanduser() if named else cache / "mmsra" / content_hash(told.encode())[:16]
+    folder = Path(named).expanduser() if named else cache / "mmsra" / content_hash(identity.encode())[:16]
     folder = folder.resolve()
     mark = folder / MIRROR_OF
     if not mark.is_file():
         if folder.is_dir() and any(path.name[0] != "." for path in folder.iterdir()):
             raise ConfigError(f"{SCRATCH_VARIABLE}={folder} holds files of something else. Name an empty folder.")
-        write_atomically(mark, told.encode())
-    elif (of := mark.read_text()) != told:
+        write_atomically(mark, identity.encode())
+    elif (of := mark.read_text()) != identity:
         raise ConfigError(
-            f"{SCRATCH_VARIABLE}={folder} mirrors {of.strip()}, and not {told.strip()}. Name another folder."
+            f"{SCRATCH_VARIABLE}={folder} mirrors {of.strip()}, and not {identity.strip()}. Name another folder."
         )
     return folder

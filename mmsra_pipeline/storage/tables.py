@@ -215,9 +215,9 @@ class Store:
 
     def _refused(self, table: str, dataset: str) -> str:
         """Tell a table whose rows were never published from one that was never made."""
-        if self.has(table, dataset) or not (made := self.versions(table, dataset)):
+        if self.has(table, dataset) or not (stored := self.versions(table, dataset)):
             return ""
-        return f"Rows were made, but not published: see the failed checks of the asset; they lie in {made[0].path}. "
+        return f"Rows were made, but not published: see the failed checks of the asset; they lie in {stored[0].path}. "
 
     def _here(self, table: str) -> dict[str, Path]:
         """Return the files of the current slices, by dataset, as far as this machine knows and has them."""

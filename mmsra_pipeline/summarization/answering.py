@@ -39,7 +39,7 @@ class Writer(Protocol):
         """Return one answer per prompt."""
 
 
-class Shown(NamedTuple):
+class PromptInput(NamedTuple):
     """What a prompt shows of an item: plain values, which travel to another machine."""
 
     item: str
@@ -49,14 +49,14 @@ class Shown(NamedTuple):
 
 
 Spread = Callable[[Iterable[Shard]], Generator[tuple[Shard, Sequence[str]]]]
-"""Has batches of ``Shown`` written, and gives them as they are done."""
+"""Has batches of ``PromptInput`` written, and gives them as they are done."""
 
 
 class Answering:
     """Writes the summaries of a batch."""
 
     def __init__(
-        self, writer: Writer, config: SummarizationConfig, picture: Callable[[Shown], Image.Image | None]
+        self, writer: Writer, config: SummarizationConfig, picture: Callable[[PromptInput], Image.Image | None]
     ) -> None:
         """``picture`` gives the picture of an item."""
         self._writer = writer
@@ -64,11 +64,11 @@ class Answering:
         self._picture = picture
         self._form = form.KeywordForm(writer.tokenizer, [writer.tokenizer.eos_token_id], config)
 
-    def __call__(self, batch: Sequence[Shown]) -> list[str]:
+    def __call__(self, batch: Sequence[PromptInput]) -> list[str]:
         """Return one completion per item."""
-        pictures = [self._picture(shown) for shown in batch]
-        prompts = [summary_prompts.summary_prompt(shown.text, picture) for shown, picture in zip(batch, pictures)]
-        lines = [(picture is not None, bool(shown.text.strip())) for shown, picture in zip(batch, pictures)]
+        pictures = [self._picture(given) for given in batch]
+        prompts = [summary_prompts.summary_prompt(given.text, picture) for given, picture in zip(batch, pictures)]
+        lines = [(picture is not None, bool(given.text.strip())) for given, picture in zip(batch, pictures)]
         return self._writer.generate(
             prompts, max_new_tokens=self._config.max_new_tokens, form=self._form, lines=lines, autocast=None
         )
@@ -103,5 +103,5 @@ def answering_elsewhere(origin: Origin, config: SummarizationConfig) -> Answerin
     backbone, artifacts = open_elsewhere(origin)
     _ = backbone.model
     return Answering(
-        backbone, config, lambda shown: None if shown.picture is None else load_image(artifacts, shown.picture)
+        backbone, config, lambda given: None if given.picture is None else load_image(artifacts, given.picture)
     )

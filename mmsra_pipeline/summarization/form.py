@@ -167,7 +167,7 @@ class FormState:
 
     def _open_line(self) -> None:
         """Begin a line: of keywords, or 'none' and what follows it."""
-        self._taken = {NONE}  # 'none' is no keyword
+        self._used = {NONE}  # 'none' is no keyword
         self._count = 0
         self._open_keyword()
         if self._lines[self._line]:
@@ -189,7 +189,7 @@ class FormState:
         self._place, self._text, self._words, self._word_left = FRESH, "", 0, 0
 
     def _close_keyword(self) -> None:
-        self._taken.add(self._text)
+        self._used.add(self._text)
         self._count += 1
         self._open_keyword()
 
@@ -210,7 +210,7 @@ class FormState:
 
     def _may_end(self) -> bool:
         """Whether a keyword may end here: its word is whole, and no earlier keyword of the line is the same."""
-        return self._words > 0 and self._place == Place(whole=True) and self._text not in self._taken
+        return self._words > 0 and self._place == Place(whole=True) and self._text not in self._used
 
     def _allowed(self) -> tuple[Bool[Tensor, " vocab"], int | None]:
         form = self._form
@@ -238,7 +238,7 @@ class FormState:
 
         It could not end then: of a second "finished" a model that was through made "finishedortunately".
         """
-        begun = [other[len(self._text) :] for other in self._taken if other.startswith(self._text)]
+        begun = [other[len(self._text) :] for other in self._used if other.startswith(self._text)]
         if not self._words:
             begun = [f" {other}" for other in begun]
         closed = [token for rest in begun for token in self._form.table.ending.get(rest, ())]

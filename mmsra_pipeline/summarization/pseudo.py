@@ -46,13 +46,13 @@ def pseudo_keywords(texts: Sequence[str], *, count: int) -> list[list[str]]:
 
 
 def _keywords(clauses: Sequence[Sequence[str]], frequency: Mapping[str, int], texts: int, count: int) -> list[str]:
-    told = Counter(word for clause in clauses for word in clause if _tells(word))
+    counts = Counter(word for clause in clauses for word in clause if _tells(word))
 
     def rank(word: str) -> tuple[bool, float]:
         rarity = math.log((1 + texts) / (1 + frequency[word])) + 1
-        return frequency[word] == 1, -told[word] * rarity
+        return frequency[word] == 1, -counts[word] * rarity
 
-    ranked = sorted(told, key=rank)  # stable: equal ones stay in the order of the text
+    ranked = sorted(counts, key=rank)  # stable: equal ones stay in the order of the text
     chosen: set[str] = set()
     found: list[str] = []
     for word in ranked:

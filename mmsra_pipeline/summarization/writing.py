@@ -15,7 +15,7 @@ from mmsra_pipeline.items.images import ItemImages
 from mmsra_pipeline.storage.hashing import fingerprint
 from mmsra_pipeline.storage.keyed_cache import KeyedCache
 from mmsra_pipeline.summarization import form, summary_prompts
-from mmsra_pipeline.summarization.answering import Answering, Shown, Spread, Writer
+from mmsra_pipeline.summarization.answering import Answering, PromptInput, Spread, Writer
 from mmsra_pipeline.summarization.inputs import read_images, read_texts
 from mmsra_pipeline.summarization.keywords import Summary, format_summary, parse_summary, words_of
 from mmsra_pipeline.summarization.pseudo import pseudo_keywords
@@ -55,7 +55,7 @@ def write_keywords(
         images: their pictures.
         config: how many keywords, and how long.
         sentences: phi of eq. 1, for the column ``information``.
-        cache: is asked first and told every batch, so a killed run goes on where it was.
+        cache: is asked first and given every batch, so a killed run goes on where it was.
         summarizer: fingerprint of the weights that write.
         spread: has batches written by workers in place of ``writer``.
 
@@ -91,7 +91,7 @@ def write_keywords(
     shards = (
         Shard(
             tuple(ids[row] for row in rows),
-            tuple(Shown(ids[row], texts[row], images.image_hash(ids[row])) for row in rows),
+            tuple(PromptInput(ids[row], texts[row], images.image_hash(ids[row])) for row in rows),
         )
         for rows in batches
     )
@@ -112,7 +112,7 @@ def _here(
 ) -> Generator[tuple[Shard, Sequence[str]]]:
     answering = None
     for shard in shards:
-        answering = answering or Answering(writer, config, lambda shown: images.get(shown.item))
+        answering = answering or Answering(writer, config, lambda given: images.get(given.item))
         yield shard, answering(shard.rows)
 
 

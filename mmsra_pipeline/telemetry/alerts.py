@@ -21,7 +21,7 @@ def send_alert(config: AlertConfig, message: Mapping[str, Any]) -> list[str]:
         message: what to tell.
 
     Returns:
-        One line for each command or webhook that could not be told; neither URL nor arguments, which may be secret.
+        One line for each command or webhook that failed; neither URL nor arguments, which may be secret.
     """
     content = json.dumps(message, default=str).encode()
     ways = ((config.command, _run), (config.webhook, _post))
@@ -57,4 +57,4 @@ def _post(config: AlertConfig, content: bytes) -> str | None:
         with urllib.request.urlopen(request, timeout=config.timeout_seconds):
             return None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return f"the alert webhook could not be told: {error}"
+        return f"the alert webhook failed: {error}"

@@ -56,8 +56,8 @@ def hiding(uri: str) -> Iterator[None]:
         text = " ".join(f"{type(each).__name__}: {each} {each.args}" for each in _chain(error))
         if cleaned(text, uri) == text:
             raise
-        told = cleaned(f"{type(error).__name__}: {error}", uri)
-        raise TrackingError(f"the MLflow tracking server {redacted(uri)}: {told}") from None
+        message = cleaned(f"{type(error).__name__}: {error}", uri)
+        raise TrackingError(f"the MLflow tracking server {redacted(uri)}: {message}") from None
 
 
 class Guarded:
@@ -78,7 +78,7 @@ class Guarded:
 
 
 def _secrets(uri: str) -> list[str]:
-    """What must not be told of a URI, the longest first."""
+    """What must not be said of a URI, the longest first."""
     found = None if uri.startswith(LOCAL) else PARTS.match(uri)
     if found is None:
         return []

@@ -70,27 +70,27 @@ def schema_state(uri: str) -> tuple[str, str]:
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-    shown = redacted(uri)
+    address = redacted(uri)
     try:
         url = make_url(uri)
     except ArgumentError:
-        return f"a store without tables: {shown}", ""
+        return f"a store without tables: {address}", ""
     if url.drivername.partition("+")[0] not in DATABASES:
-        return f"a server: {shown}", ""
+        return f"a server: {address}", ""
     if url.drivername == "sqlite" and not (url.database and Path(url.database).is_file()):
-        return f"{shown} is made by the first training", ""
+        return f"{address} is made by the first training", ""
     try:
         found = _revision(uri)
     except (SQLAlchemyError, ImportError) as error:
-        return f"{shown} could not be read: {cleaned(str(error).splitlines()[0], uri)}", ""
+        return f"{address} could not be read: {cleaned(str(error).splitlines()[0], uri)}", ""
     known = _known_revisions(_get_alembic_config(db_url=""))
     if found is None or found == known[0]:
-        return f"{shown} fits MLflow {__version__}", ""
+        return f"{address} fits MLflow {__version__}", ""
     if found in known:
-        command = f"mlflow db upgrade {shown}"
-        return f"{shown} is of an older MLflow than the installed {__version__}", f"Copy it, then run `{command}`."
+        command = f"mlflow db upgrade {address}"
+        return f"{address} is of an older MLflow than the installed {__version__}", f"Copy it, then run `{command}`."
     return (
-        f"{shown} is of a newer MLflow than the installed {__version__}, or of none",
+        f"{address} is of a newer MLflow than the installed {__version__}, or of none",
         "Install that MLflow (`pip install --upgrade mlflow`), or name another store in MLFLOW_TRACKING_URI.",
     )
 

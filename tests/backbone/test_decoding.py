@@ -60,19 +60,19 @@ def test_an_answer_ends_with_the_end_of_the_turn(backbone, pictures, monkeypatch
     assert found[1][0].ids == free[1][0].ids[: free[1][0].ids.index(end) + 1]
 
 
-@pytest.mark.parametrize("shown", [(True, True), (True, False), (False, True), (False, False)])
-def test_answers_have_the_form(backbone, pictures, shown):
+@pytest.mark.parametrize("inputs", [(True, True), (True, False), (False, True), (False, False)])
+def test_answers_have_the_form(backbone, pictures, inputs):
     form = KeywordForm(backbone.tokenizer, [backbone.tokenizer.eos_token_id], CONFIG)
     prompts = prompts_of(pictures)
     found = backbone.complete(
-        prompts, max_new_tokens=30, temperature=3.0, seed=5, form=form, lines=[shown] * len(prompts), copies=6
+        prompts, max_new_tokens=30, temperature=3.0, seed=5, form=form, lines=[inputs] * len(prompts), copies=6
     )
     for completion in (one for own in found for one in own):
         summary = parse_summary(completion.text, CONFIG)
         assert summary.well_formed
-        assert (bool(summary.image_keywords), bool(summary.text_keywords)) == shown
+        assert (bool(summary.image_keywords), bool(summary.text_keywords)) == inputs
         assert completion.ids[-1] == backbone.tokenizer.eos_token_id
-    if any(shown):
+    if any(inputs):
         assert len({one.text for one in found[0]}) > 3
 
 

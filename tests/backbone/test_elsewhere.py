@@ -53,8 +53,8 @@ def test_an_adapter_that_is_not_in_the_root_is_named(opened, machine):
 
 def test_a_backbone_of_parts_cannot_be_opened_elsewhere(tmp_path, artifacts):
     own = tiny_backbone(tmp_path)
-    made = Backbone(
+    opened_backbone = Backbone(
         own.processor, own.config, name="x", fingerprint="y", picture_tokens=(), model=lambda: own.model
     )  # fmt: skip
     with pytest.raises(ConfigError, match="not opened from settings"):
-        origin_of(made, artifacts, threads=1)
+        origin_of(opened_backbone, artifacts, threads=1)

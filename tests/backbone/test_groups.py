@@ -17,9 +17,9 @@ def listwise(margins):
     return torch.nn.functional.cross_entropy(margins[None], torch.zeros(1, dtype=torch.long))
 
 
-@pytest.mark.parametrize("shown", [True, False], ids=["pictures", "text only"])
-def test_scores_of_a_group_equal_those_of_whole_prompts(backbone, pictures, shown):
-    prompts = candidates(pictures, shown=shown)
+@pytest.mark.parametrize("with_pictures", [True, False], ids=["pictures", "text only"])
+def test_scores_of_a_group_equal_those_of_whole_prompts(backbone, pictures, with_pictures):
+    prompts = candidates(pictures, with_pictures=with_pictures)
     with torch.inference_mode():
         expected = torch.cat([whole_margins(backbone, [prompt]) for prompt in prompts])
     assert np.ptp(expected.numpy()) > 0.2  # a constant would pass
@@ -36,15 +36,15 @@ def test_the_mass_of_both_words_is_that_among_all_tokens(backbone, pictures):
     np.testing.assert_allclose(backbone.score_group(prompts, WORDS).mass, expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("shown", [True, False], ids=["pictures", "text only"])
-def test_gradients_through_a_shared_prefix_equal_those_of_whole_prompts(tmp_path, pictures, shown, kind):
+@pytest.mark.parametrize("with_pictures", [True, False], ids=["pictures", "text only"])
+def test_gradients_through_a_shared_prefix_equal_those_of_whole_prompts(tmp_path, pictures, with_pictures, kind):
     backbone = tiny_backbone(tmp_path, kind)
     model = attach(backbone, LoraSettings(rank=4), seed=0)
     trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
     with torch.no_grad():  # a fresh adapter's second half is zero, and so would be the gradient of the first
         for value in trained.values():
             value.copy_(torch.randn(value.shape, generator=torch.Generator().manual_seed(len(value))) * 0.2)
-    prompts = candidates(pictures, shown=shown)
+    prompts = candidates(pictures, with_pictures=with_pictures)
     gradients = []
     for loss in (listwise(whole_margins(backbone, prompts)), listwise(group_answers(backbone, prompts, WORDS).margin)):
         model.zero_grad()
@@ -112,7 +112,7 @@ def test_models_whose_prefixes_cannot_be_shared_run_whole_prompts(backbone, pict
 
 
 def test_the_prefix_is_computed_once_and_stands_once_in_memory(backbone, pictures):
-    prompts = candidates(pictures, 9, shown=False)
+    prompts = candidates(pictures, 9, with_pictures=False)
     language = backbone.model.base_model.language_model
     rows = []
     with _watching(language, rows):

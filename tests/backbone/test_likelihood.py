@@ -12,11 +12,11 @@ from mmsra_pipeline.config.tree import LoraSettings
 HISTORY = "The user's history, newest last: red striped mug, blue ball, leather bag. Similar users then took: chair. "
 
 
-def candidates(pictures, count=7, *, shown=True):
+def candidates(pictures, count=7, *, with_pictures=True):
     """Prompts of one user that differ in candidate, length and, where shown, picture; every third has none."""
     prompts = []
     for place in range(count):
-        look = [pictures[place % 3]] if shown and place % 3 != 2 else []
+        look = [pictures[place % 3]] if with_pictures and place % 3 != 2 else []
         prompts.append(Prompt((HISTORY + "Candidate: ", *look, f" toy {place}. " * (place + 1), "Answer Yes or No.")))
     return prompts
 

@@ -142,7 +142,7 @@ def test_an_opened_backbone_reads_its_weights_at_the_first_use(tmp_path, artifac
     assert opened.score_group(prompts).margin.tolist() == loaded.score_group(prompts).margin.tolist()
 
 
-def test_a_missing_adapter_is_told_before_the_weights_are_read(tmp_path, artifacts):
+def test_a_missing_adapter_is_reported_before_the_weights_are_read(tmp_path, artifacts):
     with pytest.raises(MissingInputError, match=r"none holds no adapter .*Materialize the asset that writes it"):
         open_backbone(tiny_config(tiny_checkpoint(tmp_path / "tiny")), artifacts, [tmp_path / "none"])
 
@@ -168,7 +168,7 @@ def test_a_path_that_leads_nowhere_is_a_config_error(tmp_path, artifacts):
         load_backbone(BackboneConfig(model=str(tmp_path / "missing")), artifacts)
 
 
-def test_a_hub_name_without_hub_and_cache_says_how_to_mend_it(artifacts, monkeypatch):
+def test_a_hub_name_without_hub_and_cache_says_how_to_fix_it(artifacts, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(MissingInputError, match=r"nobody/no-such-model could not be read.*set backbone.model to"):
         load_backbone(BackboneConfig(model="nobody/no-such-model"), artifacts)

@@ -55,7 +55,7 @@ def test_a_form_is_asked_for_as_a_regular_expression(backbone, pictures):
     assert found == backbone.generate(prompts(pictures), max_new_tokens=40, form=form, lines=lines)
     chats = [content for path, content, _ in server.asked if path.endswith("completions")]
     patterns = sorted(chat["structured_outputs"]["regex"] for chat in chats)
-    assert patterns == sorted(form.pattern(*shown) for shown in lines)
+    assert patterns == sorted(form.pattern(*inputs) for inputs in lines)
     assert re.fullmatch(form.pattern(False, True), "Image: none\nText: wool, soft gift")
     with serving(backbone) as server, pytest.raises(ValueError, match="4 entries of `lines`"):
         client(backbone, server.url).generate(prompts(pictures), max_new_tokens=40, form=form)
@@ -85,8 +85,8 @@ def test_control_tokens_in_an_items_text_do_not_reach_the_server(backbone):
 
 
 def test_other_weights_are_refused(backbone, pictures):
-    told = r"serves some/model and not mmsra-\w{16}.*mmsra backbone export"
-    with serving(backbone, name="some/model") as server, pytest.raises(MissingInputError, match=told):
+    message = r"serves some/model and not mmsra-\w{16}.*mmsra backbone export"
+    with serving(backbone, name="some/model") as server, pytest.raises(MissingInputError, match=message):
         client(backbone, server.url).generate(prompts(pictures), max_new_tokens=4)
     assert [path for path, *_ in server.asked] == ["/v1/models"]
 

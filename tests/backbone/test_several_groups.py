@@ -11,19 +11,19 @@ from mmsra_pipeline.backbone.several_groups import answers_of_groups
 from mmsra_pipeline.config.tree import LoraSettings
 
 
-def several(pictures, *, shown=True):
+def several(pictures, *, with_pictures=True):
     """Groups of unlike size behind prefixes of unlike length."""
     histories = (HISTORY, "A new user. ", HISTORY * 2)
     return [
-        candidates(pictures, count, shown=shown, history=history)
+        candidates(pictures, count, with_pictures=with_pictures, history=history)
         for count, history in zip((4, 7, 1), histories, strict=True)
     ]
 
 
-@pytest.mark.parametrize("shown", [True, False], ids=["pictures", "text only"])
-def test_scores_of_several_groups_equal_those_of_whole_prompts(backbone, pictures, shown, monkeypatch):
+@pytest.mark.parametrize("with_pictures", [True, False], ids=["pictures", "text only"])
+def test_scores_of_several_groups_equal_those_of_whole_prompts(backbone, pictures, with_pictures, monkeypatch):
     monkeypatch.setattr(groups, "last_states", None)  # they are not run one by one
-    asked = several(pictures, shown=shown)
+    asked = several(pictures, with_pictures=with_pictures)
     with torch.inference_mode():
         expected = [[float(whole_margins(backbone, [prompt])[0]) for prompt in own] for own in asked]
         found = answers_of_groups(backbone, asked, WORDS)

@@ -285,14 +285,14 @@ def refreshed(monkeypatch):
     from mmsra_pipeline.orchestration.outcome import AssetOutcome, FailedCheck, Outcome, Planned
 
     plan = [Planned("raw_reviews", "shop", ("was never materialized",), None)]
-    made = [AssetOutcome("raw_reviews", "shop", "computed", 1.0, 0.5, "was never materialized")]
+    assets = [AssetOutcome("raw_reviews", "shop", "computed", 1.0, 0.5, "was never materialized")]
     failed = [FailedCheck("raw_reviews", "shop", "few_rejects", "ERROR", "3 of 10 refused", {"share": 0.3}, "1234")]
 
     def refresh(*_, tell, **__):
         if tell:
             tell(plan)
         sys.stdout.write("Downloading...")
-        return Outcome(plan=plan, assets=made, failed_checks=failed, stale=[])
+        return Outcome(plan=plan, assets=assets, failed_checks=failed, stale=[])
 
     monkeypatch.setattr(refreshing, "refresh", refresh)
 
@@ -359,7 +359,7 @@ def test_doctor_finds_versions_device_and_weights(mmsra, shop):
         assert subject in out
 
 
-def test_doctor_says_how_to_mend_a_dataset_whose_folder_is_gone(mmsra, shop, paths):
+def test_doctor_says_how_to_fix_a_dataset_whose_folder_is_gone(mmsra, shop, paths):
     (paths.datasets / "away.yaml").write_text("format: tables\npath: ../nowhere\n")
     code, out, _ = mmsra("doctor")
     assert code == 1

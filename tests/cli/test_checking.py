@@ -60,7 +60,7 @@ def test_checks_that_cannot_be_made_fail_and_say_what_is_missing(paths, mmsra):
     assert "table 'sequences' has no rows" in json.loads(out)["checks"][0]["found"]
 
 
-def test_an_asset_that_does_not_exist_is_told_with_those_that_do(mmsra):
+def test_an_asset_that_does_not_exist_is_reported_with_those_that_do(mmsra):
     code, _, err = mmsra("--asset", "nothing")
     assert code == 1
     assert "there is no asset 'nothing'. Choose one of: raw_reviews, " in err

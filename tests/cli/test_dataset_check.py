@@ -50,23 +50,23 @@ def test_a_folder_without_interactions_says_what_lies_there(tmp_path):
 
 def test_what_would_be_read_is_shown_with_both_sides_of_ids_and_pictures(tmp_path):
     (write(tmp_path, "10_hm_like") / "images" / "010" / "0108775011.jpg").write_bytes(picture())
-    shown = checked(tmp_path)
-    assert "told         t.csv: column 'customer_id' is read as user_id" in shown
-    assert "2024-01-01 10:00:00 to 2024-01-12 10:00:00" in shown
-    assert "12 reviews, 1 items" in shown
-    assert "no metadata  4 ('108775011', '108775012'" in shown
-    assert "no review    1 ('0108775011')" in shown
+    output = checked(tmp_path)
+    assert "detected     t.csv: column 'customer_id' is read as user_id" in output
+    assert "2024-01-01 10:00:00 to 2024-01-12 10:00:00" in output
+    assert "12 reviews, 1 items" in output
+    assert "no metadata  4 ('108775011', '108775012'" in output
+    assert "no review    1 ('0108775011')" in output
     assert (
-        "pictures     1 item(s) have a file; the folder images holds 1 picture(s), 1 of them in folders below" in shown
+        "pictures     1 item(s) have a file; the folder images holds 1 picture(s), 1 of them in folders below" in output
     )
-    assert "format: tables\n" in shown
+    assert "format: tables\n" in output
 
 
 def test_refused_rows_are_shown_with_file_line_reason_and_text(tmp_path):
-    shown = checked(write(tmp_path, "04d_mixed_one_in_12"))
-    assert "refused      1 row(s)" in shown
-    assert "1 x interactions.csv, line 7: timestamp is neither ISO 8601" in shown
-    assert "'bo,p2,01:21.7'" in shown
+    output = checked(write(tmp_path, "04d_mixed_one_in_12"))
+    assert "refused      1 row(s)" in output
+    assert "1 x interactions.csv, line 7: timestamp is neither ISO 8601" in output
+    assert "'bo,p2,01:21.7'" in output
 
 
 def test_what_was_found_is_written_as_a_data_set_that_reads_the_same(tmp_path, paths):
@@ -74,9 +74,9 @@ def test_what_was_found_is_written_as_a_data_set_that_reads_the_same(tmp_path, p
     from mmsra_pipeline.ingest.trial_reading import read_first_rows
 
     folder = write(tmp_path / "10 hm: ähnlich", "10_hm_like")
-    shown = checked(folder, "--write", "hm")
+    output = checked(folder, "--write", "hm")
     file = paths.datasets / "hm.yaml"
-    assert f"{file} written. Next: mmsra refresh --dataset hm" in shown.replace("\n", " ").replace("  ", " ")
+    assert f"{file} written. Next: mmsra refresh --dataset hm" in output.replace("\n", " ").replace("  ", " ")
     found, spec = guess(folder), load_dataset(paths.datasets, "hm")
     assert (spec.format, spec.path, spec.options) == (found.format, folder.resolve(), found.options)
     read = read_first_rows(spec, tmp_path)

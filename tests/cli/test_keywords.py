@@ -84,23 +84,23 @@ def test_the_panel_is_printed_as_text_and_as_json(mmsra, shop):
     assert code == 0
     assert out.startswith("keywords of shop: means over items [95 % interval]")
     assert "format_rate                   0.750 [0.500, 1.000]  n=4" in out
-    told = json.loads(mmsra("--json")[1])
-    assert told["dataset"] == "shop"
-    assert told["panel"][2] == {"measure": "distinct_keywords", "value": 6.0, "low": None, "high": None, "n": 4}
+    answer = json.loads(mmsra("--json")[1])
+    assert answer["dataset"] == "shop"
+    assert answer["panel"][2] == {"measure": "distinct_keywords", "value": 6.0, "low": None, "high": None, "n": 4}
 
 
 def test_an_item_is_shown_with_text_picture_draft_and_what_is_known_of_it(mmsra, shop, paths):
     code, out, _ = mmsra("--item", "a", "--json")
-    told = json.loads(out)
+    description = json.loads(out)
     assert code == 0
-    assert told["title"] == "Mug"
-    assert len(told["text"]) == 300
-    assert told["text"].endswith("...")
-    assert told["keywords"] == {"picture": ["red", "mug"], "text": ["ceramic"]}
-    assert told["draft"] == {"picture": ["thing"], "text": ["ceramic"]}
-    assert told["confidence"] == {"picture": 0.75, "text": 0.5}
-    assert told["retrieval_rank"] == 1.0
-    with Image.open(told["image"]["path"]) as image:
+    assert description["title"] == "Mug"
+    assert len(description["text"]) == 300
+    assert description["text"].endswith("...")
+    assert description["keywords"] == {"picture": ["red", "mug"], "text": ["ceramic"]}
+    assert description["draft"] == {"picture": ["thing"], "text": ["ceramic"]}
+    assert description["confidence"] == {"picture": 0.75, "text": 0.5}
+    assert description["retrieval_rank"] == 1.0
+    with Image.open(description["image"]["path"]) as image:
         assert image.size == (8, 8)
     _, out, _ = mmsra("--item", "a")
     lines = [line.split() for line in out.splitlines()]
@@ -112,24 +112,25 @@ def test_an_item_without_picture_draft_and_rank_says_so(mmsra, shop):
     _, out, _ = mmsra("-i", "b")
     assert "none: the source names no picture" in out
     assert "not drafted" in out
-    told = json.loads(mmsra("-i", "d", "--json")[1])
-    assert told["retrieval_rank"] is told["confidence"]["text"] is told["draft"] is told["image"]["path"] is None
+    description = json.loads(mmsra("-i", "d", "--json")[1])
+    assert description["retrieval_rank"] is description["confidence"]["text"] is None
+    assert description["draft"] is description["image"]["path"] is None
 
 
 def test_the_worst_come_by_rank_and_by_confidence_in_turn(mmsra, shop):
     assert worst_items(quality(), 4)["item_id"].tolist() == ["c", "b", "a", "d"]  # c: rank 3; b: 0.125
     swapped = quality().assign(retrieval_rank=[9.0, 1.0, 2.0, NAN])
     assert worst_items(swapped, 3)["item_id"].tolist() == ["a", "b", "c"]
-    told = json.loads(mmsra("--worst", "2", "--json")[1])
-    assert [entry["item"] for entry in told["items"]] == ["c", "b"]
+    answer = json.loads(mmsra("--worst", "2", "--json")[1])
+    assert [entry["item"] for entry in answer["items"]] == ["c", "b"]
     _, out, _ = mmsra("--worst", "2")
     assert "2 of 4 items, worst by retrieval rank and confidence" in out
     assert "title: chat marker" in out
 
 
 def test_items_at_random_are_each_there_once(mmsra, shop):
-    told = json.loads(mmsra("--random", "9", "--json")[1])
-    assert sorted(entry["item"] for entry in told["items"]) == ["a", "b", "c", "d"]
+    answer = json.loads(mmsra("--random", "9", "--json")[1])
+    assert sorted(entry["item"] for entry in answer["items"]) == ["a", "b", "c", "d"]
 
 
 def test_an_unknown_item_and_two_wishes_at_once_are_refused(mmsra, shop):

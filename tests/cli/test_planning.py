@@ -15,7 +15,7 @@ CONFIG = Config.model_validate(
 )
 
 
-def made(paths, dataset: str, users: int, each: int, items: int) -> Store:
+def store_of(paths, dataset: str, users: int, each: int, items: int) -> Store:
     store = Store(paths.data)
     names = [f"u{number}" for number in range(users) for _ in range(each)]
     store.replace(Tables.INTERACTIONS, dataset, pd.DataFrame({"user_id": names, "item_id": "i"}))
@@ -29,11 +29,11 @@ def reported(store: Store, dataset: str, *rows: tuple[str, str, float]) -> None:
 
 
 def test_the_slowest_that_an_asset_was_anywhere_tells_what_it_will_take(paths):
-    store = made(paths, "small", users=10, each=2, items=5)
+    store = store_of(paths, "small", users=10, each=2, items=5)
     reported(store, "small", ("item_keywords", "changed", 10.0), ("item_keywords", "unchanged", 1.0),
              ("rankings", "changed", 40.0), ("sequences", "fresh", 0.0), ("recommender", "failed", 9.0))  # fmt: skip
-    reported(made(paths, "other", users=4, each=1, items=50), "other", ("item_keywords", "changed", 50.0))
-    made(paths, "large", users=100, each=20, items=700)
+    reported(store_of(paths, "other", users=4, each=1, items=50), "other", ("item_keywords", "changed", 50.0))
+    store_of(paths, "large", users=100, each=20, items=700)
     found = {one.asset: one for one in plan_of(paths, "large", CONFIG)}
     assert (found["item_keywords"].count, found["item_keywords"].seconds) == (700, 700 * 10 / 5)
     assert found["item_keywords"].measured_on == "small"
@@ -55,7 +55,7 @@ def test_what_was_never_counted_is_unknown_and_what_the_settings_bound_is_not():
 def test_the_command_prints_the_plan_and_what_is_not_known(paths, monkeypatch, capsys, words):
     paths.datasets.mkdir(parents=True)
     (paths.datasets / "small.yaml").write_text("format: sample\n")
-    reported(made(paths, "small", users=10, each=2, items=5), "small", ("sequences", "changed", 4.0))
+    reported(store_of(paths, "small", users=10, each=2, items=5), "small", ("sequences", "changed", 4.0))
     monkeypatch.setattr(sys, "argv", ["mmsra", "plan", "-d", "small", *words])
     with pytest.raises(SystemExit) as left:
         cli.main()

@@ -87,7 +87,7 @@ def test_a_terminal_shows_colours_unless_they_are_refused(monkeypatch):
         def isatty(self):
             return True
 
-    def shown():
+    def plan_as_printed():
         screen = Screen()
         monkeypatch.setattr("sys.stdout", screen)
         say_refreshed(Outcome(stale=STALE, failed_checks=[failed("ERROR"), failed("WARN")]), dry_run=False)
@@ -95,12 +95,12 @@ def test_a_terminal_shows_colours_unless_they_are_refused(monkeypatch):
         return screen.getvalue()
 
     monkeypatch.setenv("TERM", "xterm-256color")
-    coloured = shown()
+    coloured = plan_as_printed()
     assert "\x1b[31mcheck failed (error)" in coloured
     assert "\x1b[33mcheck failed (warn)" in coloured
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("NO_COLOR", "1")
-    refused = shown()
+    refused = plan_as_printed()
     assert "check failed (error)" in refused
     assert "\x1b[3" not in refused
 

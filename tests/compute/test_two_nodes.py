@@ -101,12 +101,12 @@ def test_results_are_those_of_one_process_though_a_node_is_killed(machine, tmp_p
         rows = [(user, 4, item) for user in shop.EVENTS for item in ("bag", "chair", "ball")]
         queries = shop.sequences().query("split == 'test'")
         lists = with_signals(pd.DataFrame(rows, columns=[USER, POSITION, ITEM]), queries, shop.source())
-        shown = shop.context(pictures=images, candidate_image=True)
+        context = shop.context(pictures=images, candidate_image=True)
         cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
         workers = list_scorer.by_workers(backbone, artifacts, images, compute, autocast=False)
         kept = tmp_path / "s.sqlite"
-        scored = score_candidates(backbone, queries, lists, shown, kept, autocast=False, spread=workers)
-    here = score_candidates(backbone, queries, lists, shown, autocast=False)
+        scored = score_candidates(backbone, queries, lists, context, kept, autocast=False, spread=workers)
+    here = score_candidates(backbone, queries, lists, context, autocast=False)
     pd.testing.assert_frame_equal(scored, here, check_exact=True)
     assert scored["logit"].nunique() == len(rows)
     with contextlib.closing(KeyedCache[str](kept)) as cache:

@@ -128,7 +128,7 @@ def test_an_unknown_dataset_names_the_known_ones_and_how_to_add_it(folder):
         ("format: tables\npath: [\n", r"shop\.yaml, line 3: not readable as YAML"),
     ],
 )
-def test_a_wrong_description_says_what_where_and_how_to_mend(folder, text, message):
+def test_a_wrong_description_says_what_where_and_how_to_fix(folder, text, message):
     describe(folder, text)
     with pytest.raises(ConfigError, match=message):
         load_dataset(folder, "shop")

@@ -24,7 +24,7 @@ class Reader:
 
 
 EVENTS = SourceFormat("events", Options, Reader)
-TAKEN = SourceFormat("tables", Options, Reader)
+OCCUPIED = SourceFormat("tables", Options, Reader)
 NO_FORMAT = Options
 
 
@@ -58,7 +58,7 @@ def test_an_installed_package_adds_a_format_with_options_and_reader(installed, t
         write_dataset(tmp_path / "datasets", DatasetSpec("other", "events", tmp_path / "source", {"fil": "x"}))
 
 
-@pytest.mark.parametrize("name", ["TAKEN", "NO_FORMAT"])
+@pytest.mark.parametrize("name", ["OCCUPIED", "NO_FORMAT"])
 def test_a_package_that_gives_a_taken_name_or_no_format_is_named(installed, name):
     installed(name)
     with pytest.raises(ConfigError, match=rf"entry point events = .*:{name} .*Correct or uninstall"):

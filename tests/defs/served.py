@@ -98,9 +98,9 @@ class Served:
         address = f"http://127.0.0.1:{self.port}/graphql"
         request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
         with urllib.request.urlopen(request, timeout=60) as answer:
-            told = json.load(answer)
-        assert "errors" not in told, told["errors"]
-        return told["data"]
+            reply = json.load(answer)
+        assert "errors" not in reply, reply["errors"]
+        return reply["data"]
 
     def describe(self, name: str, file: str) -> None:
         """Put the file of a data set where a user would."""

@@ -201,9 +201,9 @@ def broken():
 
 
 @pytest.fixture
-def told(paths, tmp_path, monkeypatch):
+def alert_file(paths, tmp_path, monkeypatch):
     """The file that an alert command writes."""
-    file = tmp_path / "told.json"
+    file = tmp_path / "alert.json"
     command = [sys.executable, "-c", "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())", str(file)]
     settings = Config.model_validate({"automation": {"alert": {"command": command}}})
     monkeypatch.setattr(automation, "loaded_config", lambda: settings)
@@ -220,9 +220,9 @@ def alert(instance, **tags):
     return result.run_id, alert_on_failure(context.for_run_failure())
 
 
-def test_a_failed_run_is_told_with_its_reason(told, instance, paths):
+def test_a_failed_run_is_reported_with_its_reason(alert_file, instance, paths):
     run_id, _ = alert(instance)
-    message = json.loads(told.read_text())
+    message = json.loads(alert_file.read_text())
     assert message["errors"][0].startswith("breaks: KeyError: 'bug'")
     del message["errors"]
     assert message == {
@@ -231,16 +231,16 @@ def test_a_failed_run_is_told_with_its_reason(told, instance, paths):
     }  # fmt: skip
 
 
-def test_a_run_that_is_tried_again_is_not_told(told, instance):
+def test_a_run_that_is_tried_again_is_not_reported(alert_file, instance):
     alert(instance, **{"dagster/will_retry": "true"})
-    assert not told.exists()
+    assert not alert_file.exists()
 
 
-def test_a_wave_that_its_night_tries_again_is_told_the_last_time_only(told, instance):
+def test_a_wave_that_its_night_tries_again_is_reported_the_last_time_only(alert_file, instance):
     alert(instance, **{NIGHT_TAG: "n", TRY_TAG: "1"})
-    assert not told.exists()
+    assert not alert_file.exists()
     alert(instance, **{NIGHT_TAG: "n", TRY_TAG: "3"})
-    assert told.exists()
+    assert alert_file.exists()
 
 
 def test_an_alert_that_fails_fails_nothing(instance, paths, monkeypatch):

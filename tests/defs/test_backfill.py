@@ -51,7 +51,7 @@ def test_of_three_new_datasets_two_end_well_and_the_broken_one_says_what_is_wron
 
     backfill = served.backfill(assets, list(NAMES))
     status = wait_for(
-        lambda: (told := served.backfill_status(backfill)) in ENDED and told, seconds=1200, what="the backfill"
+        lambda: (reached := served.backfill_status(backfill)) in ENDED and reached, seconds=1200, what="the backfill"
     )
 
     runs = {run["tags"][PARTITION_TAG]: run for run in served.runs(dagster__backfill=backfill)}

@@ -104,8 +104,8 @@ def test_the_ui_is_given_samples_plots_settings_and_checks(shell):
         for asset in ALL:
             wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=["shop"])
             event = instance.fetch_materializations(wanted, limit=1).records[0].asset_materialization
-            told = {"dagster/row_count", "seconds", "sample", "slice", "settings", "config"}
-            assert told <= set(event.metadata), asset
+            expected = {"dagster/row_count", "seconds", "sample", "slice", "settings", "config"}
+            assert expected <= set(event.metadata), asset
             if asset == "similar_users":
                 assert event.metadata["leak_rate"].value == 0.0
                 assert 0 <= event.metadata["hit_share"].value <= 1
@@ -115,8 +115,8 @@ def test_the_ui_is_given_samples_plots_settings_and_checks(shell):
                 assert picture.read_bytes().startswith(b"\x89PNG")
         [run] = instance.get_runs()
         assert run.tags["mmsra/mlflow_run"]
-        told = [entry.user_message for entry in instance.all_logs(run.run_id) if entry.dagster_event is None]
-    assert any("recommender is done" in message for message in told)
+        messages = [entry.user_message for entry in instance.all_logs(run.run_id) if entry.dagster_event is None]
+    assert any("recommender is done" in message for message in messages)
 
 
 def test_a_second_refresh_materializes_nothing(shell):
@@ -164,11 +164,11 @@ def test_a_setting_that_changes_no_output_stops_where_it_is_read(shell):
 def test_a_server_writes_the_keywords_that_this_process_would_write(shell):
     code, out, err = shell.run("backbone", "export", str(shell.root / "exported"), "--dataset", "shop")
     assert code == 0, err
-    told = json.loads(out)
-    assert told["serve"] == f"vllm serve {shell.root / 'exported'} --served-model-name {told['served_name']}"
-    config = BackboneConfig(model=told["folder"], image_side=32, device="cpu")
+    exported = json.loads(out)
+    assert exported["serve"] == f"vllm serve {shell.root / 'exported'} --served-model-name {exported['served_name']}"
+    config = BackboneConfig(model=exported["folder"], image_side=32, device="cpu")
     items = len(Store(shell.root / "data").read("item_text", "shop"))
-    with serving(load_backbone(config, Artifacts(shell.root / "unused")), name=told["served_name"]) as server:
+    with serving(load_backbone(config, Artifacts(shell.root / "unused")), name=exported["served_name"]) as server:
         shell.settings(interactions__max_users=1000, summarization__server={"url": server.url})
         done = shell.refresh("--dataset", "shop")
         assert names(done["materialized"]) == ["item_keywords"]
@@ -216,9 +216,9 @@ def test_a_refresh_that_was_killed_goes_on_where_it_was(shell):
 
     done = shell.refresh("--dataset", "second")
 
-    made = set(names(done["materialized"]))
-    assert "metrics" in made
-    assert not made & {"raw_reviews", "user_encoder", "item_keywords"}
+    materialized = set(names(done["materialized"]))
+    assert "metrics" in materialized
+    assert not materialized & {"raw_reviews", "user_encoder", "item_keywords"}
     after = {run.run_id: run.status for run in runs(shell)}
     assert after[killed.run_id] == dg.DagsterRunStatus.FAILURE
     assert shell.refresh("--dataset", "second")["stale"] == []

@@ -98,8 +98,8 @@ def test_a_machine_with_an_empty_mirror_finds_nothing_stale(two):
 
 def test_it_reads_metrics_recommendations_and_tables(one, two):
     for words in (("metrics", "--json"), ("recommend", "--first", "2"), ("show", "item_keywords", "-n", "3")):
-        told = two.say(*words, "--dataset", "shop")
-        assert told == one.say(*words, "--dataset", "shop")
+        output = two.say(*words, "--dataset", "shop")
+        assert output == one.say(*words, "--dataset", "shop")
     assert json.loads(two.say("metrics", "--json", "--dataset", "shop"))["rows"]
     assert "shop" in two.say("dataset", "list")
     with duckdb.connect(str(two.mirror / "data" / "catalog.duckdb"), read_only=True) as catalog:
@@ -108,9 +108,9 @@ def test_it_reads_metrics_recommendations_and_tables(one, two):
 
 def test_it_goes_on_with_the_models_and_keywords_of_the_other(one, two):
     two.settings(summarization__draft_items=3, recommendation__list_negatives=3)
-    made = names(two.refresh("--dataset", "shop")["materialized"])
-    assert {"item_keywords", "recommender", "metrics"} <= set(made)
-    assert not {"alignment", "summarizer", "user_encoder"} & set(made)
+    materialized = names(two.refresh("--dataset", "shop")["materialized"])
+    assert {"item_keywords", "recommender", "metrics"} <= set(materialized)
+    assert not {"alignment", "summarizer", "user_encoder"} & set(materialized)
     with dg.DagsterInstance.from_config(two.environment["DAGSTER_HOME"]) as instance:
         assert latest(instance, "item_keywords", "shop").metadata["computed"] == 0
     assert two.say("metrics", "--json", "--dataset", "shop") == one.say("metrics", "--json", "--dataset", "shop")
@@ -142,8 +142,8 @@ def test_what_is_old_goes_and_all_can_still_be_read_from_a_new_mirror(one, two, 
 
 
 def test_a_dataset_that_one_removed_is_gone_for_the_other(one, two, s3_url):
-    told = two.say("dataset", "remove", "shop")
-    assert "s3://pipeline/some/prefix/artifacts/recommender/shop" in told
+    output = two.say("dataset", "remove", "shop")
+    assert "s3://pipeline/some/prefix/artifacts/recommender/shop" in output
     assert not [name for name in keys(s3_url) if "shop" in name]
     code, _, err = one.run("metrics", "--dataset", "shop")
     assert code == 1

@@ -40,7 +40,7 @@ def module_assets(*modules):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def fused_root(tmp_path_factory):
     """The root and the result of one run."""
     root = tmp_path_factory.mktemp("root")
     (root / "datasets").mkdir()
@@ -62,8 +62,8 @@ def made(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def store(made):
-    return Store(made[0] / "data")
+def store(fused_root):
+    return Store(fused_root[0] / "data")
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +72,12 @@ def sequences(store):
 
 
 @pytest.fixture(scope="module")
-def models(made):
-    return load_models(Artifacts(made[0] / "artifacts").current("fusion", "shop"))
+def models(fused_root):
+    return load_models(Artifacts(fused_root[0] / "artifacts").current("fusion", "shop"))
 
 
-def told(made, asset):
-    [event] = made[1].asset_materializations_for_node(asset)
+def metadata_of(fused_root, asset):
+    [event] = fused_root[1].asset_materializations_for_node(asset)
     return {name: value.value for name, value in event.metadata.items()}
 
 
@@ -128,17 +128,17 @@ def test_an_answer_does_not_depend_on_the_list_in_which_a_candidate_stands(store
         assert once.ngroups < len(lists)
 
 
-def test_the_checks_of_the_fusion_only_warn(made):
-    assert made[1].success
-    found = {each.check_name: each for each in made[1].get_asset_check_evaluations() if each.check_name in CHECKS}
+def test_the_checks_of_the_fusion_only_warn(fused_root):
+    assert fused_root[1].success
+    found = {each.check_name: each for each in fused_root[1].get_asset_check_evaluations() if each.check_name in CHECKS}
     assert set(found) == set(CHECKS) == {"calibrated", "answers_are_words", "few_ties", "not_inverted"}
     assert {each.severity for each in found.values()} == {dg.AssetCheckSeverity.WARN}
     assert not found["answers_are_words"].passed  # a random model says anything
     assert "fusion.max_calibration_error: 0.05" in found["calibrated"].description
 
 
-def test_the_ui_is_told_how_far_p_can_be_trusted(made, store):
-    found = told(made, "fusion")
+def test_the_ui_says_how_far_p_can_be_trusted(fused_root, store):
+    found = metadata_of(fused_root, "fusion")
     lists = store.read(Tables.VALIDATION_CANDIDATES, "shop")
     served = lists[lists["protocol"] == "served"]
     for suffix in ("", " without the model"):
@@ -152,10 +152,10 @@ def test_the_ui_is_told_how_far_p_can_be_trusted(made, store):
     assert len(found["coefficients"].records) == len(store.read(Tables.FUSION, "shop"))
 
 
-def test_mlflow_has_the_measures(made):
+def test_mlflow_has_the_measures(fused_root):
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{made[0] / 'mlflow.db'}")
+    client = MlflowClient(f"sqlite:///{fused_root[0] / 'mlflow.db'}")
     [experiment] = client.search_experiments(filter_string="name = 'mmsra'")
     runs = client.search_runs([experiment.experiment_id], "tags.asset = 'fusion'")
     assert {"ece", "brier", "weight of the logit", "answer_mass"} <= set(runs[0].data.metrics)

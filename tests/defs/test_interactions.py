@@ -51,7 +51,7 @@ def test_ids_of_both_sides_are_shown_where_they_do_not_fit():
     assert "name items by the same id" in results(known_items=4)["known_items"].description
 
 
-def test_times_that_many_interactions_of_a_user_share_are_told():
+def test_times_that_many_interactions_of_a_user_share_are_reported():
     assert failed(tied=5) == set()
     assert "6 of 10 interactions (60.0%) share their time" in results(tied=6)["sane_times"].description
     assert failed(tied=6) == {"sane_times"}
@@ -72,7 +72,7 @@ def test_data_without_times_pass_with_a_note():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def materialized(tmp_path_factory):
     """The root, and the result of one run of the three assets."""
     root = tmp_path_factory.mktemp("root")
     (root / "datasets").mkdir()
@@ -96,28 +96,28 @@ def metadata(result, asset):
     return event.materialization.metadata
 
 
-def test_the_run_reports_checks_funnel_times_and_plot(made):
-    _, result = made
+def test_the_run_reports_checks_funnel_times_and_plot(materialized):
+    _, result = materialized
     passed = {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
     assert {name: passed[name] for name in NAMES} == dict.fromkeys(NAMES, True)
-    shown = metadata(result, Tables.INTERACTIONS)
-    steps = [record.data["step"] for record in shown["funnel"].value.records]
+    reported = metadata(result, Tables.INTERACTIONS)
+    steps = [record.data["step"] for record in reported["funnel"].value.records]
     assert steps[:3] == ["source", "exact_duplicates", "repeated_pairs"]
     assert steps[3] == "k_core round 1"
-    assert shown["earliest"].value < shown["latest"].value
-    assert "plot_file" in shown
+    assert reported["earliest"].value < reported["latest"].value
+    assert "plot_file" in reported
 
 
-def test_the_counts_of_queries_are_those_of_the_table(made):
-    root, result = made
+def test_the_counts_of_queries_are_those_of_the_table(materialized):
+    root, result = materialized
     counts = metadata(result, Tables.SEQUENCES)["queries"].value
     stored = Store(root / "data").read(Tables.SEQUENCES, "shop")
     assert counts == stored["split"].value_counts().to_dict()
     assert set(counts) == {"train", "validation", "test", "serve"}
 
 
-def test_the_bounds_of_training_leave_the_held_out_targets_alone(made):
-    root, _ = made
+def test_the_bounds_of_training_leave_the_held_out_targets_alone(materialized):
+    root, _ = materialized
     store = Store(root / "data")
     bounds = store.read(Tables.TRAINING_BOUNDS, "shop").set_index("user_id")["bound"]
     stored = store.read(Tables.SEQUENCES, "shop")
@@ -128,7 +128,7 @@ def test_the_bounds_of_training_leave_the_held_out_targets_alone(made):
 def test_the_second_night_takes_over_what_was_read_and_gives_what_a_reading_from_nothing_gives(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "CHUNK_ROWS", 200)
     rows = [f"u{place % 97},p{place % 13},2024-01-17T12:00:{place % 60:02},4\n" for place in range(1500)]
-    versions, taken = [], []
+    versions, read_before = [], []
     for root, counts in ((tmp_path / "nights", (1400, 1500)), (tmp_path / "anew", (1500,))):
         (root / "datasets").mkdir(parents=True)
         (root / "datasets" / "shop.yaml").write_text(
@@ -143,10 +143,10 @@ def test_the_second_night_takes_over_what_was_read_and_gives_what_a_reading_from
                 result = dg.materialize(
                     [raw_reviews], instance=instance, partition_key="shop", resources={"mmsra": Installation()}
                 )
-            taken.append(metadata(result, Tables.RAW_REVIEWS)["reviews read before"].value)
+            read_before.append(metadata(result, Tables.RAW_REVIEWS)["reviews read before"].value)
         store = Store(root / "data")
         versions.append([store.current(name, "shop").version for name in (Tables.RAW_REVIEWS, Tables.REJECTS)])
-    assert taken == [0, 800, 0]
+    assert read_before == [0, 800, 0]
     assert versions[0] == versions[1]
 
 

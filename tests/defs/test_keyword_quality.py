@@ -75,15 +75,15 @@ class Root:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def prepared(tmp_path_factory):
     with dg.DagsterInstance.ephemeral() as instance:
         yield Root(tmp_path_factory.mktemp("root"), instance)
 
 
 @pytest.fixture
-def shop(made, monkeypatch):
-    made.settle(monkeypatch)
-    return made
+def shop(prepared, monkeypatch):
+    prepared.settle(monkeypatch)
+    return prepared
 
 
 def look_of(item):

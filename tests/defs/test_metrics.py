@@ -1,11 +1,11 @@
-"""The asset of metrics on made-up rankings: tables, checks and what the UI is told."""
+"""The asset of metrics on made-up rankings: tables, checks and what the UI gets."""
 
 import dagster as dg
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from recommendation.made_lists import made_lists
+from recommendation.synthetic_lists import synthetic_lists
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.defs.evaluation import metrics
@@ -16,13 +16,13 @@ PLANTED = {"sequence": 1.0, "taste*rare": 1.5, "logit": 0.8}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def materialized(tmp_path_factory):
     """The tables and the result of one run: the row evidence ranks by what drew the targets, mmsrarec at random."""
     root = tmp_path_factory.mktemp("root")
     (root / "datasets").mkdir()
     (root / "datasets" / "shop.yaml").write_text("format: sample\nsize: tiny\n")
     store = Store(root / "data")
-    tested = pd.concat([made_lists(30, PLANTED, 3, protocol=name) for name in ("uniform", "popularity")])
+    tested = pd.concat([synthetic_lists(30, PLANTED, 3, protocol=name) for name in ("uniform", "popularity")])
     generator = np.random.default_rng(0)
     rows = [
         tested[["protocol", "user_id", "position", "item_id", "is_target"]].assign(row=name, score=score, p=np.nan)
@@ -30,7 +30,7 @@ def made(tmp_path_factory):
     ]
     store.replace(Tables.RANKINGS, "shop", pd.concat(rows, ignore_index=True))
     targets = tested.loc[tested["is_target"], "item_id"]
-    taken = pd.DataFrame({"user_id": "t", "item_id": targets.tolist(), "position": range(len(targets))})
+    of_targets = pd.DataFrame({"user_id": "t", "item_id": targets.tolist(), "position": range(len(targets))})
     asked = tested[tested["is_target"]].drop_duplicates(["user_id", "position"])[["user_id", "position"]]
     times = pd.array([None] * len(asked), dtype="Int64")
     before = [
@@ -38,7 +38,7 @@ def made(tmp_path_factory):
         for user, position in asked.itertuples(index=False, name=None)
         for place in range(position)
     ]
-    everything = pd.concat([taken, pd.DataFrame(before)], ignore_index=True).sort_values(["user_id", "position"])
+    everything = pd.concat([of_targets, pd.DataFrame(before)], ignore_index=True).sort_values(["user_id", "position"])
     everything["timestamp"] = pd.array([None] * len(everything), dtype="Int64")
     store.replace(Tables.INTERACTIONS, "shop", everything.reset_index(drop=True))
     sequences = asked.assign(split="test", history_start=asked["position"] - 2, target="t", timestamp=times)
@@ -53,13 +53,13 @@ def made(tmp_path_factory):
         yield store, dg.materialize([metrics], instance=instance, partition_key="shop", resources=resources)
 
 
-def check_of(made, name):
-    [found] = [each for each in made[1].get_asset_check_evaluations() if each.check_name == name]
+def check_of(materialized, name):
+    [found] = [each for each in materialized[1].get_asset_check_evaluations() if each.check_name == name]
     return found
 
 
-def test_rows_are_measured_and_compared_over_all_users_and_by_training_count(made):
-    store, result = made
+def test_rows_are_measured_and_compared_over_all_users_and_by_training_count(materialized):
+    store, result = materialized
     assert result.success
     assert store.read(Tables.METRICS, "shop")["row"].unique().tolist() == ["evidence", "mmsrarec"]
     differences = store.read(Tables.DIFFERENCES, "shop")
@@ -77,8 +77,8 @@ def test_rows_are_measured_and_compared_over_all_users_and_by_training_count(mad
         assert isinstance(event.metadata[name].value, float)
 
 
-def test_what_was_measured_is_an_mlflow_run_beside_those_of_trainings(made):
-    store, result = made
+def test_what_was_measured_is_an_mlflow_run_beside_those_of_trainings(materialized):
+    store, result = materialized
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{store.root.parent / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("mmsra").experiment_id])
     [measured] = [run for run in runs if run.data.tags.get("asset") == "metrics"]
@@ -92,9 +92,9 @@ def test_what_was_measured_is_an_mlflow_run_beside_those_of_trainings(made):
     assert measured.info.run_id in event.metadata["mlflow_run"].value
 
 
-def test_a_model_that_adds_nothing_to_the_evidence_is_warned_of_and_the_run_goes_on(made):
-    found = check_of(made, "adds_to_evidence")
+def test_a_model_that_adds_nothing_to_the_evidence_is_warned_of_and_the_run_goes_on(materialized):
+    found = check_of(materialized, "adds_to_evidence")
     assert not found.passed
     assert found.severity == dg.AssetCheckSeverity.WARN
     assert "hr@5 of mmsrarec minus evidence, in points: uniform -" in found.description
-    assert check_of(made, "metrics_are_numbers").passed
+    assert check_of(materialized, "metrics_are_numbers").passed

@@ -83,8 +83,8 @@ def at_work(history, run):
 
 def process_of(history, run):
     events = history.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-    told = [entry.dagster_event.engine_event_data.metadata for entry in events]
-    return int([metadata["pid"].value for metadata in told if "pid" in metadata][-1])
+    details = [entry.dagster_event.engine_event_data.metadata for entry in events]
+    return int([metadata["pid"].value for metadata in details if "pid" in metadata][-1])
 
 
 def test_nights_compute_in_the_queue_find_nothing_the_next_time_and_end_well_where_each_wave_is_killed(

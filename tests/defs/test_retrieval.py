@@ -30,7 +30,7 @@ QUICK = Config.model_validate(
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def retrieved_twice(tmp_path_factory):
     """The root, and the results of two runs of the asset on the same interactions."""
     root = tmp_path_factory.mktemp("root")
     (root / "datasets").mkdir()
@@ -50,8 +50,8 @@ def materialization(result) -> dg.AssetMaterialization:
     return event
 
 
-def test_the_table_is_made_of_training_interactions_alone(made):
-    store = Store(made[0] / "data")
+def test_the_table_is_made_of_training_interactions_alone(retrieved_twice):
+    store = Store(retrieved_twice[0] / "data")
     training = training_interactions(
         store.read(Tables.INTERACTIONS, "shop"), store.read(Tables.TRAINING_BOUNDS, "shop")
     )
@@ -59,21 +59,23 @@ def test_the_table_is_made_of_training_interactions_alone(made):
     expected = neighbors(CooccurrenceIndex.of_training(training, config.window), config.neighbors_per_item)
     pd.testing.assert_frame_equal(store.read(Tables.COOCCURRENCE_NEIGHBORS, "shop"), expected)
     assert len(expected) > 20
-    assert materialization(made[1]).metadata["training_interactions"].value == len(training)
+    assert materialization(retrieved_twice[1]).metadata["training_interactions"].value == len(training)
 
 
-def test_later_assets_read_the_events_within_the_window_of_evidence_and_a_second_run_changes_nothing(made):
-    first, again = (materialization(result) for result in made[1:])
+def test_later_assets_read_the_events_within_the_window_of_evidence_and_a_second_run_changes_nothing(retrieved_twice):
+    first, again = (materialization(result) for result in retrieved_twice[1:])
     assert first.tags["dagster/data_version"] == again.tags["dagster/data_version"]
-    index = CooccurrenceIndex.load(Artifacts(made[0] / "artifacts").current(Tables.COOCCURRENCE_NEIGHBORS, "shop"))
+    index = CooccurrenceIndex.load(
+        Artifacts(retrieved_twice[0] / "artifacts").current(Tables.COOCCURRENCE_NEIGHBORS, "shop")
+    )
     assert index.window == WINDOW
     assert first.metadata["events"].value == len(index.events(0, len(index.items)).first) > 20
 
 
 @pytest.fixture(scope="module")
-def retrieved(made):
+def retrieved(retrieved_twice):
     """The root, and what the encoder and the similar users said of themselves."""
-    root = made[0]
+    root = retrieved_twice[0]
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.setenv("MMSRA_ROOT", str(root))
         patch.delenv("MMSRA_CONFIG", raising=False)
@@ -95,17 +97,17 @@ def test_the_artifact_holds_an_encoder_of_all_users_and_those_of_the_folds(retri
 
 
 def test_voters_are_found_for_training_and_held_out_queries_and_hits_are_of_those_shown(retrieved):
-    root, told = retrieved
+    root, reported = retrieved
     store = Store(root / "data")
     rows = store.read(Tables.SIMILAR_USERS, "shop")
     assert rows["rank"].max() == 6
     assert not rows.duplicated(["user_id", "position", "rank"]).any()
     queries = rows.merge(store.read(Tables.SEQUENCES, "shop"), on=["user_id", "position"], suffixes=("", "_asked"))
     assert set(queries["split"]) == {"train", "validation", "test", "serve"}
-    assert told["leak_rate"] == 0
+    assert reported["leak_rate"] == 0
     for split, name in (("test", "hit_share"), ("train", "hit_share_training")):
         asked = queries[(queries["split"] == split) & (queries["rank"] <= 2)]
         hits = asked[asked["item_id"] == asked["target"]].groupby(["user_id", "position"]).ngroups
-        count = told["test_queries" if split == "test" else "training_queries"]
-        assert told[name] == pytest.approx(hits / count)
+        count = reported["test_queries" if split == "test" else "training_queries"]
+        assert reported[name] == pytest.approx(hits / count)
         assert hits

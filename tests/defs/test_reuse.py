@@ -23,11 +23,11 @@ from mmsra_pipeline.storage.tables import Store
 
 pytestmark = pytest.mark.slow
 
-MADE = (
+MATERIALIZED = (
     "raw_reviews", "interactions", "sequences", "training_queries", "item_text", "item_images",
     "cooccurrence_neighbors", "user_encoder", "similar_users",
 )  # fmt: skip
-LEFT = tuple(asset for asset in READS if asset not in MADE)
+LEFT = tuple(asset for asset in READS if asset not in MATERIALIZED)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def world(tmp_path_factory):
 def events(world):
     """The last materializations of both data sets, by asset."""
     instance = world[0]
-    return {asset: [latest(instance, asset, name) for name in ("shop", "voters")] for asset in MADE}
+    return {asset: [latest(instance, asset, name) for name in ("shop", "voters")] for asset in MATERIALIZED}
 
 
 def outcomes(outcome):
@@ -62,8 +62,8 @@ def outcomes(outcome):
 def test_a_variant_computes_what_its_settings_change_and_says_what_it_took_over(world):
     _, _, first, second = world
     assert first.failures == second.failures == []
-    assert outcomes(first) == dict.fromkeys(MADE, "computed")
-    assert outcomes(second) == {**dict.fromkeys(MADE, "reused"), "similar_users": "computed"}
+    assert outcomes(first) == dict.fromkeys(MATERIALIZED, "computed")
+    assert outcomes(second) == {**dict.fromkeys(MATERIALIZED, "reused"), "similar_users": "computed"}
     assert {one.reason.rpartition("; ")[2] for one in second.assets if one.outcome == "reused"} == {
         "taken over from shop"
     }
@@ -71,7 +71,7 @@ def test_a_variant_computes_what_its_settings_change_and_says_what_it_took_over(
 
 def test_what_was_taken_over_has_the_version_of_the_other_and_is_the_same_file(world, events):
     store, artifacts = Store.of(world[1]), Artifacts.of(world[1])
-    for asset in set(MADE) - {"similar_users"}:
+    for asset in set(MATERIALIZED) - {"similar_users"}:
         one, other = events[asset]
         assert (one.version, one.work, one.reused_from) == (other.version, other.work, None)
         assert other.reused_from == "shop"
@@ -93,12 +93,12 @@ def test_a_materialization_that_is_computed_names_nobody(events):
 
 def test_the_results_of_the_checks_stand_with_what_was_taken_over(world, events):
     found = {"shop": {}, "voters": {}}
-    for name, made in zip(found, events["user_encoder"], strict=True):
-        for entry in world[0].all_logs(made.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+    for name, event in zip(found, events["user_encoder"], strict=True):
+        for entry in world[0].all_logs(event.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
             one = entry.dagster_event.event_specific_data
             found[name][one.asset_key.to_user_string(), one.check_name] = one.passed, one.severity
     assert found["voters"].keys() == found["shop"].keys()
-    assert {asset for asset, _ in found["shop"]} == set(MADE)
+    assert {asset for asset, _ in found["shop"]} == set(MATERIALIZED)
     same = {place for place in found["shop"] if place[0] != "similar_users"}
     assert {place: found["voters"][place] for place in same} == {place: found["shop"][place] for place in same}
     assert not [one for one in check_current(world[0], world[1], "voters") if one.state == "fails"]

@@ -76,18 +76,18 @@ def outcomes(outcome, name):
 
 def test_each_distinct_work_is_done_once(backfilled):
     instance, outcome = backfilled
-    made = {
+    events_of = {
         asset: [latest(instance, asset, name) for name in (OTHER, "shop", *ROWS)]
         for asset in READS
         if asset not in LEFT_OUT
     }
-    for asset, events in made.items():
+    for asset, events in events_of.items():
         computed = [event.work for event in events if event.reused_from is None]
         assert len(computed) == len(set(computed)), asset
         assert set(computed) == {event.work for event in events}, asset
     reused = sum(one.outcome == "reused" for one in outcome.assets)
-    assert reused == sum(event.reused_from is not None for events in made.values() for event in events)
-    assert reused > len(made) * len(ROWS) / 2
+    assert reused == sum(event.reused_from is not None for events in events_of.values() for event in events)
+    assert reused > len(events_of) * len(ROWS) / 2
 
 
 @pytest.mark.parametrize("variant", ROWS)
@@ -108,9 +108,9 @@ def test_two_data_sets_of_a_root_with_other_presets_and_backbones_are_both_made(
     one, other = (dataset_config(paths, name).backbone.model for name in ("shop", OTHER))
     assert one != other
     assert set(outcomes(backfilled[1], OTHER)) == set(READS) - set(LEFT_OUT)
-    made = [latest(instance, "alignment", name) for name in ("shop", OTHER)]
-    assert [event.metadata["settings"]["backbone.model"] for event in made] == [one, other]
-    assert made[0].version != made[1].version
+    alignments = [latest(instance, "alignment", name) for name in ("shop", OTHER)]
+    assert [event.metadata["settings"]["backbone.model"] for event in alignments] == [one, other]
+    assert alignments[0].version != alignments[1].version
 
 
 def test_the_plan_says_what_was_computed_and_what_was_taken_over(backfilled):

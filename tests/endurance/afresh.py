@@ -55,5 +55,5 @@ def first_rows(place: str, first: Path, second: Path) -> str:
     ]
     rows = [list(table.itertuples(index=False, name=None)) for table in tables]
     at = next((n for n, (a, b) in enumerate(zip(*rows)) if a != b), min(map(len, rows)))
-    shown = [str(table[at : at + 1]) if at < len(table) else "no such row" for table in rows]
-    return f"{len(rows[0])} and {len(rows[1])} rows; row {at}:\n  {shown[0]}\n  {shown[1]}"
+    texts = [str(table[at : at + 1]) if at < len(table) else "no such row" for table in rows]
+    return f"{len(rows[0])} and {len(rows[1])} rows; row {at}:\n  {texts[0]}\n  {texts[1]}"

@@ -35,7 +35,7 @@ class Chaos:
         self._expected: dict[str, str] = {}
         self._whole: dict[str, str] = {}
         self._longest = 0.0
-        self._made = 0
+        self._most_compared = 0
 
     def prepare(self) -> None:
         """Make the run that all others are compared with, cold, and measure a warm one."""
@@ -82,12 +82,12 @@ class Chaos:
         self.tally["kills"] += 1
         root = self._shaken.root
         self._note("torn", torn(root, self._whole))
-        made = compared(root, NAME)
-        self._note("different", differences(made, {place: self._expected.get(place, "") for place in made}))
-        say(f"kill {self.tally['kills']} at {instant:.1f} s: {len(made)} of {len(self._expected)} are made")
-        if len(made) <= self._made:  # the machine has become slower: else no run might ever get on
+        found = compared(root, NAME)
+        self._note("different", differences(found, {place: self._expected.get(place, "") for place in found}))
+        say(f"kill {self.tally['kills']} at {instant:.1f} s: {len(found)} of {len(self._expected)} are made")
+        if len(found) <= self._most_compared:  # the machine has become slower: else no run might ever get on
             self._longest *= PATIENCE
-        self._made = len(made)
+        self._most_compared = len(found)
 
     def _judge_end(self, done: Done, *, wipe: bool = True) -> None:
         self.tally["ends"] += 1
@@ -118,8 +118,8 @@ def chaos(folder: Path, kills: int, seed: int) -> Counter[str]:
     shaking.prepare()
     shaking.shake(kills)
     shaking.finish()
-    told = ", ".join(f"{name} {number}" for name, number in shaking.tally.items())
-    say(f"{told}; {time.monotonic() - start:.0f} s, seed {seed}")
+    counts = ", ".join(f"{name} {number}" for name, number in shaking.tally.items())
+    say(f"{counts}; {time.monotonic() - start:.0f} s, seed {seed}")
     return shaking.tally
 
 
@@ -133,8 +133,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--root", type=Path, help="an empty folder, which is kept; else a temporary one")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        tally = chaos(options.root or Path(made), options.kills, options.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        tally = chaos(options.root or Path(scratch), options.kills, options.seed)
     if any(tally[what] for what in BAD):
         raise SystemExit(1)
 

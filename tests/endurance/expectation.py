@@ -1,4 +1,4 @@
-"""What a night must compute, told from the source alone, and what it computed."""
+"""What a night must compute, known from the source alone, and what it computed."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -40,27 +40,29 @@ class Expectation:
         self._written = set(self.last.contents.values())
         self._drafted = self._sample(self.last)
 
-    def judge(self, now: State, counted: Counter[str], made: Collection[str], *, tries: int, batch: int) -> list[str]:
+    def judge(
+        self, now: State, counted: Counter[str], computed: Collection[str], *, tries: int, batch: int
+    ) -> list[str]:
         """Say what was computed that need not be, or was not and should, and remember ``now``.
 
         Args:
             now: what the source holds.
             counted: what was counted over the whole night.
-            made: assets that were materialized, as often as they were.
+            computed: assets that were computed, as often as they were.
             tries: refreshes that it took; each that was stopped may have lost one batch of keywords, and all pictures.
             batch: items whose keywords are kept together.
         """
-        return list(self._judged(now, counted, made, tries - 1, batch))
+        return list(self._judged(now, counted, computed, tries - 1, batch))
 
     def _judged(
-        self, now: State, counted: Counter[str], made: Collection[str], stopped: int, batch: int
+        self, now: State, counted: Counter[str], computed: Collection[str], stopped: int, batch: int
     ) -> Iterator[str]:
         drafted = self._sample(now)
         keywords = len(set(now.contents.values()) - self._written) + len(drafted - self._drafted)
         pictures = sum(picture not in set(self.last.pictures) for picture in now.pictures)
         yield from _compared(KEYWORDS, counted[KEYWORDS], keywords, keywords + stopped * batch)
         yield from _compared(PICTURES, counted[PICTURES], pictures, pictures * (1 + stopped))
-        often = Counter(made)
+        often = Counter(computed)
         yield from (f"training {asset} was materialized" for asset in COSTLY if asset in often)
         if not stopped:
             yield from (f"{asset} was materialized {times} times" for asset, times in often.items() if times > 1)

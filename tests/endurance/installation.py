@@ -189,10 +189,10 @@ def _fork_steps() -> None:
     """
     from mmsra_pipeline.orchestration.step_processes import StepProcesses
 
-    made = StepProcesses.executor
+    original = StepProcesses.executor
 
     def forking(self: StepProcesses, preload: Any) -> Any:
-        executor: Any = made(self, preload)
+        executor: Any = original(self, preload)
         executor._start_method = "fork"
         return executor
 

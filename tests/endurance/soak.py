@@ -51,7 +51,7 @@ class Soak:
         self._lived = self._installed(disk.folder / "lived")
         self._whole: dict[str, str] = {}
         self._tries = 0
-        self._made: list[str] = []
+        self._materialized: list[str] = []
         self._seconds = 0.0
 
     def begin(self) -> None:
@@ -73,7 +73,7 @@ class Soak:
         days = {"quiet": 0, "missed week": 7}.get(kind, 1)
         changed = "; ".join(self._source.change() for _ in range(days)) or "nothing"
         seen, before = versions(self._lived.root), counted(self._lived.counts)
-        self._tries, self._made = 0, []
+        self._tries, self._materialized = 0, []
         reader, start = Reader(self._lived.data / CATALOG), time.monotonic()
         {"kill": self._killed, "full disk": self._starved, "two at once": self._doubled}.get(kind, self._undisturbed)()
         seconds = time.monotonic() - start
@@ -81,13 +81,13 @@ class Soak:
         self._note("reader failed", [trouble] if trouble else [])
         did = counted(self._lived.counts) - before
         now, batch = State.of(self._source), BackboneConfig().batch_size
-        found = self._expectation.judge(now, did, self._made, tries=self._tries, batch=batch)
+        found = self._expectation.judge(now, did, self._materialized, tries=self._tries, batch=batch)
         self._note("computed in vain, or not", found)
         self._note("lost", lost(seen, self._lived.root))
         again = self._lived.start(*NIGHTLY).end()
         self._note("computed again", again.materialized() if again.code == 0 else [again.err[-3000:]])
-        told = ", ".join(f"{number} {what}" for what, number in did.items()) or "no costly step"
-        say(f"night {self.tally['nights']}, {kind}: {changed}. {len(set(self._made))} assets, {told}, "
+        done = ", ".join(f"{number} {what}" for what, number in did.items()) or "no costly step"
+        say(f"night {self.tally['nights']}, {kind}: {changed}. {len(set(self._materialized))} assets, {done}, "
             f"{self._tries} tries, {rounds} rounds of the reader, {seconds:.0f} s")  # fmt: skip
 
     def _undisturbed(self) -> None:
@@ -141,7 +141,7 @@ class Soak:
         self._tries += 1
         self._note("failed", [] if done.code == 0 else [f"exit code {done.code}: {done.err[-3000:]}"])
         self._note("torn", torn(self._lived.root, self._whole))
-        self._made += done.materialized() if done.code == 0 else []
+        self._materialized += done.materialized() if done.code == 0 else []
 
     def finish(self) -> None:
         """Compare with a root made from nothing, and look at what lies about."""
@@ -180,8 +180,8 @@ def soak(folder: Path, nights: int, size: Size, seed: int) -> Counter[str]:
         soaking.begin()
         soaking.live(nights)
         soaking.finish()
-    told = ", ".join(f"{name} {number}" for name, number in soaking.tally.items())
-    say(f"{told}; {time.monotonic() - start:.0f} s, seed {seed}")
+    counts = ", ".join(f"{name} {number}" for name, number in soaking.tally.items())
+    say(f"{counts}; {time.monotonic() - start:.0f} s, seed {seed}")
     return soaking.tally
 
 
@@ -193,8 +193,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--root", type=Path, help="an empty folder, which is kept; else a temporary one")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as made:
-        tally = soak(options.root or Path(made), options.nights, options.size, options.seed)
+    with tempfile.TemporaryDirectory() as scratch:
+        tally = soak(options.root or Path(scratch), options.nights, options.size, options.seed)
     if any(what.isupper() for what in tally):
         raise SystemExit(1)
 

@@ -82,11 +82,11 @@ def _torn_slices(root: Path, known: dict[str, str]) -> Iterator[str]:
             if found != known.setdefault(place, found):
                 yield f"{place} has other bytes than before"
     for pointer in sorted(root.glob("data/*/*/current")):
-        told = json.loads(pointer.read_text())
-        place = (pointer.parent / f"{told['version']}.parquet").relative_to(root).as_posix()
+        current = json.loads(pointer.read_text())
+        place = (pointer.parent / f"{current['version']}.parquet").relative_to(root).as_posix()
         if not (root / place).is_file():
             yield f"{pointer} names {place}, which is not there"
-        elif rows.get(place) != told["rows"]:
+        elif rows.get(place) != current["rows"]:
             yield f"{pointer} tells another number of rows than {place} has"
 
 

@@ -34,7 +34,7 @@ class Source:
             "reviews": self._take(draw.choice([0, 3, 12])),
             "texts": self._describe(draw.choice([0, 0, 1, 3])),
             "items": self._add_item() if draw.random() < 0.2 else 0,
-            "pictures fixed": self._mend(draw.choice([0, 1])),
+            "pictures fixed": self._repair(draw.choice([0, 1])),
             "pictures broken": self._break(draw.choice([0, 0, 1, 2])),
         }
         return ", ".join(f"{count} {what}" for what, count in done.items() if count) or "nothing"
@@ -112,7 +112,7 @@ class Source:
             path.write_bytes(self._random.choice(torn))
         return count
 
-    def _mend(self, count: int) -> int:
+    def _repair(self, count: int) -> int:
         broken = sorted(self._whole)[:count]
         for path in broken:
             path.write_bytes(self._whole.pop(path))

@@ -104,22 +104,24 @@ def expectation(source):
     return Expectation(source, drafts=4, seed=0)
 
 
-def judged(expecting, source, counted=None, made=(), tries=1):
-    return expecting.judge(State.of(source), {KEYWORDS: 0, PICTURES: 0} | (counted or {}), made, tries=tries, batch=8)
+def judged(expecting, source, counted=None, computed=(), tries=1):
+    return expecting.judge(
+        State.of(source), {KEYWORDS: 0, PICTURES: 0} | (counted or {}), computed, tries=tries, batch=8
+    )
 
 
 def test_a_quiet_night_must_compute_nothing(source):
     expecting = expectation(source)
     assert judged(expecting, source) == []
-    assert judged(expecting, source, made=["metrics"]) == ["metrics was materialized, but nothing has changed"]
+    assert judged(expecting, source, computed=["metrics"]) == ["metrics was materialized, but nothing has changed"]
     assert judged(expecting, source, {KEYWORDS: 1}) == [f"{KEYWORDS}: 1, but 0 were needed"]
 
 
-def test_a_broken_picture_costs_one_look_at_it_and_new_keywords_of_its_item_but_not_when_it_is_mended(source):
+def test_a_broken_picture_costs_one_look_at_it_and_new_keywords_of_its_item_but_not_when_it_is_fixed(source):
     expecting = Expectation(source, drafts=0, seed=0)
     source._break(1)
     assert judged(expecting, source, {KEYWORDS: 1, PICTURES: 1}) == []
-    source._mend(1)
+    source._repair(1)
     assert judged(expecting, source, {KEYWORDS: 0, PICTURES: 1}) == []
 
 
@@ -132,8 +134,8 @@ def test_each_try_that_was_stopped_may_lose_a_batch_of_keywords_and_no_more(sour
 def test_texts_that_change_must_leave_what_is_made_of_reviews_alone(source):
     expecting = Expectation(source, drafts=0, seed=0)
     source._describe(1)
-    told = judged(expecting, source, {KEYWORDS: 1}, made=["raw_reviews", "sequences", "recommender"])
-    assert told == [
+    findings = judged(expecting, source, {KEYWORDS: 1}, computed=["raw_reviews", "sequences", "recommender"])
+    assert findings == [
         "training recommender was materialized",
         "sequences was materialized, but no review is new",
     ]

@@ -30,7 +30,7 @@ def test_what_is_sound_passes():
     assert passed(found) == {"answers_are_words": True, "few_ties": True, "not_inverted": True}
 
 
-def test_answers_that_are_mostly_other_words_are_told():
+def test_answers_that_are_mostly_other_words_are_reported():
     lists = pd.concat([lists_of([1, 0], mass=0.2), lists_of([1, 0], protocol="served", mass=0.6)])
     found = Answers.of(lists)
     assert found.mass == pytest.approx(0.4)  # of all lists
@@ -39,7 +39,7 @@ def test_answers_that_are_mostly_other_words_are_told():
     assert passed(Answers.of(lists_of([1, 0], mass=0.5)))["answers_are_words"]
 
 
-def test_lists_whose_target_is_tied_with_a_negative_are_told():
+def test_lists_whose_target_is_tied_with_a_negative_are_reported():
     untied = [[1, 0]] * 19
     found = Answers.of(lists_of([1, 1, 0], *untied))
     assert found.tied == pytest.approx(1 / 20)
@@ -54,7 +54,7 @@ def test_negatives_that_are_tied_with_each_other_are_no_tie():
     assert Answers.of(lists_of([1, 0, 0, 2, 2])).tied == 0
 
 
-def test_scores_that_rank_upside_down_are_told():
+def test_scores_that_rank_upside_down_are_reported():
     found = Answers.of(lists_of([0, 1, 2, 3], [5, 4, 6, 7]))
     assert found.auc == pytest.approx((0 + 1 / 3) / 2)
     assert passed(found) == {"answers_are_words": True, "few_ties": True, "not_inverted": False}

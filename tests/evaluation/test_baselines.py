@@ -65,10 +65,10 @@ def test_rows_as_of_the_query_see_nothing_later_and_nothing_of_the_user():
     training = interactions_of({"t": ["a", "b"], "s": ["a", "b"], "u": ["a", "b"]}, times)
     index = CooccurrenceIndex.of_training(training, 1)
     asked = query("u", ["a"], 35, target="b")
-    made = pd.DataFrame({"protocol": "uniform", "user_id": "u", "position": 1, "item_id": ["b", "c"]})
-    made = made.assign(is_target=[True, False], signal_popularity=[1.0, np.nan], signal_taste=np.nan)
-    made["first_stage_rank"] = pd.array([None, 7], dtype="Int64")
-    table = baseline_scores(made, asked, training, index, ENCODER, 0)
+    listed = pd.DataFrame({"protocol": "uniform", "user_id": "u", "position": 1, "item_id": ["b", "c"]})
+    listed = listed.assign(is_target=[True, False], signal_popularity=[1.0, np.nan], signal_taste=np.nan)
+    listed["first_stage_rank"] = pd.array([None, 7], dtype="Int64")
+    table = baseline_scores(listed, asked, training, index, ENCODER, 0)
     assert scores_of(table, "cooccurrence", "u") == {"b": pytest.approx(3 / 3), "c": 0}
     # Before 35 others took a twice and b once, and one of them b right after a.
     assert scores_of(table, "cooccurrence_as_of", "u") == {"b": pytest.approx(1 / np.sqrt(2 * 1)), "c": 0}
@@ -102,12 +102,12 @@ def test_a_planted_future_interaction_moves_only_rows_whose_column_says_that_the
     def scored(training):
         index = CooccurrenceIndex.of_training(training, 2)
         [ranks] = FirstStage(ENCODER, index, list("abcd")).ranked(asked, 4)
-        made = pd.DataFrame({"protocol": "uniform", "user_id": "u", "position": 1, "item_id": ["b", "c", "d"]})
+        listed = pd.DataFrame({"protocol": "uniform", "user_id": "u", "position": 1, "item_id": ["b", "c", "d"]})
         users = dict(zip(index.items, index.counts(before=35, exclude_user="u").tolist()))
-        made = made.assign(is_target=[True, False, False], signal_taste=0.5)
-        made["signal_popularity"] = made["item_id"].map(users).astype(float)
-        made["first_stage_rank"] = made["item_id"].map(ranks.of).astype("Int64")
-        return baseline_scores(made, asked, training, index, ENCODER, 0).pivot_table("score", "row", "item_id")
+        listed = listed.assign(is_target=[True, False, False], signal_taste=0.5)
+        listed["signal_popularity"] = listed["item_id"].map(users).astype(float)
+        listed["first_stage_rank"] = listed["item_id"].map(ranks.of).astype("Int64")
+        return baseline_scores(listed, asked, training, index, ENCODER, 0).pivot_table("score", "row", "item_id")
 
     past = {"t": ["a", "b", "d"], "s": ["a", "c"]}
     before = scored(interactions_of(past, {user: times[user] for user in past}))

@@ -1,13 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation.made_rankings import CONFIG, METRICS, better, noise, rankings_of, table_of
+from evaluation.synthetic_rankings import CONFIG, METRICS, better, noise, rankings_of, table_of
 
 from mmsra_pipeline.evaluation.by_count import BINS, by_count_table, count_bins
 from mmsra_pipeline.evaluation.measuring import measure
 
 
-def made(counts):
+def planted(counts):
     """Rankings of one user per count, and training that saw the user's target so often."""
     rankings = rankings_of({"random": noise, "mmsrarec": better}, users=len(counts))
     names = [f"t{number:03}" for number in range(len(counts))]
@@ -24,7 +24,7 @@ def test_every_count_has_its_bin():
 
 def test_each_user_is_in_the_bin_of_the_target_and_the_bins_together_are_all_users():
     counts = [0] * 7 + [2] * 5 + [4] * 3 + [9] * 11 + [40] * 4
-    rankings, training = made(counts)
+    rankings, training = planted(counts)
     found = by_count_table(measure(rankings, CONFIG, 0), training, 100, 0)
     assert found.columns.tolist() == [
         "protocol", "row", "count_bin", "users", "metric", "value", "low", "high",
@@ -41,13 +41,13 @@ def test_each_user_is_in_the_bin_of_the_target_and_the_bins_together_are_all_use
 
 
 def test_a_bin_without_users_has_no_rows():
-    rankings, training = made([0, 0, 3])
+    rankings, training = planted([0, 0, 3])
     found = by_count_table(measure(rankings, CONFIG, 0), training, 20, 0)
     assert found["count_bin"].unique().tolist() == ["0", "3-5"]
 
 
 def test_a_row_that_is_good_at_rare_targets_alone_is_seen_to_be():
-    rankings, training = made([0] * 30 + [20] * 30)
+    rankings, training = planted([0] * 30 + [20] * 30)
     rare = rankings["user_id"] < "u0030"
     rankings.loc[(rankings["row"] == "mmsrarec") & rare, "score"] = rankings["is_target"] * 1.0
     rankings.loc[(rankings["row"] == "mmsrarec") & ~rare, "score"] = 0.0

@@ -5,7 +5,7 @@ import sklearn.metrics
 from mmsra_pipeline.evaluation.calibration import calibration, equal_count_bins, equal_width_bins, reliability
 
 
-def made(shift: float = 0.0, rows: int = 20_000):
+def drawn(shift: float = 0.0, rows: int = 20_000):
     """Probabilities, and what happened where their logits were off by ``shift``."""
     generator = np.random.default_rng(0)
     logits = generator.normal(-2, 1, rows)
@@ -14,7 +14,7 @@ def made(shift: float = 0.0, rows: int = 20_000):
 
 
 def test_probabilities_that_hold_are_hardly_off_and_others_are():
-    right, wrong = calibration(*made()), calibration(*made(shift=1.5))
+    right, wrong = calibration(*drawn()), calibration(*drawn(shift=1.5))
     assert right.ece < 0.02
     assert right.ece_equal_width < 0.01
     assert wrong.ece > 0.15
@@ -34,7 +34,7 @@ def test_the_measures_are_worked_by_hand():
 
 
 def test_brier_agrees_with_scikit_learn():
-    p, happened = made(rows=500)
+    p, happened = drawn(rows=500)
     assert calibration(p, happened).brier == pytest.approx(sklearn.metrics.brier_score_loss(happened, p))
 
 
@@ -51,7 +51,7 @@ def test_bins_of_equal_width_hold_1_in_the_last():
 
 
 def test_reliability_tells_what_was_said_and_what_happened_in_each_bin():
-    p, happened = made()
+    p, happened = drawn()
     table = reliability(p, happened)
     assert table.columns.tolist() == ["bin", "n", "mean_p", "share", "low", "high"]
     assert table["n"].sum() == len(p)

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation.made_rankings import CONFIG, METRICS, better, noise, rankings_of, table_of
+from evaluation.synthetic_rankings import CONFIG, METRICS, better, noise, rankings_of, table_of
 
 from mmsra_pipeline.evaluation.baselines import ORDER
 from mmsra_pipeline.evaluation.differences import beyond_evidence, differences_table, followed_differences, pairs
@@ -73,7 +73,7 @@ def test_a_model_above_the_evidence_passes_and_is_said_to_be_sure():
     assert said.count("without 0: these users show it") == 2
 
 
-def test_a_model_not_above_the_evidence_under_one_protocol_is_told():
+def test_a_model_not_above_the_evidence_under_one_protocol_is_reported():
     ours = rankings_of({"evidence": noise, "mmsrarec": better}, users=200)
     under = ours["protocol"] == "popularity"
     rankings = pd.concat([ours[~under], rankings_of({"evidence": noise}, users=200, protocols=("popularity",))])

@@ -53,9 +53,9 @@ def test_no_negative_was_taken_by_the_user_in_any_split():
 def test_no_negative_stands_in_the_history_of_the_query():
     config = CONFIG.model_copy(update={"negatives": 18})  # all but target and history
     lists = draw(config=config, interactions=INTERACTIONS[:0])
-    shown = queries_of(HISTORIES).set_index("user_id")["history"]
+    history_of = queries_of(HISTORIES).set_index("user_id")["history"]
     for user, group in lists.groupby("user_id"):
-        assert not set(group["item_id"]) & set(shown[user])
+        assert not set(group["item_id"]) & set(history_of[user])
 
 
 def test_the_place_of_the_target_tells_nothing():

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation.made_rankings import CONFIG, METRICS, better, constant, noise, rankings_of, table_of
+from evaluation.synthetic_rankings import CONFIG, METRICS, better, constant, noise, rankings_of, table_of
 
 from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.errors import DataError

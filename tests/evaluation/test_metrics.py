@@ -72,7 +72,7 @@ def test_the_place_of_the_positive_in_the_list_means_nothing():
         assert hr(found, 5)[0] == pytest.approx(5 / 21)
 
 
-def made_up(users: int = 30, seed: int = 0, ties: bool = True):
+def random_lists(users: int = 30, seed: int = 0, ties: bool = True):
     generator = np.random.default_rng(seed)
     lists = np.repeat(np.arange(users), 21)
     is_target = np.concatenate([generator.permutation(21) == 0 for _ in range(users)])
@@ -84,7 +84,7 @@ def made_up(users: int = 30, seed: int = 0, ties: bool = True):
 def test_without_ties_metrics_agree_with_ranx():
     from ranx import Qrels, Run, evaluate
 
-    lists, is_target, scores = made_up(ties=False)
+    lists, is_target, scores = random_lists(ties=False)
     names = [f"c{place}" for place in range(21)]
     qrels = Qrels({f"q{u}": {n: 1 for n, t in zip(names, is_target[lists == u]) if t} for u in range(30)})
     run = Run({f"q{u}": dict(zip(names, scores[lists == u])) for u in range(30)})
@@ -95,13 +95,13 @@ def test_without_ties_metrics_agree_with_ranx():
 
 
 def test_without_ties_ndcg_agrees_with_scikit_learn():
-    lists, is_target, scores = made_up(ties=False)
+    lists, is_target, scores = random_lists(ties=False)
     expected = sklearn.metrics.ndcg_score(is_target.reshape(30, 21), scores.reshape(30, 21), k=5)
     assert ndcg(placed(lists, is_target, scores), 5).mean() == pytest.approx(expected)
 
 
 def test_auc_agrees_with_scikit_learn_pooled_and_per_user_under_ties():
-    lists, is_target, scores = made_up()
+    lists, is_target, scores = random_lists()
     pooled = PooledAuc(lists, is_target, scores).value(np.ones((1, 30)))[0]
     assert pooled == pytest.approx(sklearn.metrics.roc_auc_score(is_target, scores))
     own = [sklearn.metrics.roc_auc_score(is_target[lists == u], scores[lists == u]) for u in range(30)]
@@ -112,7 +112,7 @@ def test_auc_agrees_with_scikit_learn_pooled_and_per_user_under_ties():
 @pytest.mark.parametrize("squared", [0, 3000])
 def test_weighted_pooled_auc_is_that_of_repeated_lists(monkeypatch, squared):
     monkeypatch.setattr("mmsra_pipeline.evaluation.metrics.SQUARE_LISTS", squared)
-    lists, is_target, scores = made_up(users=6)
+    lists, is_target, scores = random_lists(users=6)
     weights = np.array([[2, 0, 1, 3, 0, 0], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 6, 0]])
     found = PooledAuc(lists, is_target, scores).value(weights.astype(float))
     for row, counts in enumerate(weights):
@@ -122,7 +122,7 @@ def test_weighted_pooled_auc_is_that_of_repeated_lists(monkeypatch, squared):
 
 
 def test_both_ways_to_the_pooled_auc_agree_also_for_lists_of_mixed_rows_and_length(monkeypatch):
-    lists, is_target, scores = made_up()
+    lists, is_target, scores = random_lists()
     kept = is_target | (np.random.default_rng(1).random(len(lists)) < 0.6)
     order = np.random.default_rng(2).permutation(np.flatnonzero(kept))
     weights = np.random.default_rng(3).integers(0, 4, (50, 30)).astype(float)
@@ -133,7 +133,7 @@ def test_both_ways_to_the_pooled_auc_agree_also_for_lists_of_mixed_rows_and_leng
 
 
 def test_ndcg_lies_between_its_bounds():
-    found = placed(*made_up(seed=3))
+    found = placed(*random_lists(seed=3))
     assert (ndcg(found, 5) <= hr(found, 5) + 1e-12).all()
     assert (ndcg(found, 5) >= hr(found, 5) / np.log2(6) - 1e-12).all()
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation.made_rankings import CONFIG, better, noise, rankings_of
+from evaluation.synthetic_rankings import CONFIG, better, noise, rankings_of
 from scipy import stats
 
 from mmsra_pipeline.evaluation.measuring import measure

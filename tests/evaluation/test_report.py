@@ -1,7 +1,7 @@
 import json
 
 import pandas as pd
-from evaluation.made_rankings import METRICS, better, noise, rankings_of, table_of
+from evaluation.synthetic_rankings import METRICS, better, noise, rankings_of, table_of
 
 from mmsra_pipeline.config.tree import EvaluationConfig
 from mmsra_pipeline.evaluation.baselines import ORDER
@@ -76,7 +76,7 @@ RECALL = pd.DataFrame(
 )  # fmt: skip
 
 
-def test_recall_is_told_as_a_table_of_its_own():
+def test_recall_is_reported_as_a_table_of_its_own():
     assert format_recall(RECALL).splitlines() == [
         "first stage, whole catalogue, 597 users, percent [95 % interval]",
         "           recall@20           recall@100",
@@ -97,8 +97,8 @@ def test_differences_and_results_by_count_as_json():
     content = json.loads(json.dumps(metrics_json("shop", metrics, differences, by_count)))
     first = content["differences"][0]
     assert list(first) == ["protocol", "row", "against", "users", *METRICS]
-    told = [(entry["protocol"], entry["row"], entry["against"], entry["users"]) for entry in content["differences"]]
-    assert told == [
+    keys = [(entry["protocol"], entry["row"], entry["against"], entry["users"]) for entry in content["differences"]]
+    assert keys == [
         ("uniform", "mmsrarec", "sasrec", 40), ("uniform", "mmsrarec", "evidence", 40),
         ("popularity", "mmsrarec", "sasrec", 40), ("popularity", "mmsrarec", "evidence", 40),
     ]  # fmt: skip
@@ -124,7 +124,7 @@ def test_text_of_all_rows_fits_100_columns_and_tells_who_sees_later():
     assert "first stage: not measured yet. Run `mmsra refresh --dataset shop`." in text
 
 
-def test_differences_are_told_with_signs_and_without_chance():
+def test_differences_are_reported_with_signs_and_without_chance():
     _, differences, _ = all_tables(rankings_of({"random": noise, "sasrec": noise, "mmsrarec": better}))
     lines = format_differences(differences).splitlines()
     assert lines[0] == "differences, uniform negatives, 40 users, points [95 % interval, paired by user]"
@@ -135,7 +135,7 @@ def test_differences_are_told_with_signs_and_without_chance():
     assert format_differences(differences.iloc[:0]) == "differences: no rows to compare"
 
 
-def test_results_by_count_are_told_with_the_users_of_each_bin():
+def test_results_by_count_are_reported_with_the_users_of_each_bin():
     _, _, by_count = all_tables(rankings_of({"random": noise, "mmsrarec": better}, protocols=("uniform",)))
     lines = format_by_count(by_count).splitlines()
     assert lines[0].startswith("hr@5, uniform negatives, by how often training saw what came next, percent")

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from evaluation.made_rankings import CONFIG, better, constant, noise, rankings_of, table_of
+from evaluation.synthetic_rankings import CONFIG, better, constant, noise, rankings_of, table_of
 
 from mmsra_pipeline.evaluation.measuring import measure
 from mmsra_pipeline.evaluation.user_metrics import curves, user_metrics_table

@@ -23,4 +23,4 @@ def sequences_of(interactions, config, seed=0) -> tuple[pd.DataFrame, pd.DataFra
         sequences, bounds = build_sequences(connection, interactions, config, seed)
         rows = sequences.read_all().to_pandas()
         histories = Histories.read(interactions) if isinstance(interactions, Path) else Histories.of(interactions)
-        return histories.shown(rows), bounds.read_all().to_pandas()
+        return histories.joined_to(rows), bounds.read_all().to_pandas()

@@ -9,7 +9,7 @@ from mmsra_pipeline.ingest.lines import LineBlock
 from mmsra_pipeline.ingest.rejects import RejectSink
 
 
-class Taken(NamedTuple):
+class ReadTables(NamedTuple):
     """Rows that were kept and refused, as dicts, and how many were seen."""
 
     kept: list[dict[str, Any]]
@@ -23,14 +23,14 @@ class Taken(NamedTuple):
         return {reject["line"]: reject["reason"] for reject in self.rejects}
 
 
-def taken(read: Callable[[RejectSink], Iterable[pa.Table]]) -> Taken:
+def read_tables(read: Callable[[RejectSink], Iterable[pa.Table]]) -> ReadTables:
     """Run a reader to its end."""
     rejects: list[dict[str, Any]] = []
     sink = RejectSink(lambda table: rejects.extend(table.to_pylist()))
     kept = [row for table in read(sink) for row in table.to_pylist()]
     sink.flush()
     assert sink.refused == len(rejects)
-    return Taken(kept, rejects, sink.rows)
+    return ReadTables(kept, rejects, sink.rows)
 
 
 def blocks(content: bytes, *cuts: int) -> Iterator[LineBlock]:

@@ -48,7 +48,7 @@ def test_the_clean_data_set_is_what_the_cases_begin_from():
     assert (USERS[0], IDS[0]) == ("ana", "p1")
 
 
-def test_a_folder_is_told_with_its_shards_its_subfolders_and_one_table_in_two_forms(tmp_path):
+def test_a_folder_is_detected_with_its_shards_its_subfolders_and_one_table_in_two_forms(tmp_path):
     shards = [{name: column[at : at + 6] for name, column in CLEAN.items()} for at in (0, 6)]
     items = parquet({"item_id": list(TITLES), "title": ["x"] * 4})
     hub = Case(

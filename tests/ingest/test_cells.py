@@ -88,7 +88,7 @@ def test_a_chunk_without_rows_tells_nothing():
     assert reader.read(text("1583378629"))[0].tolist() == [MOMENT]
 
 
-def test_the_unit_is_told_from_most_of_the_first_chunk_and_holds():
+def test_the_unit_is_detected_from_most_of_the_first_chunk_and_holds():
     reader = TimeReader("t.csv")
     assert reader.read(text("1583378629", "1583378629000", "1583378629"))[1].tolist() == [
         "", "timestamp is of another size than seconds, as the column's are", "",
@@ -97,13 +97,13 @@ def test_the_unit_is_told_from_most_of_the_first_chunk_and_holds():
     assert later[1].ne("").tolist() == [True, True, False]
 
 
-def test_what_was_told_is_logged_once(caplog):
+def test_what_was_detected_is_logged_once(caplog):
     caplog.set_level(logging.INFO)
     reader = TimeReader("pairs.csv")
     for _ in range(2):
         reader.read(text("1583378629000"))
     assert [record.message for record in caplog.records] == [
-        "pairs.csv: timestamps are milliseconds since 1970, told from the first 1 rows"
+        "pairs.csv: timestamps are milliseconds since 1970, detected from the first 1 rows"
     ]
 
 

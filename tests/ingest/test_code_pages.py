@@ -67,15 +67,17 @@ def test_no_catalogue_is_read_wrongly_without_a_word(language, page, tmp_path):
             if content.isascii():
                 continue
             try:
-                told = detect(content, tmp_path / "i.csv", None)
+                detected = detect(content, tmp_path / "i.csv", None)
             except DataError as error:
                 assert re.search(r"i\.csv: is not UTF-8.*: line \d+, .+\. State it .*`encoding: ", str(error))
                 continue
-            if told.name == "utf-8":  # a few bytes that may be damage: their rows are refused
+            if detected.name == "utf-8":  # a few bytes that may be damage: their rows are refused
                 continue
-            right = content.decode(told.name) == text
-            assert right or re.search(r"; but line \d+ would be .+ as .*state `encoding: \w+`", told.said), told.said
-            assert re.search(r"read as .*line \d+, .+", told.said)
+            right = content.decode(detected.name) == text
+            assert right or re.search(r"; but line \d+ would be .+ as .*state `encoding: \w+`", detected.said), (
+                detected.said
+            )
+            assert re.search(r"read as .*line \d+, .+", detected.said)
 
 
 @pytest.mark.parametrize(
@@ -86,17 +88,17 @@ def test_no_catalogue_is_read_wrongly_without_a_word(language, page, tmp_path):
         if each[0] in {"ru", "uk", "bg", "pl", "cs", "hu", "tr", "lt", "el", "he", "ja", "zh", "zht", "ko", "mix"}
     ],
 )
-def test_a_catalogue_of_one_language_is_told_from_forty_titles(language, page, tmp_path):
+def test_a_catalogue_of_one_language_is_detected_from_forty_titles(language, page, tmp_path):
     for seed in range(4):
         text = catalogue(language, 40, seed)
-        told = detect(text.encode(page), tmp_path / "i.csv", None)
-        assert text.encode(page).decode(told.name) == text
+        detected = detect(text.encode(page), tmp_path / "i.csv", None)
+        assert text.encode(page).decode(detected.name) == text
 
 
 def test_the_same_letters_of_two_languages_are_said_with_what_they_would_be_otherwise(tmp_path):
-    told = detect("item_id,title\np1,Szék\np2,Gyűrű\n".encode("cp1250"), tmp_path / "i.csv", None)
-    assert told.name == "cp1252"
-    assert re.search("line 3 would be 'p2,Gyűrű' as cp1250 .Hungarian., and is 'p2,Gyûrû' now", told.said)
+    detected = detect("item_id,title\np1,Szék\np2,Gyűrű\n".encode("cp1250"), tmp_path / "i.csv", None)
+    assert detected.name == "cp1252"
+    assert re.search("line 3 would be 'p2,Gyűrű' as cp1250 .Hungarian., and is 'p2,Gyûrû' now", detected.said)
     assert not re.search("would be", detect("title\nCrème brûlée à la forêt\n".encode("cp1252"), tmp_path, None).said)
 
 

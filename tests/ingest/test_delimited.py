@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ingest.taking import blocks, taken
+from ingest.taking import blocks, read_tables
 
 from mmsra_pipeline.errors import DataError, MissingInputError
 from mmsra_pipeline.ingest import delimited, parquet
@@ -31,7 +31,7 @@ def read_path(path, **settings):
         for chunk in read_text_rows(path, path.name, "|", sink, **settings):
             yield chunk.cells.append_column("line", pa.array(chunk.lines, pa.int64()))
 
-    return taken(rows)
+    return read_tables(rows)
 
 
 def names(tmp_path, content: str | bytes) -> list[str]:
@@ -113,7 +113,7 @@ def test_an_ill_formed_row_is_refused_with_its_line(tmp_path, row, reason):
         (b"", "has no header line"),
         (b"\n\n", "has no header line"),
         (b'"a,b\n', "has no header line"),
-        (b"\xe9\xe8\xe7\xe6\xe5\xe4\xe3,a\n1,2\n", "in which encoding it is cannot be told for sure"),
+        (b"\xe9\xe8\xe7\xe6\xe5\xe4\xe3,a\n1,2\n", "which encoding it has cannot be known for sure"),
         (b"<!DOCTYPE html><title>404</title>", r"is an HTML page \('404'\)"),
     ],
 )

@@ -149,7 +149,7 @@ def test_any_dialect_gives_the_values_of_the_clean_table(tmp_path, rows, delimit
     pack=st.sampled_from(["gzip", "bz2", "xz", "zip", "none"]),
     name=st.sampled_from(["interactions.csv", "df.parquet.gzip", "i.dat", "export", "i.zip"]),
 )
-def test_what_packs_a_file_is_told_by_its_bytes_and_never_by_its_name(tmp_path, rows, pack, name):
+def test_what_packs_a_file_is_detected_by_its_bytes_and_never_by_its_name(tmp_path, rows, pack, name):
     content = "user_id,item_id,timestamp\n" + "".join(f"{user},{item},{time}\n" for user, item, time, _ in rows)
     packed = {"gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "none": bytes}
     if pack == "zip":
@@ -164,11 +164,14 @@ def test_what_packs_a_file_is_told_by_its_bytes_and_never_by_its_name(tmp_path, 
 
 @QUICK
 @given(
-    rows=tables(), shown=st.booleans(), sign=st.sampled_from("-/"), order=st.sampled_from(["day-first", "month-first"])
+    rows=tables(),
+    late_day=st.booleans(),
+    sign=st.sampled_from("-/"),
+    order=st.sampled_from(["day-first", "month-first"]),
 )
-def test_a_date_is_read_with_the_day_first_or_the_month_or_asked_for(tmp_path, rows, shown, sign, order):
+def test_a_date_is_read_with_the_day_first_or_the_month_or_asked_for(tmp_path, rows, late_day, sign, order):
     pattern = f"%d{sign}%m{sign}%Y" if order == "day-first" else f"%m{sign}%d{sign}%Y"
-    days = [stamp(time, pattern) for _, _, time, _ in rows] + ([stamp(1_706_486_400, pattern)] if shown else [])
+    days = [stamp(time, pattern) for _, _, time, _ in rows] + ([stamp(1_706_486_400, pattern)] if late_day else [])
     clear = any(int(part) > 12 for day in days for part in day.split(sign)[:2])
     content = "user_id,item_id,timestamp\n" + "".join(f"u,i1,{day}\n" for day in days)
     right = [int(dt.datetime.strptime(day, pattern).replace(tzinfo=dt.UTC).timestamp()) * 1000 for day in days]
@@ -200,8 +203,8 @@ def test_words_for_nothing_are_nobody_and_numbers_with_gaps_stay_ids(tmp_path, r
         assert raw.rejects == []
         assert [rating is None for rating in raw.column("rating")] == [place == 1 for place in range(len(lines))]
     else:
-        told = [(one["file"], one["line"], one["reason"]) for one in raw.rejects]
-        assert told == [("interactions.csv", 3, f"{where} is empty")]
+        reasons = [(one["file"], one["line"], one["reason"]) for one in raw.rejects]
+        assert reasons == [("interactions.csv", 3, f"{where} is empty")]
 
 
 @QUICK

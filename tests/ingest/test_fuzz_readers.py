@@ -1,6 +1,6 @@
 """Readers given files that were damaged in every way: rows are kept or refused, or an error says how to fix it.
 
-``MMSRA_FUZZ`` sets the number of files per reader (`make fuzz`: 10,000). An example is told by reader and number.
+``MMSRA_FUZZ`` sets the number of files per reader (`make fuzz`: 10,000). An example is named by reader and number.
 """
 
 import gzip
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pyarrow.compute as pc
 import pytest
-from ingest.made_files import MADE, Made, line_count, title_count
+from ingest.source_examples import SOURCE_EXAMPLES, SourceExample, line_count, title_count
 
 from mmsra_pipeline.errors import MmsraError
 from mmsra_pipeline.ingest.raw_tables import LINE_HASH, READ_ITEMS, READ_REVIEWS, REVIEWS
@@ -109,11 +109,11 @@ def _range(content, rng):
 DAMAGES = [_flip, _insert, _insert, _replace, _replace_value, _replace_value, _delete, _double, _cut, _splice, _lines]
 
 
-def example(made: Made, name: str, number: int) -> dict[str, bytes]:
+def example(source: SourceExample, name: str, number: int) -> dict[str, bytes]:
     """Give the files of an example; those that are packed are damaged inside or outside."""
     rng = random.Random(f"{name} {number}")
-    files = dict(made.files)
-    others = [content for each in MADE.values() for content in each.files.values()]
+    files = dict(source.files)
+    others = [content for each in SOURCE_EXAMPLES.values() for content in each.files.values()]
     for file in rng.sample(sorted(files), rng.choice([1, 1, len(files)])):
         if file.endswith(".gz") and rng.random() < 0.5:
             files[file] = gzip.compress(mutated(gzip.decompress(files[file]), rng, others), mtime=0)
@@ -122,12 +122,12 @@ def example(made: Made, name: str, number: int) -> dict[str, bytes]:
     return files
 
 
-def counted(made: Made, files: dict[str, bytes]) -> int | None:
+def counted(source: SourceExample, files: dict[str, bytes]) -> int | None:
     """Rows by the simple rule of each file; None if one cannot tell."""
     total = 0
     for name, content in files.items():
         try:
-            rows = made.counts[name](content)
+            rows = source.counts[name](content)
         except (OSError, EOFError, gzip.zlib.error):  # damaged outside
             return None
         if rows is None:
@@ -136,11 +136,11 @@ def counted(made: Made, files: dict[str, bytes]) -> int | None:
     return total
 
 
-def check_reader(made: Made, folder, expected: int | None) -> tuple[int, int]:
+def check_reader(source: SourceExample, folder, expected: int | None) -> tuple[int, int]:
     """Read without DuckDB, look at every table, and give how many rows were seen and refused."""
     refused = []
     sink = RejectSink(refused.append)
-    reader = files_reader(made.spec(folder))
+    reader = files_reader(source.spec(folder))
     kept = 0
     for table in reader.reviews(sink):
         assert table.schema in (READ_REVIEWS, READ_REVIEWS.append(REVIEWS.field(LINE_HASH)))
@@ -159,16 +159,16 @@ def check_reader(made: Made, folder, expected: int | None) -> tuple[int, int]:
         assert table.column("item_id").null_count == 0
     sink.flush()
     assert sum(table.num_rows for table in refused) == sink.refused
-    if not made.expanding:
+    if not source.expanding:
         assert kept + sink.refused == sink.rows
-    elif made.options.get("history"):
-        assert check_reader(replace(made, options={}, expanding=False), folder, expected) == (
+    elif source.options.get("history"):
+        assert check_reader(replace(source, options={}, expanding=False), folder, expected) == (
             sink.rows,
             sink.refused,
         )
     elif not sink.damaged:
         bad = {(reject["file"], reject["line"]) for table in refused for reject in table.to_pylist()}
-        assert kept == sum(expanded(folder / name, bad) for name in made.files)
+        assert kept == sum(expanded(folder / name, bad) for name in source.files)
     if expected is not None and not sink.damaged and not sink.notes:  # those say that other rules hold
         assert sink.rows == expected
     return sink.rows, sink.refused
@@ -184,12 +184,12 @@ def expanded(path, bad: set[tuple[str, int]]) -> int:
     return total
 
 
-def check_whole(made: Made, folder, expected: int | None) -> None:
+def check_whole(source: SourceExample, folder, expected: int | None) -> None:
     """Read the whole way."""
-    raw = read_dataset(made.spec(folder), folder)
+    raw = read_dataset(source.spec(folder), folder)
     loaded = raw.loaded
     assert (len(raw.reviews), len(raw.items), len(raw.rejects)) == (loaded.reviews, loaded.items, loaded.rejects)
-    if not made.expanding:
+    if not source.expanding:
         assert loaded.rows == loaded.reviews + loaded.items + loaded.rejects
     if expected is not None and not loaded.damaged and not loaded.notes:
         assert 0 <= loaded.rows - expected <= len(PICTURES)  # of items that no row describes
@@ -197,35 +197,35 @@ def check_whole(made: Made, folder, expected: int | None) -> None:
     assert raw.reviews["order"].tolist() == list(range(loaded.reviews))
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", SOURCE_EXAMPLES)
 def test_the_files_without_damage_are_read_without_a_reject_but_repeated_items(tmp_path, name):
-    made = MADE[name]
-    made.write(tmp_path)
-    check_reader(made, tmp_path, counted(made, dict(made.files)))
-    raw = read_dataset(made.spec(tmp_path), tmp_path)
+    source = SOURCE_EXAMPLES[name]
+    source.write(tmp_path)
+    check_reader(source, tmp_path, counted(source, dict(source.files)))
+    raw = read_dataset(source.spec(tmp_path), tmp_path)
     assert raw.loaded.rejects == raw.loaded.repeated
     assert raw.loaded.reviews >= 2
 
 
-@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("name", SOURCE_EXAMPLES)
 @pytest.mark.timeout(60 + 10 * EXAMPLES)
-def test_damaged_files_give_rows_rejects_or_an_error_that_can_be_mended(tmp_path, name, caplog):
+def test_damaged_files_give_rows_rejects_or_an_error_that_can_be_fixed(tmp_path, name, caplog):
     caplog.set_level(logging.ERROR)
-    made = MADE[name]
-    made.write(tmp_path, **dict.fromkeys(PICTURES, b"x"))
+    source = SOURCE_EXAMPLES[name]
+    source.write(tmp_path, **dict.fromkeys(PICTURES, b"x"))
     for number in range(EXAMPLES):
-        files = example(made, name, number)
+        files = example(source, name, number)
         for file, content in files.items():  # what was read last is there to be looked at, also after a crash
             (tmp_path / file).write_bytes(content)
         check = check_whole if number % WHOLE == 0 else check_reader
         start = time.process_time()
         message = ""
         try:
-            check(made, tmp_path, counted(made, files))
+            check(source, tmp_path, counted(source, files))
         except MmsraError as error:
             message = str(error)
         except Exception as error:
             raise AssertionError(f"{name} {number}: {type(error).__name__}: {str(error)[:500]}") from error
-        taken = time.process_time() - start
+        seconds = time.process_time() - start
         assert len(message) < 5000, f"{name} {number}: {message[:500]}"
-        assert taken < SECONDS, f"{name} {number}: {taken:.1f} s"
+        assert seconds < SECONDS, f"{name} {number}: {seconds:.1f} s"

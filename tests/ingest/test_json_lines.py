@@ -54,7 +54,7 @@ def read(content: bytes, *cuts: int) -> tuple[dict[int, dict], dict[int, str]]:
     ],
 )
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_bad_line_among_good_ones_is_told_with_its_number(bad, reason, end):
+def test_a_bad_line_among_good_ones_is_reported_with_its_number(bad, reason, end):
     rows, reasons = read(end.join([*[GOOD] * 5, bad, *[GOOD] * 6]) + end)
     assert rows == {number: KEPT for number in range(1, 13) if number != 6}
     assert list(reasons) == [6]
@@ -160,6 +160,6 @@ def test_lines_read_as_another_parser_reads_each_by_itself_however_blocks_are_cu
     assert (rows, set(reasons)) == oracle(raw)
 
 
-def test_many_bad_lines_are_told_without_a_reading_of_arrow_for_each():
+def test_many_bad_lines_are_reported_without_a_reading_of_arrow_for_each():
     found = list(read_json_lines(LineBlock(b"a,b\n" * 20_000, 1), SCHEMA))
     assert [each.line for each in found] == list(range(1, 20_001))

@@ -54,29 +54,29 @@ def deep(value):
 class Watched(Marks):
     """Looks at all that a reading knows wherever it could go on."""
 
-    def __init__(self, reader, sink, made, begin=None):
+    def __init__(self, reader, sink, by_name, begin=None):
         super().__init__(sink, begin)
         self.all: list[Mark] = []
         self.known = {}
-        self._watched, self._made = (reader, sink), made
+        self._watched, self._by_name = (reader, sink), by_name
 
     def _keep(self, marks, label, place, state):
         super()._keep(marks, label, place, state)
         if label in marks and marks[label].place == place:
             self.all.append(marks[label])
-            self.known[label, place] = [deep(one) for one in (*self._watched, *self._made.values())]
+            self.known[label, place] = [deep(one) for one in (*self._watched, *self._by_name.values())]
 
 
 def read(spec, monkeypatch, begin=None):
     """Read with a reader of its own. Return the marks and the reviews, or the error."""
-    made = {}
+    by_name = {}
 
     def watched(module, name):
         inner = getattr(module, name)
 
         def make(*args, **options):
-            made[name] = inner(*args, **options)
-            return made[name]
+            by_name[name] = inner(*args, **options)
+            return by_name[name]
 
         patch.setattr(module, name, make)
 
@@ -84,7 +84,7 @@ def read(spec, monkeypatch, begin=None):
         for module, name in ((tables, "TimeReader"), (tables, "ReviewCells"), (delimited, "Records")):
             watched(module, name)
         reader, sink = files_reader(spec), RejectSink(lambda _: None)
-        marks = Watched(reader, sink, made, begin)
+        marks = Watched(reader, sink, by_name, begin)
         try:
             found = marks.counted(reader.reviews_from(begin, marks, sink))
             return marks, [row for table in found for row in table.to_pylist()]

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 import pytest
-from ingest.made_files import MADE, OLD
+from ingest.source_examples import OLD, SOURCE_EXAMPLES
 
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.config.formats import source_formats
@@ -32,14 +32,14 @@ def amazon(folder, **options) -> DatasetSpec:
     return DatasetSpec("shop", "amazon-2018", folder, options, folder / "shop.yaml")
 
 
-@pytest.mark.parametrize("name", [name for name, made in MADE.items() if not made.expanding])
+@pytest.mark.parametrize("name", [name for name, source in SOURCE_EXAMPLES.items() if not source.expanding])
 def test_rows_of_a_source_are_kept_or_refused(tmp_path, name):
-    made = MADE[name]
-    made.write(tmp_path)
-    raw = read_dataset(made.spec(tmp_path), tmp_path)
+    source = SOURCE_EXAMPLES[name]
+    source.write(tmp_path)
+    raw = read_dataset(source.spec(tmp_path), tmp_path)
     loaded = raw.loaded
     assert loaded.rows == len(raw.reviews) + len(raw.items) + len(raw.rejects)
-    counts = [made.counts[file](content) for file, content in made.files.items()]
+    counts = [source.counts[file](content) for file, content in source.files.items()]
     if None not in counts:
         assert loaded.rows == sum(counts)
     assert (loaded.bad_share, loaded.damaged) == (0, ())
@@ -76,20 +76,20 @@ def test_rejects_come_in_order_of_file_and_line_whenever_they_were_passed_on(tmp
 
 
 def test_how_blocks_are_cut_changes_nothing(tmp_path, monkeypatch):
-    for name, made in MADE.items():
+    for name, source in SOURCE_EXAMPLES.items():
         folder = tmp_path / name
         folder.mkdir()
-        made.write(folder)
-        whole = read_dataset(made.spec(folder), folder)
+        source.write(folder)
+        whole = read_dataset(source.spec(folder), folder)
         with monkeypatch.context() as patch:
             patch.setattr(lines.read_blocks, "__defaults__", (100,))
-            cut = read_dataset(made.spec(folder), folder)
+            cut = read_dataset(source.spec(folder), folder)
         assert cut.loaded == whole.loaded
         for table in ("reviews", "items", "rejects"):
             assert getattr(cut, table).equals(getattr(whole, table)), (name, table)
 
 
-def test_a_damaged_file_keeps_what_came_before_and_is_told(tmp_path):
+def test_a_damaged_file_keeps_what_came_before_and_is_reported(tmp_path):
     rows = [OLD[number % 6] | {"reviewText": f"{number**7}"} for number in range(500)]
     write(tmp_path, *rows, keep=-300)
     loaded = read_dataset(amazon(tmp_path), tmp_path).loaded
@@ -113,7 +113,7 @@ def test_a_repeated_item_is_a_reject_that_does_not_count_as_bad(tmp_path):
     assert (raw.loaded.repeated, raw.loaded.bad_share) == (2, 0)
 
 
-def test_without_a_usable_review_the_first_reason_is_told_and_nothing_is_left(tmp_path):
+def test_without_a_usable_review_the_first_reason_is_reported_and_nothing_is_left(tmp_path):
     write(tmp_path, {"asin": "B1"}, {"asin": "B2"})
     message = (
         r"no usable review\. 2 rows were refused, the first in M_5\.json\.gz, line 1: user_id is empty\. That row: '"
@@ -122,11 +122,11 @@ def test_without_a_usable_review_the_first_reason_is_told_and_nothing_is_left(tm
         load(amazon(tmp_path), tmp_path, connection, *[lambda table: None] * 3)
 
 
-def test_a_file_that_is_missing_is_told_before_anything_is_read(tmp_path):
-    taken = []
+def test_a_file_that_is_missing_is_reported_before_anything_is_read(tmp_path):
+    received = []
     with duckdb.connect() as connection, pytest.raises(MissingInputError, match=r"no file fits '\*_5\.json\*' or"):
-        load(amazon(tmp_path), tmp_path, connection, *[taken.append] * 3)
-    assert taken == []
+        load(amazon(tmp_path), tmp_path, connection, *[received.append] * 3)
+    assert received == []
 
 
 def test_an_error_of_a_sink_ends_the_reading_and_its_threads(tmp_path):
@@ -164,7 +164,7 @@ def test_pictures_are_found_for_items_of_any_format(tmp_path):
 
 
 def test_every_format_is_read_by_somebody():
-    assert {made.format for made in MADE.values()} | {"sample"} == set(source_formats())
+    assert {source.format for source in SOURCE_EXAMPLES.values()} | {"sample"} == set(source_formats())
 
 
 # Real data

@@ -89,7 +89,7 @@ def test_rows_are_appended_to_a_table(tmp_path, kind):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_the_first_rows_of_a_form_told_holds_behind_the_mark(tmp_path, form):
+def test_what_the_first_rows_of_a_form_showed_holds_behind_the_mark(tmp_path, form):
     over = 0
     for seed in range(max(2, EXAMPLES // 3)):
         rng = random.Random(seed)
@@ -118,7 +118,7 @@ def test_what_is_open_at_the_end_of_a_file_may_go_on(tmp_path, left, more):
     assert over
 
 
-def test_what_was_told_of_times_and_ids_holds_behind_the_mark(tmp_path):
+def test_what_was_detected_of_times_and_ids_holds_behind_the_mark(tmp_path):
     source = opened(tmp_path / "source")
     file = source / "log.csv"
     file.write_bytes(HEADER + b"1.0,a,1.2.2023,1,\n2.0,b,31.12.2023,1,\n" * 20)
@@ -139,7 +139,7 @@ def test_a_column_without_times_in_its_first_rows_has_none_behind_the_mark_eithe
     assert (len(rows), len(refused)) == (10, 25)
 
 
-def test_a_file_that_is_written_otherwise_than_its_begin_told_is_read_whole(tmp_path):
+def test_a_file_that_is_written_otherwise_than_its_begin_showed_is_read_whole(tmp_path):
     source = opened(tmp_path / "source")
     file = source / "log.csv"
     file.write_bytes(b"user_id,item_id,timestamp\n" + b"u1,a,1\n" * 20)

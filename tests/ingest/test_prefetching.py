@@ -12,17 +12,17 @@ from mmsra_pipeline.ingest.prefetching import NICER, prefetched
 
 
 def test_prefetched_rows_come_in_order_and_no_more_than_the_depth_ahead():
-    made = []
+    produced = []
 
     def rows():
         for number in range(50):
-            made.append(number)
+            produced.append(number)
             yield number
 
     for number in prefetched(rows(), depth=2):
         time.sleep(0.001)
-        assert len(made) <= number + 1 + 2 + 1  # taken, waiting, and the one that waits to be put
-    assert made == list(range(50))
+        assert len(produced) <= number + 1 + 2 + 1  # taken, waiting, and the one that waits to be put
+    assert produced == list(range(50))
 
 
 def test_an_error_while_making_rows_comes_out_where_they_are_taken():
@@ -30,10 +30,10 @@ def test_an_error_while_making_rows_comes_out_where_they_are_taken():
         yield 1
         raise DataError("broken")
 
-    taken = prefetched(rows())
-    assert next(taken) == 1
+    rows_ahead = prefetched(rows())
+    assert next(rows_ahead) == 1
     with pytest.raises(DataError, match="broken"):
-        next(taken)
+        next(rows_ahead)
 
 
 def test_who_leaves_early_leaves_no_thread_behind():
@@ -47,10 +47,10 @@ def test_who_leaves_early_leaves_no_thread_behind():
         finally:
             closed.set()
 
-    taken = prefetched(rows())
-    assert next(taken) == b"x"
+    rows_ahead = prefetched(rows())
+    assert next(rows_ahead) == b"x"
     assert threading.active_count() == before + 1
-    taken.close()
+    rows_ahead.close()
     assert threading.active_count() == before
     assert closed.wait(5)
 
@@ -69,6 +69,6 @@ def test_the_thread_that_makes_rows_stands_back_and_the_others_do_not():
         yield priority()
         yield from prefetched(inner())
 
-    made, made_first = prefetched(outer())
-    assert (made, made_first) == (min(before + NICER, 19), min(before + 2 * NICER, 19))
+    nice, nice_of_inner = prefetched(outer())
+    assert (nice, nice_of_inner) == (min(before + NICER, 19), min(before + 2 * NICER, 19))
     assert priority() == before

@@ -25,9 +25,9 @@ def test_many_refused_rows_are_said_with_the_first_three_in_order_of_file_and_li
     said = read(2, [("b.csv", 3, "has no user"), *(("a.csv", line, "has no time") for line in (9, 2, 7, 30))])
     assert said.startswith("5 rows (71.4%) of the source were refused, so few are left. Fix these first: ")
     assert said.endswith(". Then: ")
-    shown = said.partition("first: ")[2].removesuffix(". Then: ").split("; ")
-    assert [each.rpartition(": ")[0] for each in shown] == [f"a.csv, line {line}: has no time" for line in (2, 7, 9)]
-    text = shown[0].rpartition(": ")[2]
+    examples = said.partition("first: ")[2].removesuffix(". Then: ").split("; ")
+    assert [each.rpartition(": ")[0] for each in examples] == [f"a.csv, line {line}: has no time" for line in (2, 7, 9)]
+    text = examples[0].rpartition(": ")[2]
     assert text.startswith("'the row 2xxx")
     assert len(text) == 80 + len("''")
 

@@ -35,7 +35,7 @@ def test_a_block_that_is_no_lines_is_one_row_and_damage_is_remembered(damaged):
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "printed"),
     [
         ("caf\xe9", "caf\xe9"),
         (b"caf\xc3\xa9", "caf\xe9"),
@@ -49,12 +49,12 @@ def test_a_block_that_is_no_lines_is_one_row_and_damage_is_remembered(damaged):
         ("", ""),
     ],
 )
-def test_the_text_of_a_row_is_cut_and_can_be_printed(text, shown):
-    assert printable(text) == shown
+def test_the_text_of_a_row_is_cut_and_can_be_printed(text, printed):
+    assert printable(text) == printed
 
 
 @given(st.one_of(st.binary(max_size=2000), st.text(st.characters(categories=None), max_size=500)))
 def test_any_bytes_and_any_text_can_be_shown(text):
-    shown = printable(text)
-    assert len(shown) <= TEXT_CHARS
-    shown.encode()
+    printed = printable(text)
+    assert len(printed) <= TEXT_CHARS
+    printed.encode()

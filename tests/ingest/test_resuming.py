@@ -168,8 +168,8 @@ def deleted(rng, source, files):
 def added(rng, source, files):
     name = f"log{rng.randrange(100):02}"
     kind = rng.choice(["csv", "csv", "csv", "csv.gz", "parquet", "pictures", "json", "cp1250", "utf-16"])
-    made = {"parquet": parquet_of, "pictures": pictures_of, "json": json_of}.get(kind, csv_of)
-    content = made(rng)
+    writer = {"parquet": parquet_of, "pictures": pictures_of, "json": json_of}.get(kind, csv_of)
+    content = writer(rng)
     if kind == "cp1250":
         content = HEADER + "Zażółć,gęślą jaźń,1583378629,2,źrebię\n".encode("cp1250") * 40
     elif kind == "utf-16":
@@ -203,13 +203,13 @@ def test_nights_give_the_tables_of_a_reading_from_nothing(tmp_path, read, seed):
     (source / "log50.csv").write_bytes(HEADER + formed(rng, form, rng.randrange(40, 180)))
     spec, over = spec_of(source), 0
     for step in range(6):
-        found, taken = night(tmp_path / "root", spec)
+        found, read_before = night(tmp_path / "root", spec)
         whole, none = night(tmp_path / f"anew {step}", spec)
         assert found == whole
         assert none == 0
         if not isinstance(found, str):
             assert tables(tmp_path / "root", spec) == tables(tmp_path / f"anew {step}", spec)
-        over += taken
+        over += read_before
         for change in rng.choices(CHANGES, k=rng.choice([0, 1, 1, 1, 2])):
             change(rng, source, sorted(source.glob("log*")))
     assert over or seed  # others begin with a file that is read whole, or changed at its begin
@@ -224,9 +224,9 @@ def test_what_was_appended_is_read_and_little_more(tmp_path, read):
     read.clear()
     with (source / "log.csv").open("ab") as log:
         log.write(b"".join(line(rng).encode() for _ in range(30)))
-    found, taken = night(tmp_path / "root", spec_of(source))
+    found, read_before = night(tmp_path / "root", spec_of(source))
     assert found.reviews == 630
-    assert 580 < taken < 600  # of the last chunk it was not known that it is whole
+    assert 580 < read_before < 600  # of the last chunk it was not known that it is whole
     items = (source / "items.csv").stat().st_size
     assert sum(read) < 30 * 25 + 4 * BLOCK + 2 * items  # the header again, and the block in which the mark stands
 
@@ -239,8 +239,8 @@ def test_of_a_new_file_beside_old_ones_that_alone_is_read(tmp_path, read):
     before, _ = night(tmp_path / "root", spec_of(source))
     read.clear()
     (source / "log3.csv").write_bytes(HEADER + b"".join(line(rng).encode() for _ in range(3)))
-    found, taken = night(tmp_path / "root", spec_of(source))
-    assert taken == before.reviews == found.reviews - 3
+    found, read_before = night(tmp_path / "root", spec_of(source))
+    assert read_before == before.reviews == found.reviews - 3
     assert sum(read) < 4 * BLOCK
 
 
@@ -259,8 +259,8 @@ def test_what_lies_behind_an_old_row_that_changed_is_read_again(tmp_path, read, 
             "rewritten and longer": HEADER + b"".join(line(rng).encode() for _ in range(50)),
         }[change]
     )
-    found, taken = night(tmp_path / "root", spec_of(source))
-    assert taken == 40
+    found, read_before = night(tmp_path / "root", spec_of(source))
+    assert read_before == 40
     assert found == night(tmp_path / "anew", spec_of(source))[0]
     assert tables(tmp_path / "root", spec_of(source)) == tables(tmp_path / "anew", spec_of(source))
 
@@ -271,8 +271,8 @@ def test_notes_name_the_files_that_there_are_now(tmp_path, read):
     first, _ = night(tmp_path / "root", spec_of(source))
     assert "log1.csv: times are day-first, as '31.12.2023' shows" in first.notes
     (source / "log2.csv").write_bytes(HEADER + b"u1,a,01.02.2023,1,\n" * 3)
-    second, taken = night(tmp_path / "root", spec_of(source))
-    assert taken == 40
+    second, read_before = night(tmp_path / "root", spec_of(source))
+    assert read_before == 40
     assert "log1.csv, log2.csv: times are day-first, as '31.12.2023' shows" in second.notes
 
 
@@ -337,10 +337,10 @@ def test_nights_of_reviews_as_lines_of_json(tmp_path, read, seed):
     spec = DatasetSpec("shop", "amazon-2023", source, {}, source / "shop.yaml")
     (source / "A.jsonl").write_bytes(lines_of(rng, 60))
     for step in range(5):
-        found, taken = night(tmp_path / "root", spec)
+        found, read_before = night(tmp_path / "root", spec)
         assert found == night(tmp_path / f"anew {step}", spec)[0]
         assert tables(tmp_path / "root", spec) == tables(tmp_path / f"anew {step}", spec)
-        over.append(taken)
+        over.append(read_before)
         last = sorted(source.glob("*.jsonl"))[-1]
         match rng.randrange(4):
             case 0:
@@ -365,8 +365,8 @@ def test_of_lines_of_json_the_new_ones_alone_are_read(tmp_path, read):
     new = "".join(review(rng) + "\n" for _ in range(3)).encode()
     with (source / "A.jsonl").open("ab") as log:
         log.write(new)
-    found, taken = night(tmp_path / "root", spec)
-    assert (taken, found.reviews) == (300, 303)
+    found, read_before = night(tmp_path / "root", spec)
+    assert (read_before, found.reviews) == (300, 303)
     assert sum(read) == len(new)
 
 

@@ -1,6 +1,6 @@
 import pyarrow as pa
 import pytest
-from ingest.taking import taken
+from ingest.taking import read_tables
 
 from mmsra_pipeline.ingest.row_checks import LATEST_MS, empty, sound_rows, time_flaws
 
@@ -8,7 +8,7 @@ TABLE = pa.table({"user_id": ["u", "", None, "v"], "line": pa.array([3, 4, 6, 9]
 
 
 def accepted(flaws):
-    return taken(lambda sink: [sound_rows(TABLE, flaws, "a.csv", lambda row: f"row {row}", sink)])
+    return read_tables(lambda sink: [sound_rows(TABLE, flaws, "a.csv", lambda row: f"row {row}", sink)])
 
 
 def test_flawed_rows_are_refused_with_the_first_reason_and_all_are_counted():

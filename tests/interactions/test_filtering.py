@@ -27,7 +27,7 @@ def loose(**changes) -> InteractionsConfig:
     return LOOSE.model_copy(update=changes)
 
 
-def taken(interactions: pd.DataFrame) -> list[str]:
+def in_order(interactions: pd.DataFrame) -> list[str]:
     return [f"{row.user_id}{row.item_id}{row.position}" for row in interactions.itertuples()]
 
 
@@ -38,19 +38,19 @@ def left(funnel: pd.DataFrame) -> dict[str, int]:
 def test_interactions_are_in_order_of_time_with_positions_from_0():
     rows = reviews(("u", "c", 30), ("t", "x", 5), ("u", "a", 10), ("u", "b", 20))
     interactions, _ = interactions_of(rows, LOOSE)
-    assert taken(interactions) == ["tx0", "ua0", "ub1", "uc2"]
+    assert in_order(interactions) == ["tx0", "ua0", "ub1", "uc2"]
     assert {name: str(kind) for name, kind in interactions.dtypes.items()} == {
         "user_id": "str", "item_id": "str", "timestamp": "int64", "rating": "float64", "position": "int64",
     }  # fmt: skip
 
 
 def test_equal_times_and_no_times_keep_the_order_of_the_source():
-    assert taken(interactions_of(reviews(("u", "z", 1), ("u", "a", 1), ("u", "m", 0)), LOOSE)[0]) == [
+    assert in_order(interactions_of(reviews(("u", "z", 1), ("u", "a", 1), ("u", "m", 0)), LOOSE)[0]) == [
         "um0",
         "uz1",
         "ua2",
     ]
-    assert taken(interactions_of(pairs("1z 1a 1m"), LOOSE)[0]) == ["1z0", "1a1", "1m2"]
+    assert in_order(interactions_of(pairs("1z 1a 1m"), LOOSE)[0]) == ["1z0", "1a1", "1m2"]
 
 
 def test_the_order_of_the_rows_in_the_table_does_not_count():
@@ -65,7 +65,7 @@ def test_a_frame_an_arrow_table_and_a_file_give_the_same(tmp_path):
     table = pa.Table.from_pandas(rows, preserve_index=False)
     pq.write_table(table, tmp_path / "rows.parquet")
     first = interactions_of(rows, loose(min_rating=3.0))[0]
-    assert taken(first) == ["ua0", "ub1"]
+    assert in_order(first) == ["ua0", "ub1"]
     for other in (table, tmp_path / "rows.parquet"):
         pd.testing.assert_frame_equal(interactions_of(other, loose(min_rating=3.0))[0], first)
 
@@ -83,7 +83,7 @@ def test_a_line_that_stands_twice_is_one_review_and_other_text_makes_two():
     )
     interactions, funnel = interactions_of(rows, LOOSE)
     assert left(funnel) == {"source": 6, "exact_duplicates": 5, "repeated_pairs": 2, "k_core round 1": 2}
-    assert taken(interactions) == ["ua0", "ub1"]
+    assert in_order(interactions) == ["ua0", "ub1"]
 
 
 def test_lines_without_rating_and_text_are_duplicates_too():
@@ -94,13 +94,13 @@ def test_lines_without_rating_and_text_are_duplicates_too():
 def test_of_lines_that_are_the_same_the_first_keeps_its_place():
     rows = reviews(("u", "b", 7), ("u", "a", 7), ("u", "b", 7))
     for repeats in ("first", "last"):
-        assert taken(interactions_of(rows, loose(repeats=repeats))[0]) == ["ub0", "ua1"]
+        assert in_order(interactions_of(rows, loose(repeats=repeats))[0]) == ["ub0", "ua1"]
 
 
 def test_without_times_nothing_is_a_duplicate_since_the_place_is_the_time():
     interactions, funnel = interactions_of(pairs("1a 1b 1a"), loose(repeats="last"))
     assert left(funnel)["exact_duplicates"] == 3
-    assert taken(interactions) == ["1b0", "1a1"]
+    assert in_order(interactions) == ["1b0", "1a1"]
 
 
 def test_of_repeated_pairs_the_first_or_the_last_counts():
@@ -122,7 +122,7 @@ def test_the_core_is_taken_in_rounds_that_the_funnel_counts():
     # d goes (1 user), so user 3 falls to 1 item and goes, so c falls to 1 user and goes; 1 and 2 with a and b stay.
     rows = pairs("1a 1b 2a 2b 2c 3c 3d")
     interactions, funnel = interactions_of(rows, InteractionsConfig(user_core=2, item_core=2))
-    assert taken(interactions) == ["1a0", "1b1", "2a0", "2b1"]
+    assert in_order(interactions) == ["1a0", "1b1", "2a0", "2b1"]
     assert funnel.to_numpy().tolist() == [
         ["source", 3, 4, 7],
         ["exact_duplicates", 3, 4, 7],
@@ -135,8 +135,8 @@ def test_the_core_is_taken_in_rounds_that_the_funnel_counts():
 
 @settings(max_examples=40, deadline=None)
 @given(st.sets(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1), st.integers(1, 4), st.integers(1, 4))
-def test_the_core_is_the_one_that_removing_row_by_row_leaves(taken_pairs, user_core, item_core):
-    kept = set(taken_pairs)
+def test_the_core_is_the_one_that_removing_row_by_row_leaves(drawn_pairs, user_core, item_core):
+    kept = set(drawn_pairs)
     while True:
         short = [
             (u, i)
@@ -146,7 +146,7 @@ def test_the_core_is_the_one_that_removing_row_by_row_leaves(taken_pairs, user_c
         if not short:
             break
         kept.remove(short[0])
-    rows = reviews(*((str(user), str(item), None) for user, item in sorted(taken_pairs)))
+    rows = reviews(*((str(user), str(item), None) for user, item in sorted(drawn_pairs)))
     config = InteractionsConfig(user_core=user_core, item_core=item_core)
     if kept:
         found = interactions_of(rows, config)[0]
@@ -159,7 +159,7 @@ def test_the_core_is_the_one_that_removing_row_by_row_leaves(taken_pairs, user_c
 def test_low_ratings_are_no_interactions_and_unrated_reviews_are():
     rows = reviews(("u", "a", 1), ("u", "b", 2), ("u", "c", 3), rating=[2.5, 3.0, float("nan")])
     interactions, funnel = interactions_of(rows, loose(min_rating=3.0))
-    assert taken(interactions) == ["ub0", "uc1"]
+    assert in_order(interactions) == ["ub0", "uc1"]
     assert funnel["step"].tolist() == [
         "source", "exact_duplicates", "min_rating", "repeated_pairs", "k_core round 1",
     ]  # fmt: skip
@@ -191,7 +191,7 @@ def test_items_without_a_picture_can_be_left_out():
     config = loose(require_image=True)
     items = item_table(pd.DataFrame({"item_id": ["a", "b"], "image_sha256": ["f00", None]}))
     interactions, funnel = interactions_of(pairs("1a 1b 1c"), config, raw_items=items)
-    assert taken(interactions) == ["1a0"]
+    assert in_order(interactions) == ["1a0"]
     assert funnel["step"].tolist()[2] == "require_image"
     with pytest.raises(ValueError, match="require_image needs raw_items"):
         interactions_of(pairs("1a"), config)

@@ -26,11 +26,11 @@ HISTORIES = {"u": "abcde", "v": "ba", "w": "cdefg"}
 def stored(store, monkeypatch):
     """The files of interactions, sequences and bounds, in groups of three rows, so that users lie in several."""
     monkeypatch.setattr(table_writer, "GROUP_ROWS", 3)
-    taken = store.replace("interactions", "shop", interactions_of(HISTORIES).astype({"timestamp": "Int64"}))
+    interactions = store.replace("interactions", "shop", interactions_of(HISTORIES).astype({"timestamp": "Int64"}))
     with store.duckdb() as connection:
-        sequences, bounds = build_sequences(connection, taken.path, CONFIG, 0)
+        sequences, bounds = build_sequences(connection, interactions.path, CONFIG, 0)
         rows = store.replace("sequences", "shop", sequences.read_all())
-        return taken.path, rows.path, store.replace("training_bounds", "shop", bounds.read_all()).path
+        return interactions.path, rows.path, store.replace("training_bounds", "shop", bounds.read_all()).path
 
 
 def test_a_query_stores_where_its_history_begins_and_no_item_of_it(stored):
@@ -41,21 +41,21 @@ def test_a_query_stores_where_its_history_begins_and_no_item_of_it(stored):
 
 
 def test_slices_of_the_file_are_the_histories(stored):
-    taken, sequences, _ = stored
+    interactions, sequences, _ = stored
     rows = read_queries(sequences)
-    shown = Histories.read(taken).shown(plain(rows))
-    of_u = shown[shown["user_id"] == "u"]
+    written_out = Histories.read(interactions).joined_to(plain(rows))
+    of_u = written_out[written_out["user_id"] == "u"]
     assert ["".join(history) for history in of_u["history"]] == ["a", "ab", "abc", "bcd", "cde"]
     expected, _ = sequences_of(interactions_of(HISTORIES), CONFIG)
-    pd.testing.assert_frame_equal(shown, expected, check_dtype=False)
+    pd.testing.assert_frame_equal(written_out, expected, check_dtype=False)
 
 
 @pytest.mark.parametrize("users", [{"w"}, {"w", "v"}, None])
 def test_only_some_users_may_be_read(stored, users):
-    taken, sequences, _ = stored
+    interactions, sequences, _ = stored
     rows = plain(read_queries(sequences, users=users))
     assert set(rows["user_id"]) == (users or set(HISTORIES))
-    histories = Histories.read(taken, users)
+    histories = Histories.read(interactions, users)
     assert ["".join(items) for items in histories.lists(rows[rows["split"] == "serve"])] == [
         HISTORIES[user][-3:] for user in sorted(users or HISTORIES)
     ]
@@ -85,29 +85,29 @@ def test_tables_of_different_runs_are_refused(stored):
 
 
 def test_training_and_items_are_read_as_they_are_made_in_memory(stored):
-    taken, _, bounds = stored
-    expected = training_interactions(pd.read_parquet(taken), pd.read_parquet(bounds)).drop(columns="rating")
+    interactions, _, bounds = stored
+    expected = training_interactions(pd.read_parquet(interactions), pd.read_parquet(bounds)).drop(columns="rating")
     pd.testing.assert_frame_equal(
-        plain(read_training(taken, bounds)),
+        plain(read_training(interactions, bounds)),
         expected[["user_id", "item_id", "timestamp", "position"]],
         check_dtype=False,
     )
-    assert distinct_items(taken) == list("abcdefg")
-    assert plain(read_interactions(taken, users={"v"}))["item_id"].tolist() == ["b", "a"]
+    assert distinct_items(interactions) == list("abcdefg")
+    assert plain(read_interactions(interactions, users={"v"}))["item_id"].tolist() == ["b", "a"]
 
 
 def test_histories_have_the_same_length_written_out_or_not(stored):
     rows = plain(read_queries(stored[1]))
-    np.testing.assert_array_equal(history_lengths(rows), history_lengths(Histories.read(stored[0]).shown(rows)))
+    np.testing.assert_array_equal(history_lengths(rows), history_lengths(Histories.read(stored[0]).joined_to(rows)))
 
 
 def test_active_are_those_seen_in_the_last_days_before_the_latest_interaction(store):
     day = 86_400_000
     times = {"u": [0, 9 * day], "v": [0, 6 * day], "w": [7 * day, 10 * day], "x": [10 * day - 3 * day, None]}
-    taken = store.replace("interactions", "shop", interactions_of(dict.fromkeys(times, "ab"), times))
+    stored_slice = store.replace("interactions", "shop", interactions_of(dict.fromkeys(times, "ab"), times))
     with store.duckdb() as connection:
-        assert active_users(connection, taken.path, 3) == ["u", "w", "x"]
-        assert active_users(connection, taken.path, 4) == ["u", "v", "w", "x"]
+        assert active_users(connection, stored_slice.path, 3) == ["u", "w", "x"]
+        assert active_users(connection, stored_slice.path, 4) == ["u", "v", "w", "x"]
     untimed = store.replace("interactions", "shop", interactions_of({"u": "ab"}))
     with (
         store.duckdb() as connection,

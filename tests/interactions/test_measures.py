@@ -44,14 +44,14 @@ def test_times_before_1995_and_after_tomorrow_are_strange(time, strange):
     assert measured(("u", "a", time), ("u", "b", "2001-02-03")).strange_times == strange
 
 
-def test_the_earliest_and_the_latest_time_are_told_as_dates():
+def test_the_earliest_and_the_latest_time_are_reported_as_dates():
     found = measured(("u", "a", "2001-02-03T23:59:59Z"), ("u", "b", "1999-12-31"))
     assert (found.earliest, found.latest) == ("1999-12-31", "2001-02-03")
     untimed = measured(("u", "a", None))
     assert (untimed.earliest, untimed.latest, untimed.strange_times) == (None, None, 0)
 
 
-def test_a_time_of_a_wrong_unit_is_told_although_no_calendar_has_it():
+def test_a_time_of_a_wrong_unit_is_reported_although_no_calendar_has_it():
     rows = pd.DataFrame({"user_id": ["u"], "item_id": ["a"], "timestamp": [1_700_000_000_000_000]})
     with duckdb.connect() as connection:
         found = measure_interactions(connection, rows, ITEMS, NOW)

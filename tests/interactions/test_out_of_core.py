@@ -45,12 +45,12 @@ def write(table, rows):
 
 
 with store.duckdb() as connection:
-    found, funnel = build_interactions(connection, reviews, InteractionsConfig(user_core=5, item_core=5), 0)
-    taken = write("interactions", found)
-print(json.dumps({"left": funnel["interactions"].tolist(), "users": int(funnel["users"].iloc[-1]), "kept": taken.rows}))
+    found, built = build_interactions(connection, reviews, InteractionsConfig(user_core=5, item_core=5), 0)
+    kept = write("interactions", found)
+print(json.dumps({"left": built["interactions"].tolist(), "users": int(built["users"].iloc[-1]), "kept": kept.rows}))
 for split in ("leave_last_out", "global_time"):
     with store.duckdb() as connection:
-        sequences, bounds = build_sequences(connection, taken.path, InteractionsConfig(split=split), 0)
+        sequences, bounds = build_sequences(connection, kept.path, InteractionsConfig(split=split), 0)
         print(json.dumps([write("sequences", sequences).rows, write("training_bounds", bounds).rows]))
 # Not resource.getrusage: its peak is at least that of the process that started this one.
 [peak] = [line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line]
@@ -66,9 +66,10 @@ def test_two_million_interactions_pass_within_half_a_gigabyte_of_duckdb(tmp_path
     command = [sys.executable, "-c", SCRIPT, str(reviews), str(tmp_path / "data")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    made, last_out, by_time, peak = map(json.loads, done.stdout.splitlines())
-    assert made["left"][:2] == [ROWS + ROWS // 100, ROWS]
-    assert made["left"][-1] == made["kept"] > ROWS / 2
-    assert last_out == [made["kept"], made["users"]]  # a query for each interaction but a user's first; one to serve
-    assert by_time[0] < made["kept"]
+    built, last_out, by_time, peak = map(json.loads, done.stdout.splitlines())
+    assert built["left"][:2] == [ROWS + ROWS // 100, ROWS]
+    assert built["left"][-1] == built["kept"] > ROWS / 2
+    # A query for each interaction but a user's first; one to serve.
+    assert last_out == [built["kept"], built["users"]]
+    assert by_time[0] < built["kept"]
     assert peak < 1e9  # bytes of the whole process: half of it is DuckDB's

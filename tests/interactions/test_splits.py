@@ -27,7 +27,7 @@ def interactions(histories: dict[str, str], *, timed: bool = False) -> pd.DataFr
 
 
 def at_times(histories: dict[str, list[tuple[str, int]]], timed: bool = True) -> pd.DataFrame:
-    rows = [(user, item, time if timed else None) for user, taken in histories.items() for item, time in taken]
+    rows = [(user, item, time if timed else None) for user, entries in histories.items() for item, time in entries]
     table = pd.DataFrame(rows, columns=["user_id", "item_id", "timestamp"]).assign(order=range(len(rows)))
     return interactions_of(review_table(table), LEAVE_LAST_OUT)[0]
 
@@ -105,7 +105,7 @@ def test_by_user_hangs_on_the_seed_and_not_on_the_order_of_users():
 
 def test_global_time_asks_what_comes_first_behind_each_cut():
     # Of twenty times the 16th is 70 and the 18th is 80: there validation and test begin.
-    taken = at_times(
+    frame = at_times(
         {
             "u": [("a", 0), ("b", 10), ("c", 70), ("d", 75), ("e", 80)],  # d is no target: c came first
             "v": [(item, 20) for item in "abcdefghijkl"],
@@ -113,7 +113,7 @@ def test_global_time_asks_what_comes_first_behind_each_cut():
             "x": [("a", 95)],
         }
     )
-    sequences, bounds = sequences_of(taken, GLOBAL_TIME)
+    sequences, bounds = sequences_of(frame, GLOBAL_TIME)
     assert rows_of(sequences, "u") == [
         ("train", 1, "a", "b"),
         ("validation", 2, "ab", "c"),
@@ -137,14 +137,14 @@ def test_global_time_does_not_ask_who_begins_behind_the_cut():
     ]
 
 
-def test_data_without_times_cannot_be_cut_by_time_and_are_told_another_split():
+def test_data_without_times_cannot_be_cut_by_time_and_are_offered_another_split():
     with pytest.raises(DataError, match=r"4 of 4 interactions have no time.*Set interactions\.split.*leave_last_out"):
         sequences_of(interactions({"u": "abcd"}), GLOBAL_TIME)
 
 
 def test_targets_with_a_short_history_are_no_queries_and_serve_rows_stay():
-    taken = interactions({"u": "abcdef", "v": "abc"})
-    sequences, bounds = sequences_of(taken, LEAVE_LAST_OUT.model_copy(update={"min_history": 3}))
+    frame = interactions({"u": "abcdef", "v": "abc"})
+    sequences, bounds = sequences_of(frame, LEAVE_LAST_OUT.model_copy(update={"min_history": 3}))
     assert all_rows(sequences) == [
         ("u", "train", 3, "abc", "d"),
         ("u", "validation", 4, "bcd", "e"),
@@ -152,7 +152,7 @@ def test_targets_with_a_short_history_are_no_queries_and_serve_rows_stay():
         ("u", "serve", 6, "def", None),
         ("v", "serve", 3, "abc", None),
     ]
-    assert training_interactions(taken, bounds)["item_id"].tolist() == list("abcd")
+    assert training_interactions(frame, bounds)["item_id"].tolist() == list("abcd")
 
 
 histories = st.dictionaries(
@@ -164,30 +164,30 @@ steps = st.integers(1, 4)
 @settings(max_examples=50, deadline=None)
 @given(histories, st.sampled_from(["by_user", "leave_last_out", "global_time"]), steps, steps)
 def test_every_split_is_what_its_rule_says_read_user_by_user(times, split, limit, min_history):
-    taken = at_times({user: [(chr(97 + at), time) for at, time in enumerate(own)] for user, own in times.items()})
+    frame = at_times({user: [(chr(97 + at), time) for at, time in enumerate(own)] for user, own in times.items()})
     config = InteractionsConfig(split=split, history_limit=limit, min_history=min_history)
     try:
-        sequences, bounds = sequences_of(taken, config)
+        sequences, bounds = sequences_of(frame, config)
     except DataError:
         if split == "by_user":  # who is drawn is not known here
             return
         sequences, bounds = None, None
-    drawn = sequences_of(taken, config.model_copy(update={"min_history": 1}))[0] if split == "by_user" else None
-    expected, seen = by_rule(taken, split, limit, min_history, drawn)
+    drawn = sequences_of(frame, config.model_copy(update={"min_history": 1}))[0] if split == "by_user" else None
+    expected, seen = by_rule(frame, split, limit, min_history, drawn)
     found = {row[1] for row in expected}
     if sequences is None:
         assert not {"train", "validation", "test"} <= found
         return
     assert all_rows(sequences) == expected
-    assert set(training_interactions(taken, bounds)[["user_id", "position"]].itertuples(index=False, name=None)) == seen
+    assert set(training_interactions(frame, bounds)[["user_id", "position"]].itertuples(index=False, name=None)) == seen
 
 
-def by_rule(taken, split, limit, min_history, drawn):
+def by_rule(frame, split, limit, min_history, drawn):
     """Give all rows of sequences and what training sees, as the docstring tells it. Who by_user drew is looked up."""
-    ordered = sorted(taken["timestamp"])
+    ordered = sorted(frame["timestamp"])
     first, second = (ordered[math.ceil(part * len(ordered) / 10) - 1] for part in (8, 9))
     rows, seen = [], set()
-    for user, own in taken.groupby("user_id", sort=True):
+    for user, own in frame.groupby("user_id", sort=True):
         items, times = own["item_id"].tolist(), own["timestamp"].tolist()
         last = len(items) - 1
         if split == "leave_last_out":
@@ -214,9 +214,9 @@ def by_rule(taken, split, limit, min_history, drawn):
 
 @pytest.mark.parametrize("config", [LEAVE_LAST_OUT, BY_USER, GLOBAL_TIME], ids=lambda config: config.split)
 def test_parts_and_files_do_not_show(config, tmp_path, monkeypatch):
-    taken = interactions({f"u{number:02d}": "abcdefgh"[: 4 + number % 5] for number in range(30)}, timed=True)
-    whole = sequences_of(taken, config)
-    pq.write_table(pa.Table.from_pandas(taken, preserve_index=False), tmp_path / "taken.parquet", row_group_size=10)
+    frame = interactions({f"u{number:02d}": "abcdefgh"[: 4 + number % 5] for number in range(30)}, timed=True)
+    whole = sequences_of(frame, config)
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), tmp_path / "taken.parquet", row_group_size=10)
     monkeypatch.setattr(splits, "PART_ROWS", 7)
     for one, other in zip(whole, sequences_of(tmp_path / "taken.parquet", config)):
         pd.testing.assert_frame_equal(one, other)

@@ -118,9 +118,9 @@ def test_a_file_that_changed_since_it_was_read_gives_no_other_items_picture(tmp_
     spec = shop(tmp_path, {"items.parquet": of_items([RED, GREEN], pa.binary())})
     raw = read_dataset(spec, tmp_path)
     pq.write_table(of_items([GREEN], pa.binary()), tmp_path / "items.parquet")
-    made = build_item_images(raw.items, ["p1", "p2"], None, Artifacts(tmp_path), ItemsConfig(), sources=tmp_path)
-    assert made["status"].tolist() == ["missing"] * 2
-    assert made["reason"].str.contains("row . of items.parquet, column image: is not what it was").all()
+    result = build_item_images(raw.items, ["p1", "p2"], None, Artifacts(tmp_path), ItemsConfig(), sources=tmp_path)
+    assert result["status"].tolist() == ["missing"] * 2
+    assert result["reason"].str.contains("row . of items.parquet, column image: is not what it was").all()
 
 
 def test_a_cell_that_only_looks_like_a_place_opens_nothing_outside_the_folder(tmp_path):
@@ -129,8 +129,8 @@ def test_a_cell_that_only_looks_like_a_place_opens_nothing_outside_the_folder(tm
     pq.write_table(of_items([RED], pa.binary()), outer)
     cell = Embedded(hashlib.sha256(RED).hexdigest(), 1, "../secret.parquet", "image").reference()
     items = pd.DataFrame({"item_id": ["p1"], "image": [cell], "image_sha256": [None]})
-    made = build_item_images(items, ["p1"], None, Artifacts(tmp_path), ItemsConfig(), sources=inner)
-    assert made["status"].tolist() == ["missing"]
+    result = build_item_images(items, ["p1"], None, Artifacts(tmp_path), ItemsConfig(), sources=inner)
+    assert result["status"].tolist() == ["missing"]
     items["image"] = Embedded(hashlib.sha256(RED).hexdigest(), 1, "secret.parquet", "image").reference()
     assert (
         build_item_images(items, ["p1"], None, Artifacts(tmp_path), ItemsConfig(), sources=tmp_path)["status"][0]

@@ -147,7 +147,7 @@ def test_item_images_gives_pictures_by_item_and_none_without(root, artifacts):
     assert images.image_hash("a") == table["image_sha256"][0]
 
 
-def test_a_picture_that_was_deleted_says_how_to_mend_it(artifacts):
+def test_a_picture_that_was_deleted_says_how_to_fix_it(artifacts):
     with pytest.raises(MissingInputError, match=r"picture f00 is not in .*Materialize item_images again"):
         load_image(artifacts, "f00")
 

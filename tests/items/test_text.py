@@ -103,13 +103,13 @@ def raw_items(**columns):
     return item_table(pd.DataFrame(columns))
 
 
-def taken(*items: str) -> pd.DataFrame:
+def interacted(*items: str) -> pd.DataFrame:
     return pd.DataFrame({"item_id": list(items)}, dtype="str")
 
 
 def test_text_is_title_description_and_category_without_tags():
     items = raw_items(item_id=["a"], title=["Mug"], description=["Fine!"], category=["Home"], tags=["red"])
-    row = build_item_text(items, taken("a"), ItemsConfig()).drop(columns="source_key").iloc[0].to_dict()
+    row = build_item_text(items, interacted("a"), ItemsConfig()).drop(columns="source_key").iloc[0].to_dict()
     assert row == {
         "item_id": "a", "title": "Mug", "description": "Fine!", "category": "Home", "tags": "red",
         "text": "Mug. Fine! Home",
@@ -117,7 +117,7 @@ def test_text_is_title_description_and_category_without_tags():
 
 
 def test_items_without_metadata_or_text_have_empty_text_and_no_nulls():
-    table = build_item_text(raw_items(item_id=["b"], title=[None]), taken("a"), ItemsConfig())
+    table = build_item_text(raw_items(item_id=["b"], title=[None]), interacted("a"), ItemsConfig())
     assert table["item_id"].tolist() == ["a", "b"]
     assert table["text"].tolist() == ["", ""]
     assert not table.isna().any(axis=None)
@@ -125,14 +125,14 @@ def test_items_without_metadata_or_text_have_empty_text_and_no_nulls():
 
 def test_items_that_nobody_took_are_kept_only_if_wanted():
     items = raw_items(item_id=["b", "a"], title=["B", "A"])
-    cold, warm = (build_item_text(items, taken("a"), ItemsConfig(cold_items=keep)) for keep in (True, False))
+    cold, warm = (build_item_text(items, interacted("a"), ItemsConfig(cold_items=keep)) for keep in (True, False))
     assert cold["item_id"].tolist() == ["a", "b"]
     assert warm["item_id"].tolist() == ["a"]
 
 
 def test_every_field_is_bounded():
     items = raw_items(item_id=["a"], title=["word " * 2000], description=["word " * 2000])
-    table = build_item_text(items, taken("a"), ItemsConfig(max_text_chars=50))
+    table = build_item_text(items, interacted("a"), ItemsConfig(max_text_chars=50))
     assert table[["title", "description", "text"]].map(len).max(axis=None) <= 50
 
 
@@ -149,32 +149,34 @@ def count_cleanings(monkeypatch) -> list[object]:
 
 def test_only_items_of_which_something_else_is_said_are_cleaned_again(store, monkeypatch):
     said = {"item_id": ["a", "b", "c"], "title": ["Mug", "<b>Bowl</b>", None], "tags": ["red", None, "blue"]}
-    before = build_item_text(raw_items(**said), taken("a", "d"), ItemsConfig())
+    before = build_item_text(raw_items(**said), interacted("a", "d"), ItemsConfig())
     store.replace("item_text", "shop", before)
     cleaned = count_cleanings(monkeypatch)
     previous = store.read("item_text", "shop")
-    pd.testing.assert_frame_equal(build_item_text(raw_items(**said), taken("a", "d"), ItemsConfig(), previous), before)
+    pd.testing.assert_frame_equal(
+        build_item_text(raw_items(**said), interacted("a", "d"), ItemsConfig(), previous), before
+    )
     assert cleaned == []
 
     said["title"][1] = "Large bowl"
-    after = build_item_text(raw_items(**said), taken("a", "d"), ItemsConfig(), previous)
+    after = build_item_text(raw_items(**said), interacted("a", "d"), ItemsConfig(), previous)
     assert cleaned == ["Large bowl", None, None, None]
     assert after["title"].tolist() == ["Mug", "Large bowl", "", ""]
-    pd.testing.assert_frame_equal(after, build_item_text(raw_items(**said), taken("a", "d"), ItemsConfig()))
+    pd.testing.assert_frame_equal(after, build_item_text(raw_items(**said), interacted("a", "d"), ItemsConfig()))
 
 
 def test_another_bound_of_the_text_cleans_all_again_and_a_setting_of_the_catalogue_none(monkeypatch):
     items = raw_items(item_id=["a", "b"], title=["one two three", "four"])
-    before = build_item_text(items, taken("a"), ItemsConfig())
+    before = build_item_text(items, interacted("a"), ItemsConfig())
     cleaned = count_cleanings(monkeypatch)
-    build_item_text(items, taken("a"), ItemsConfig(cold_items=False), before)
+    build_item_text(items, interacted("a"), ItemsConfig(cold_items=False), before)
     assert cleaned == []
-    after = build_item_text(items, taken("a"), ItemsConfig(max_text_chars=7), before)
+    after = build_item_text(items, interacted("a"), ItemsConfig(max_text_chars=7), before)
     assert len(cleaned) == 8
     assert after["title"].tolist() == ["one two", "four"]
 
 
 def test_what_one_field_says_is_not_mistaken_for_another_field():
-    before = build_item_text(raw_items(item_id=["a"], title=["Mug"]), taken("a"), ItemsConfig())
-    after = build_item_text(raw_items(item_id=["a"], description=["Mug"]), taken("a"), ItemsConfig(), before)
+    before = build_item_text(raw_items(item_id=["a"], title=["Mug"]), interacted("a"), ItemsConfig())
+    after = build_item_text(raw_items(item_id=["a"], description=["Mug"]), interacted("a"), ItemsConfig(), before)
     assert (after["title"][0], after["description"][0]) == ("", "Mug")

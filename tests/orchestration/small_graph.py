@@ -37,10 +37,10 @@ def small_graph(*more: dg.AssetsDefinition) -> dg.Definitions:
 
 def written(table: str, name: str, rows: pd.DataFrame) -> dg.MaterializeResult:
     """Write a table and report it."""
-    made = Store(find_paths().data).replace(table, name, rows)
-    where = dg.MetadataValue.path(made.path)
-    metadata = {"dagster/row_count": made.rows, "seconds": SECONDS, "peak_memory_gb": MEMORY, "slice": where}
-    return dg.MaterializeResult(data_version=dg.DataVersion(made.version), metadata=metadata)
+    stored = Store(find_paths().data).replace(table, name, rows)
+    where = dg.MetadataValue.path(stored.path)
+    metadata = {"dagster/row_count": stored.rows, "seconds": SECONDS, "peak_memory_gb": MEMORY, "slice": where}
+    return dg.MaterializeResult(data_version=dg.DataVersion(stored.version), metadata=metadata)
 
 
 @dg.observable_source_asset(partitions_def=datasets)

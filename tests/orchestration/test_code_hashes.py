@@ -76,8 +76,8 @@ def test_a_comment_a_docstring_the_layout_and_the_name_of_a_local_mark_nothing(e
     assert edited(prompts, "lines = [NO_HISTORY]", "lines = [\n            NO_HISTORY,\n        ]") == set()
     text = (PACKAGE / prompts).read_text()
     body = text[text.index("def user_part(") : text.index("def candidate_parts(")]
-    assert body.count("shown") > 2
-    assert edited(prompts, body, re.sub(r"\bshown\b", "seen", body)) == set()
+    assert body.count("recent") > 3
+    assert edited(prompts, body, re.sub(r"\brecent\b", "seen", body)) == set()
 
 
 def test_what_an_asset_does_marks_it_and_what_is_said_of_it_does_not(edited):

@@ -46,11 +46,11 @@ def test_all_of_a_dataset_goes_and_nothing_of_another(instance, paths, two):
     store = Store(paths.data)
     store.pin("interactions", "shop", {store.current("interactions", "shop").version})
     assert remembered(paths, "shop") == 2
-    told = remove(instance, paths, "shop")
-    assert told[0] == "tables: interactions, raw_reviews, refresh_report"
-    assert "work/recommender/shop" in told[1]
-    assert ".dataset-shop.lock" in told[1]
-    assert told[2:5] == ["remembered source files: 2", "runs of Dagster: 1, of MLflow: 0", "partition: shop"]
+    removed = remove(instance, paths, "shop")
+    assert removed[0] == "tables: interactions, raw_reviews, refresh_report"
+    assert "work/recommender/shop" in removed[1]
+    assert ".dataset-shop.lock" in removed[1]
+    assert removed[2:5] == ["remembered source files: 2", "runs of Dagster: 1, of MLflow: 0", "partition: shop"]
     assert [path for path in paths.root.rglob("*") if path.name == "shop"] == [paths.root / "sources" / "shop"]
     assert remembered(paths, "shop2") == 2
     assert store.datasets("refresh_report") == ["shop2"]
@@ -60,8 +60,8 @@ def test_all_of_a_dataset_goes_and_nothing_of_another(instance, paths, two):
 
 def test_a_dataset_whose_description_is_broken_can_be_removed(instance, paths, two):
     (paths.datasets / "shop.yaml").write_text("format: tables\npaht: x\n")
-    told = remove(instance, paths, "shop")
-    assert "remembered source files: 0" in told
+    removed = remove(instance, paths, "shop")
+    assert "remembered source files: 0" in removed
     assert not Store(paths.data).has("raw_reviews", "shop")
 
 
@@ -78,27 +78,27 @@ USER_ID, REVIEW_TEXT = "user-of-whom-nothing-stays", "what-that-user-wrote"
 @pytest.fixture
 def remembering(paths, monkeypatch):
     """Two data sets with a user who is in samples, logs, errors, checks, curves, scores and notes of refreshes."""
-    shown = Config.model_validate({"automation": {"show_users": True}})
-    monkeypatch.setattr(reporting, "loaded_config", lambda: shown)
+    config = Config.model_validate({"automation": {"show_users": True}})
+    monkeypatch.setattr(reporting, "loaded_config", lambda: config)
 
     @dg.asset(
         deps=["raw_reviews"], partitions_def=datasets, code_version="1",
         check_specs=[dg.AssetCheckSpec("seen", asset="sequences")],
     )  # fmt: skip
     def sequences(context: dg.AssetExecutionContext):
-        told = f"{USER_ID} of {context.partition_key}: {REVIEW_TEXT}"
-        context.log.info(told)
+        secret = f"{USER_ID} of {context.partition_key}: {REVIEW_TEXT}"
+        context.log.info(secret)
         tags = {"dataset": context.partition_key}
         with mlflow_run(paths.mlflow_uri, "sequences", tags, paths.artifacts) as tracker:
-            tracker.log_params({"example": told})
+            tracker.log_params({"example": secret})
         with KeyedCache(paths.scores / context.partition_key / "rankings.sqlite") as cache:
-            cache.put({"key": told})
-        rows = pd.DataFrame({"user_id": [told], "review": [told]})
-        made = Store(paths.data).replace("sequences", context.partition_key, rows)
+            cache.put({"key": secret})
+        rows = pd.DataFrame({"user_id": [secret], "review": [secret]})
+        stored = Store(paths.data).replace("sequences", context.partition_key, rows)
         yield dg.MaterializeResult(
             metadata={"sample": sample_table(rows)},
-            data_version=dg.DataVersion(made.version),
-            check_results=[dg.AssetCheckResult(check_name="seen", passed=False, description=told)],
+            data_version=dg.DataVersion(stored.version),
+            check_results=[dg.AssetCheckResult(check_name="seen", passed=False, description=secret)],
         )
 
     @dg.asset(deps=["sequences"], partitions_def=datasets, code_version="1")
@@ -136,9 +136,9 @@ def test_no_file_and_no_database_knows_a_user_of_a_data_set_that_was_removed(ins
         assert any(place in path for path in before), place
     others = with_bytes(paths.root, f"{USER_ID} of shop2:")
 
-    told = remove(instance, paths, "shop")
+    removed = remove(instance, paths, "shop")
 
-    assert "runs of Dagster: 1, of MLflow: 1" in told
+    assert "runs of Dagster: 1, of MLflow: 1" in removed
     assert with_bytes(paths.root, f"{USER_ID} of shop:") + with_bytes(paths.root, f"{USER_ID} of shop ") == []
     assert set(with_bytes(paths.root, f"{USER_ID} of shop2:")) <= set(others)
     assert latest(instance, "sequences", "shop") is None

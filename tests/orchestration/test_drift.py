@@ -14,7 +14,7 @@ def measured(store):
     return measure
 
 
-def taken(*pairs):
+def interactions(*pairs):
     return pd.DataFrame([tuple(pair) for pair in pairs], columns=["user_id", "item_id"], dtype="str")
 
 
@@ -23,11 +23,11 @@ def said(**words):
 
 
 def test_new_interactions_are_counted_against_all_there_are_now(measured):
-    then = taken("ua", "ub", "va")
-    now = taken("ua", "ub", "vb", "wc")  # 'va' is gone, 'vb' and 'wc' are new
+    then = interactions("ua", "ub", "va")
+    now = interactions("ua", "ub", "vb", "wc")  # 'va' is gone, 'vb' and 'wc' are new
     assert measured(new_share, then, now) == 2 / 4
     assert measured(new_share, then, then) == 0
-    assert measured(new_share, then, taken()) == 0
+    assert measured(new_share, then, interactions()) == 0
 
 
 def test_keywords_count_as_changed_by_item_and_order(measured):

@@ -68,7 +68,7 @@ def test_the_queue_does_the_work_and_the_terminal_says_what_came_of_it(daemon, i
     assert (again.stale, again.materialized, again.failures) == ([], [], [])
 
 
-def test_a_wave_that_fails_is_told_with_its_reason(daemon, instance, paths, shop):
+def test_a_wave_that_fails_is_reported_with_its_reason(daemon, instance, paths, shop):
     shop.write_text("user_id\nbroken\n")
     [failure] = refreshed(instance, paths).failures
     assert failure.text == "raw_reviews: interactions.csv, line 2: column item_id is missing. Add it."

@@ -19,12 +19,12 @@ def databases(home):
     return {path.relative_to(home).as_posix() for path in home.rglob("*.db")}
 
 
-MADE = {"history/runs.db", "history/runs/index.db", "schedules/schedules.db"}
+EXPECTED = {"history/runs.db", "history/runs/index.db", "schedules/schedules.db"}
 
 
 def test_a_fresh_home_gets_databases_that_hold_what_is_put_there(paths):
     with open_instance(paths) as instance:
-        assert databases(paths.dagster_home) == MADE
+        assert databases(paths.dagster_home) == EXPECTED
         instance.add_dynamic_partitions("dataset", ["shop"])
     with open_instance(paths) as again:
         assert again.get_dynamic_partitions("dataset") == ["shop"]
@@ -35,7 +35,7 @@ def test_all_databases_are_there_before_dagster_opens_them(paths):
     paths.dagster_home.mkdir(parents=True)
     (paths.dagster_home / "dagster.yaml").write_text(INSTANCE_YAML)
     make_databases(paths.dagster_home)
-    assert databases(paths.dagster_home) == MADE
+    assert databases(paths.dagster_home) == EXPECTED
 
 
 def test_what_a_making_that_was_stopped_had_put_in_place_is_made_again(paths):
@@ -44,7 +44,7 @@ def test_what_a_making_that_was_stopped_had_put_in_place_is_made_again(paths):
     torn.write_bytes(b"half a database")
     with open_instance(paths) as instance:
         assert instance.all_instigator_state() == []
-        assert databases(paths.dagster_home) == MADE
+        assert databases(paths.dagster_home) == EXPECTED
 
 
 def test_where_the_storage_is_elsewhere_no_database_is_made(paths):

@@ -220,7 +220,7 @@ def test_a_request_of_a_terminal_is_answered_once(instance):
     def looking():
         pass
 
-    made = instance.create_run_for_job(looking, tags=run.tags)
+    run_of_terminal = instance.create_run_for_job(looking, tags=run.tags)
     assert answers(instance) == []
     assert instance.get_dynamic_partitions("mmsra_refresh_requests") == []
-    assert request.run(instance).run_id == made.run_id
+    assert request.run(instance).run_id == run_of_terminal.run_id

@@ -32,19 +32,19 @@ def became(outcome):
     return {entry.asset: entry.outcome for entry in outcome.assets}
 
 
-def test_the_plan_is_told_before_anything_is_computed_with_what_each_took_last(instance, paths, shop, definitions):
-    told = []
+def test_the_plan_is_reported_before_anything_is_computed_with_what_each_took_last(instance, paths, shop, definitions):
+    plans = []
 
     def tell(plan):
-        told.append((plan, len(instance.get_runs())))
+        plans.append((plan, len(instance.get_runs())))
 
     refresh(instance, paths, definitions=definitions, tell=tell)
     shop.write_text(f"{LINE}u2,i2\n")
     outcome = refresh(instance, paths, definitions=definitions, tell=tell)
-    refresh(instance, paths, definitions=definitions, tell=tell)  # nothing is to be computed, so nothing is told
+    refresh(instance, paths, definitions=definitions, tell=tell)  # nothing is to be computed, so nothing is announced
     never = ("was never materialized",)
-    assert told[0] == ([Planned(name, "shop", never, None) for name in ("raw_reviews", "interactions")], 0)
-    assert told[1:] == [(outcome.plan, 1)]
+    assert plans[0] == ([Planned(name, "shop", never, None) for name in ("raw_reviews", "interactions")], 0)
+    assert plans[1:] == [(outcome.plan, 1)]
     assert [entry.seconds for entry in outcome.plan] == [SECONDS, SECONDS]
 
 
@@ -52,7 +52,7 @@ def test_each_asset_that_was_to_be_computed_has_its_outcome_and_cost(instance, p
     first = refresh(instance, paths, definitions=definitions)
     assert became(first) == {"raw_reviews": "computed", "interactions": "computed"}
     assert [entry.peak_memory_gb for entry in first.assets] == [MEMORY, MEMORY]
-    assert all(0 < entry.seconds < SECONDS for entry in first.assets)  # as measured now, not as told last time
+    assert all(0 < entry.seconds < SECONDS for entry in first.assets)  # as measured now, not as reported last time
     shop.write_text(f"{LINE}u2,i2\n")
     second = refresh(instance, paths, definitions=definitions)
     assert became(second) == {"raw_reviews": "unchanged", "interactions": "skipped"}
@@ -66,7 +66,7 @@ def test_each_asset_that_was_to_be_computed_has_its_outcome_and_cost(instance, p
     assert refresh(instance, paths, definitions=definitions, dry_run=True).assets == []
 
 
-def test_a_check_that_failed_is_told_with_its_numbers_and_where_to_look(instance, paths, shop):
+def test_a_check_that_failed_is_reported_with_its_numbers_and_where_to_look(instance, paths, shop):
     outcome = refresh(instance, paths, definitions=small_graph(judged))
     assert outcome.failures == []
     [failed] = outcome.failed_checks

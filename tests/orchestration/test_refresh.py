@@ -91,7 +91,7 @@ def test_a_dataset_that_another_run_is_at_comes_last_and_is_waited_for(instance,
     logging.getLogger("mmsra_pipeline").removeHandler(end)
     patience.cancel()
     assert "waiting for another process to be done with the data set shop" in caplog.text
-    assert [made.partition for made in outcome.materialized] == ["tea", "tea", "shop", "shop"]
+    assert [entry.partition for entry in outcome.materialized] == ["tea", "tea", "shop", "shop"]
 
 
 def test_a_refresh_that_finds_the_disk_full_says_so_and_the_next_one_does_what_is_left(
@@ -244,6 +244,6 @@ def test_a_run_whose_process_was_killed_is_marked_as_failed(instance, paths, sho
 
 
 def test_a_fresh_root_gets_the_settings_of_the_repository(instance, paths, request):
-    made = (paths.dagster_home / "dagster.yaml").read_text()
-    assert made == INSTANCE_YAML
+    written = (paths.dagster_home / "dagster.yaml").read_text()
+    assert written == INSTANCE_YAML
     assert (request.config.rootpath / "dagster_home" / "dagster.yaml").read_text() == INSTANCE_YAML

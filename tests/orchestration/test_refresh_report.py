@@ -62,10 +62,10 @@ def test_the_report_says_what_was_computed_cut_off_or_kept_and_what_that_saved(i
     fourth = rows(paths).head(3)
     assert outcomes(fourth) == {"raw_reviews": "changed", "interactions": "changed", "recommender": "left out"}
     assert fourth["reasons"].iloc[2] == "interactions has changed"
-    told = instance.get_latest_materialization_event(dg.AssetKey(Tables.REFRESH_REPORT)).asset_materialization
-    assert told.partition == "shop"
-    assert told.metadata["left out"].value == 1
-    assert told.metadata["seconds saved"].value == SECONDS
+    event = instance.get_latest_materialization_event(dg.AssetKey(Tables.REFRESH_REPORT)).asset_materialization
+    assert event.partition == "shop"
+    assert event.metadata["left out"].value == 1
+    assert event.metadata["seconds saved"].value == SECONDS
 
 
 def test_a_failure_and_what_had_to_wait_for_it_are_in_the_report(instance, paths, shop, definitions):

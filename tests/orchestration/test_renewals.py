@@ -48,8 +48,8 @@ def test_a_training_is_repeated_for_changed_settings_of_its_data_set_only_if_som
     assert [(renewal.asset, renewal.dataset) for renewal in asked[0]] == [("user_encoder", "shop")]
     night = refresh(instance, paths, definitions=graph("1"), leave_out=["user_encoder"])
     assert night.materialized == []
-    made = refresh(instance, paths, definitions=graph("1"), approve=lambda found: True)
-    assert [str(entry) for entry in made.materialized] == ["user_encoder[shop]"]
+    outcome = refresh(instance, paths, definitions=graph("1"), approve=lambda found: True)
+    assert [str(entry) for entry in outcome.materialized] == ["user_encoder[shop]"]
     again = refresh(instance, paths, definitions=graph("2"), approve=no)  # other code, the same settings
     assert {str(entry) for entry in again.materialized} == {"user_encoder[shop]", "user_encoder[other]"}
     assert len(asked) == 1

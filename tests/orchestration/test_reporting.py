@@ -53,8 +53,8 @@ def test_a_blocking_check_that_fails_leaves_the_asset_unmade_and_says_what_was_f
         assert instance.get_latest_materialization_event(dg.AssetKey("guarded")) is None
         assert instance.get_latest_materialization_event(dg.AssetKey("later")) is None
         [failure] = [event for event in result.all_events if event.is_step_failure]
-        told = failure.step_failure_data.error.cause.message
-        assert "asset 'metrics' of dataset 'shop' did not pass its checks. sound: what was found" in told
+        message = failure.step_failure_data.error.cause.message
+        assert "asset 'metrics' of dataset 'shop' did not pass its checks. sound: what was found" in message
 
 
 def test_a_check_that_passes_is_kept_with_what_was_made(stage):
@@ -76,19 +76,19 @@ def test_the_same_rows_have_the_same_version_and_others_another(stage):
 def test_a_report_says_how_long_it_took_and_how_much_memory(stage):
     stage.write(Tables.METRICS, ROWS)
     [reported] = report(stage)
-    told = reported.metadata
-    assert 0 < told["seconds"] < 60
-    assert 0.05 < told["peak_memory_gb"] < 60
+    metadata = reported.metadata
+    assert 0 < metadata["seconds"] < 60
+    assert 0.05 < metadata["peak_memory_gb"] < 60
 
 
 def test_the_first_table_has_its_columns_and_counts_under_the_names_of_dagster(stage):
     stage.write(Tables.METRICS, ROWS)
     stage.write(Tables.DIFFERENCES, ROWS.head(0))
     [reported] = report(stage)
-    told = reported.metadata
-    assert (told["dagster/row_count"], told["dagster/partition_row_count"]) == (1, 1)
-    assert [column.name for column in told["dagster/column_schema"].columns] == ["row", "value"]
-    assert told["differences rows"] == 0
+    metadata = reported.metadata
+    assert (metadata["dagster/row_count"], metadata["dagster/partition_row_count"]) == (1, 1)
+    assert [column.name for column in metadata["dagster/column_schema"].columns] == ["row", "value"]
+    assert metadata["differences rows"] == 0
 
 
 def test_a_tracking_server_that_is_gone_fails_the_asset_and_dagster_keeps_no_password(stage, monkeypatch):
@@ -163,9 +163,9 @@ SEEN = {
 def test_a_sample_shows_no_user_and_nothing_that_one_wrote_unless_that_is_set(table, monkeypatch):
     rows = pd.DataFrame([SEEN[table]])
     [record] = sample_table(rows).records
-    shown = {name: value for name, value in record.data.items() if value != HIDDEN}
-    assert not {"u1", "u2", "mine", "u1,,mine"} & set(shown.values())
-    assert set(SEEN[table]) - set(shown) == {
+    visible = {name: value for name, value in record.data.items() if value != HIDDEN}
+    assert not {"u1", "u2", "mine", "u1,,mine"} & set(visible.values())
+    assert set(SEEN[table]) - set(visible) == {
         "similar_users": {"user_id", "neighbor_id"}, "cooccurrence_neighbors": set(),
         "raw_reviews": {"user_id", "review"}, "rejects": {"text"},
     }[table]  # fmt: skip
@@ -177,9 +177,9 @@ def test_a_step_that_took_more_memory_than_a_step_is_reckoned_to_need_is_warned_
     for gigabytes, passed in ((1e3, True), (0.01, False)):
         settings = Config.model_validate({"limits": {"step_memory_gb": gigabytes}})
         monkeypatch.setattr(reporting, "loaded_config", lambda settings=settings: settings)
-        made = again(stage)
-        made.write(Tables.METRICS, ROWS)
-        [reported] = report(made)
+        repeated = again(stage)
+        repeated.write(Tables.METRICS, ROWS)
+        [reported] = report(repeated)
         [found] = [one for one in reported.check_results if one.check_name == "memory_within_limits"]
         assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.WARN)
         assert found.metadata["peak_memory_gb"].value > 0.05

@@ -42,10 +42,10 @@ def found(paths, used_configs=()):
 def slices(paths, *numbers):
     """Versions of a table, the last one current; each a day younger than the one before."""
     store = Store(paths.data)
-    made = [store.replace("t", "shop", pd.DataFrame({"a": [number]})).path for number in numbers]
-    for age, path in enumerate(reversed(made)):
+    files = [store.replace("t", "shop", pd.DataFrame({"a": [number]})).path for number in numbers]
+    for age, path in enumerate(reversed(files)):
         os.utime(path, (LONG_AGO - age * DAY,) * 2)
-    return made
+    return files
 
 
 def test_old_slices_go_but_for_the_current_the_pinned_and_as_many_as_set(paths):
@@ -74,11 +74,11 @@ def test_a_current_slice_that_is_older_than_the_others_stays(paths):
 
 def test_old_artifacts_go_whole(paths):
     artifacts = Artifacts(paths.artifacts)
-    made = []
+    stored = []
     for age, text in enumerate(("current later", "one")):
         with artifacts.publish("recommender", "shop") as folder:
             (folder / "weights").write_text(text)
-        made.append(aged(artifacts.current("recommender", "shop"), LONG_AGO + age * DAY))
+        stored.append(aged(artifacts.current("recommender", "shop"), LONG_AGO + age * DAY))
     with artifacts.publish("recommender", "shop") as folder:
         (folder / "weights").write_text("current later")  # the first again
     assert found(paths) == {}
@@ -147,12 +147,12 @@ def test_an_empty_installation_has_nothing_to_remove(paths):
 
 def test_rows_and_artifacts_that_were_never_published_go_as_old_versions(paths):
     store, artifacts = Store(paths.data), Artifacts(paths.artifacts)
-    made = []
+    stored = []
     for number in (1, 2):
         with store.staging("t", "shop", pa.schema({"a": "int64"})) as writing:
             writing.write(pd.DataFrame({"a": [number]}))
         with artifacts.staging("recommender", "shop") as staged:
             file(staged.building / "adapter", str(number))
         aged(staged.place / "adapter", LONG_AGO + number * DAY)
-        made += [aged(writing.slice.path, LONG_AGO + number * DAY), aged(staged.place, LONG_AGO + number * DAY)]
-    assert found(paths) == {made[0]: "old version of a table", made[1]: "old version of an artifact"}
+        stored += [aged(writing.slice.path, LONG_AGO + number * DAY), aged(staged.place, LONG_AGO + number * DAY)]
+    assert found(paths) == {stored[0]: "old version of a table", stored[1]: "old version of an artifact"}

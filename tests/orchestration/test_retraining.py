@@ -1,4 +1,4 @@
-"""When a retraining is due, by what an instance and a store tell of small tables."""
+"""When a retraining is needed, by what an instance and a store tell of small tables."""
 
 import dagster as dg
 import pandas as pd
@@ -6,10 +6,10 @@ import pytest
 
 from mmsra_pipeline.columns import Tables
 from mmsra_pipeline.config.operation import AutomationConfig
-from mmsra_pipeline.defs.automation import retrain_when_due
+from mmsra_pipeline.defs.automation import ask_for_retraining
 from mmsra_pipeline.orchestration.job_names import RETRAIN
 from mmsra_pipeline.orchestration.partitions import datasets
-from mmsra_pipeline.orchestration.retraining import due_reasons, pin_what_the_training_saw
+from mmsra_pipeline.orchestration.retraining import pin_what_the_training_saw, retraining_reasons
 from mmsra_pipeline.storage.tables import KEPT_VERSIONS
 
 SETTINGS = AutomationConfig(retrain_share=0.25, keyword_drift=0.5)
@@ -63,18 +63,18 @@ class World:
             self.instance.report_runless_asset_event(dg.AssetMaterialization(name, partition="shop", tags=tags))
 
     def reasons(self, definitions=DEFINITIONS):
-        return due_reasons(self.instance, definitions.resolve_asset_graph(), self.store, "shop", SETTINGS, None)
+        return retraining_reasons(self.instance, definitions.resolve_asset_graph(), self.store, "shop", SETTINGS, None)
 
     def tick(self):
-        return retrain_when_due(dg.build_sensor_context(instance=self.instance, definitions=DEFINITIONS))
+        return ask_for_retraining(dg.build_sensor_context(instance=self.instance, definitions=DEFINITIONS))
 
 
 @pytest.fixture
 def world(instance, store):
-    made = World(instance, store)
-    made.take("a", "b", "c")
-    made.say(a=["red"], b=["blue"], c=["green"])
-    return made
+    prepared = World(instance, store)
+    prepared.take("a", "b", "c")
+    prepared.say(a=["red"], b=["blue"], c=["green"])
+    return prepared
 
 
 @pytest.fixture

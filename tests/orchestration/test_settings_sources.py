@@ -70,7 +70,7 @@ class World:
     def describe(self, name, **own):
         (self.paths.datasets / f"{name}.yaml").write_text(yaml.safe_dump({"format": "sample", "size": "tiny", **own}))
 
-    def describe_as_made(self):
+    def describe_as_materialized(self):
         self.describe("one", **ONE)
         self.describe("other", **OTHER)
 
@@ -120,33 +120,33 @@ def pretended(paths):
         deps = [key for key in graph.get(dg.AssetKey(name)).parent_keys if not sources.is_settings(key)]
 
         @dg.asset(name=name, deps=deps, partitions_def=datasets, code_version="1")
-        def made(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        def pretended_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
             settings = json_ready(settings_of(name, dataset_config(paths, context.partition_key)))
             return dg.MaterializeResult(data_version=dg.DataVersion("same"), metadata={SETTINGS: settings})
 
-        return made
+        return pretended_asset
 
     return [asset(name) for name in READS]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def materialized(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
         patch.delenv("MMSRA_CONFIG", raising=False)
         patch.setenv("MMSRA_ROOT", str(tmp_path_factory.mktemp("root")))
-        made = World(instance, find_paths())
-        made.describe_as_made()
+        described = World(instance, find_paths())
+        described.describe_as_materialized()
         for name in NAMES:
-            made.make(name)
-        yield made
+            described.make(name)
+        yield described
 
 
 @pytest.fixture
-def world(made):
+def world(materialized):
     """Both data sets fresh; afterwards they are described as they were."""
-    yield made
-    made.describe_as_made()
-    made.observe()
+    yield materialized
+    materialized.describe_as_materialized()
+    materialized.observe()
 
 
 def test_two_data_sets_with_other_presets_and_backbones_are_both_fresh(world):
@@ -164,7 +164,7 @@ def test_a_setting_of_similar_users_marks_that_asset_of_that_data_set_alone_in_t
     assert world.ours("other") == world.dagsters("other") == {}
     world.make("one", "similar_users")
     assert world.ours("one") == world.dagsters("one") == {}
-    world.describe_as_made()
+    world.describe_as_materialized()
     world.make("one", "similar_users")
 
 
@@ -204,7 +204,7 @@ def test_settings_that_were_changed_and_changed_back_mark_nothing(world):
     world.describe("one", preset="sample")
     world.observe()
     assert world.dagsters("one")
-    world.describe_as_made()
+    world.describe_as_materialized()
     world.observe()
     assert world.ours("one") == world.dagsters("one") == {}
 

@@ -15,10 +15,10 @@ def world(outputs, versions=None, middle="middle"):
 
     def asset(name, upstream):
         @dg.asset(name=name, deps=[upstream], partitions_def=PARTITIONS, code_version=versions.get(name, "1"))
-        def made() -> dg.MaterializeResult:
+        def materialize() -> dg.MaterializeResult:
             return dg.MaterializeResult(data_version=dg.DataVersion(outputs[name]))
 
-        return made
+        return materialize
 
     @dg.observable_source_asset(name="source", partitions_def=PARTITIONS)
     def source():

@@ -16,8 +16,8 @@ def written(tmp_path, **columns):
 
 def test_columns_have_the_types_of_the_file_and_the_meaning_of_the_dictionary(tmp_path):
     file = written(tmp_path, item_id=["i1"], keywords=[["red", "mug"]], new=pa.array([1], pa.int64()))
-    told = table_metadata(Tables.ITEM_KEYWORDS, file, 1)
-    columns = [(column.name, column.type, column.description) for column in told["dagster/column_schema"].columns]
+    metadata = table_metadata(Tables.ITEM_KEYWORDS, file, 1)
+    columns = [(column.name, column.type, column.description) for column in metadata["dagster/column_schema"].columns]
     assert [name for name, _, _ in columns] == ["item_id", "keywords", "new"]
     assert columns[0][1:] in [("string", "id of the item"), ("large_string", "id of the item")]
     assert columns[1][2] == "keywords of picture and text"
@@ -26,14 +26,14 @@ def test_columns_have_the_types_of_the_file_and_the_meaning_of_the_dictionary(tm
 
 
 def test_rows_are_counted_of_the_table_and_of_the_partition(tmp_path):
-    told = table_metadata(Tables.FUNNEL, written(tmp_path, step=["all"]), 17)
-    assert (told["dagster/row_count"], told["dagster/partition_row_count"]) == (17, 17)
-    assert "dagster/column_lineage" not in told  # of which nothing simple can be said
+    metadata = table_metadata(Tables.FUNNEL, written(tmp_path, step=["all"]), 17)
+    assert (metadata["dagster/row_count"], metadata["dagster/partition_row_count"]) == (17, 17)
+    assert "dagster/column_lineage" not in metadata  # of which nothing simple can be said
 
 
 def test_lineage_names_the_columns_that_a_column_is_made_of(tmp_path):
-    told = table_metadata(Tables.RECOMMENDATIONS, written(tmp_path, title=["Mug"]), 1)
-    deps = told["dagster/column_lineage"].deps_by_column
+    metadata = table_metadata(Tables.RECOMMENDATIONS, written(tmp_path, title=["Mug"]), 1)
+    deps = metadata["dagster/column_lineage"].deps_by_column
     assert deps["title"] == [dg.TableColumnDep(dg.AssetKey("item_text"), "title")]
 
 

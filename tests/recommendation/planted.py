@@ -13,7 +13,7 @@ from mmsra_pipeline.recommendation import task_prompts
 from mmsra_pipeline.recommendation.sft_dataset import COLUMNS
 
 CANDIDATES = 4
-SHOWN = {
+PROMPT = {
     "evidence": ("sequence",), "candidate_image": False, "similar_users": False, "usual_keywords": 0,
     "history_length": 1, "candidate_keywords": False,
 }  # fmt: skip
@@ -22,14 +22,14 @@ SHOWN = {
 def planted_rows(count: int, *, seed: int = 0, split: str = TRAIN, reversed_: bool = False) -> list[dict[str, Any]]:
     """Lists whose positive alone has the class 9, and the others some of 1 to 5; ``reversed_``: the other way round."""
     generator = np.random.default_rng([seed, count])
-    shown, items, rows = context(**SHOWN), sorted(WORDS), []
+    prompt_context, items, rows = context(**PROMPT), sorted(WORDS), []
     for _ in range(count):
         listed = generator.choice(items, CANDIDATES, replace=False).tolist()
         classes = np.zeros((CANDIDATES, len(SLOTS)), dtype=int)
         low = generator.integers(1, 6, CANDIDATES - 1)
         classes[:, 0] = [low[0], *[9] * (CANDIDATES - 1)] if reversed_ else [9, *low]
         asked = query((str(generator.choice(items)),))
-        texts = task_prompts.yes_no_prompts(shown, asked, listed, classes.tolist())
+        texts = task_prompts.yes_no_prompts(prompt_context, asked, listed, classes.tolist())
         rows.append(
             {
                 "task": "yes_no",

@@ -138,7 +138,7 @@ def context(
     similar: list[tuple[str, int, int, str]] | None = None,
     pictures: ItemImages | None = None,
     *,
-    shown: int = 3,
+    similar_count: int = 3,
     **settings: object,
 ) -> PromptContext:
     """A context whose prompts say two signals alone, ``settings`` aside."""
@@ -147,7 +147,7 @@ def context(
         keywords=keywords(),
         item_text=item_text(),
         similar_users=similar_users(similar),
-        similar_shown=shown,
+        similar_count=similar_count,
         training=training(),
         images=pictures,
     )

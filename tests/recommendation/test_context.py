@@ -38,7 +38,7 @@ def test_item_text_cannot_break_the_structure_of_a_prompt():
         keywords=words,
         item_text=broken,
         similar_users=similar_users(),
-        similar_shown=3,
+        similar_count=3,
         training=training(),
     )
     (parts,) = yes_no_prompts(shop, query(history=("mug",)), ["lamp"], [CLASSES])
@@ -74,7 +74,7 @@ def test_an_item_that_stands_twice_is_refused():
             keywords=twice,
             item_text=item_text(),
             similar_users=similar_users(),
-            similar_shown=3,
+            similar_count=3,
             training=training(),
         )
 
@@ -87,7 +87,7 @@ def test_a_new_item_in_the_catalogue_changes_no_prompt_that_does_not_show_it():
         keywords=pd.concat([keywords(), gifts]),
         item_text=pd.concat([item_text(), gifts.assign(**{TEXT: "a gift"})]),
         similar_users=similar_users(),
-        similar_shown=3,
+        similar_count=3,
         training=training(),
     )
     asked = query(("mug", "bag", "pot"))

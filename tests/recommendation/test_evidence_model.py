@@ -6,7 +6,7 @@ from mmsra_pipeline.config.tree import STATED
 from mmsra_pipeline.recommendation.evidence_model import EvidenceModel, fit_evidence
 
 
-def made(lists: int, rule, seed: int = 0):
+def drawn_lists(lists: int, rule, seed: int = 0):
     """Training lists of 8 candidates whose target is drawn by ``rule`` of their classes."""
     generator = np.random.default_rng(seed)
     frame = pd.DataFrame({"list_id": np.repeat([f"q{number}" for number in range(lists)], 8)})
@@ -18,13 +18,13 @@ def made(lists: int, rule, seed: int = 0):
 
 
 def test_planted_coefficients_come_back():
-    model = fit_evidence(made(4000, lambda rows: 3 * rows["class_sequence"] / 9), ["sequence", "taste"])
+    model = fit_evidence(drawn_lists(4000, lambda rows: 3 * rows["class_sequence"] / 9), ["sequence", "taste"])
     assert model.slots == ("sequence", "taste")
     np.testing.assert_allclose(model.weights, [3, 0, 0, 0], atol=0.25)
 
 
 def test_class_0_has_a_say_of_its_own_for_it_means_that_nothing_is_known():
-    lists = made(4000, lambda rows: 2 * rows["class_sequence"] / 9 + 1.5 * (rows["class_sequence"] == 0))
+    lists = drawn_lists(4000, lambda rows: 2 * rows["class_sequence"] / 9 + 1.5 * (rows["class_sequence"] == 0))
     model = fit_evidence(lists, ["sequence"])
     np.testing.assert_allclose(model.weights, [2, 1.5], atol=0.25)
     scores = model.score(pd.DataFrame({"class_sequence": [0, 1, 9]}))
@@ -50,23 +50,23 @@ def test_a_saved_model_comes_back(tmp_path):
 
 
 def test_only_the_stated_slots_are_read():
-    lists = made(200, lambda rows: 3 * rows["class_taste"] / 9)
+    lists = drawn_lists(200, lambda rows: 3 * rows["class_taste"] / 9)
     assert fit_evidence(lists.drop(columns="class_taste"), ["sequence"]) == fit_evidence(lists, ["sequence"])
 
 
 def test_a_prompt_without_evidence_scores_all_alike():
-    model = fit_evidence(made(20, lambda rows: 0 * rows["class_taste"]), ())
+    model = fit_evidence(drawn_lists(20, lambda rows: 0 * rows["class_taste"]), ())
     assert model == EvidenceModel((), ())
     assert model.score(pd.DataFrame({"class_taste": [1, 2]})).tolist() == [0, 0]
 
 
 def test_the_regularization_draws_towards_nothing():
-    lists = made(50, lambda rows: 3 * rows["class_sequence"] / 9)
+    lists = drawn_lists(50, lambda rows: 3 * rows["class_sequence"] / 9)
     weak, strong = (fit_evidence(lists, ["sequence"], strength).weights for strength in (0.1, 100.0))
     assert abs(strong[0]) < 0.5 * abs(weak[0])
 
 
 def test_a_training_list_without_its_target_is_refused():
-    lists = made(3, lambda rows: 0 * rows["class_taste"])
+    lists = drawn_lists(3, lambda rows: 0 * rows["class_taste"])
     with pytest.raises(ValueError, match="has 0 targets"):
         fit_evidence(lists.assign(is_target=False), ["taste"])

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
-from recommendation.made_lists import both, made_lists, planted
+from recommendation.synthetic_lists import both, planted, synthetic_lists
 
 from mmsra_pipeline.config.tree import FusionConfig
 from mmsra_pipeline.errors import DataError
@@ -38,7 +38,7 @@ def weights_of(model: FusionModel) -> dict[str, float]:
 
 
 def test_planted_coefficients_come_back():
-    candidates = made_lists(3000, {})
+    candidates = synthetic_lists(3000, {})
     rule = planted(candidates, RULE, pivot_of(candidates))
     noisy = rule + np.random.default_rng(5).gumbel(size=len(rule))
     candidates["is_target"] = noisy == candidates.assign(s=noisy).groupby("user_id")["s"].transform("max")
@@ -58,7 +58,7 @@ def test_the_gate_is_one_half_at_the_pivot_and_rises_with_the_users():
 
 
 def test_popular_items_are_believed_by_collaboration_and_rare_ones_by_content():
-    lists = made_lists(1, {}, size=4)
+    lists = synthetic_lists(1, {}, size=4)
     lists["signal_popularity"] = [0.0, 0.0, 1e9, 1e9]
     features = pd.DataFrame(fusion_features(lists, FUSED, 5.0), columns=list(feature_names(FUSED)))
     assert (features.loc[:1, "sequence*popular"] == 0).all()
@@ -68,10 +68,10 @@ def test_popular_items_are_believed_by_collaboration_and_rare_ones_by_content():
 
 
 def test_popularity_itself_is_no_term():
-    candidates = made_lists(400, {})
+    candidates = synthetic_lists(400, {})
     candidates["is_target"] = candidates.groupby("user_id")["signal_popularity"].rank(method="first") == 1
     model = fit(candidates).model
-    alone = made_lists(50, {}, seed=3)
+    alone = synthetic_lists(50, {}, seed=3)
     for name in alone.columns[alone.columns.str.startswith("signal_") | (alone.columns == "logit")]:
         if name != "signal_popularity":
             alone[name] = 1.0
@@ -91,7 +91,7 @@ def test_a_signal_counts_by_its_place_in_the_list_and_what_is_unknown_as_the_low
 
 def test_popularity_weighted_lists_never_enter_the_fit():
     candidates = both(150, RULE)
-    against = made_lists(150, {name: -3 * weight for name, weight in RULE.items()}, seed=9, protocol="popularity")
+    against = synthetic_lists(150, {name: -3 * weight for name, weight in RULE.items()}, seed=9, protocol="popularity")
     expected = fit(candidates)
     found = fit(pd.concat([against, candidates], ignore_index=True))
     assert found.model == expected.model
@@ -110,7 +110,7 @@ def test_the_order_of_the_rows_changes_no_score():
 
 def test_each_user_counts_once_however_many_lists_the_user_has():
     # Of the same popularity, for the pivot is a mean over lists.
-    one, other = (made_lists(40, RULE, seed).assign(signal_popularity=5.0) for seed in (0, 1))
+    one, other = (synthetic_lists(40, RULE, seed).assign(signal_popularity=5.0) for seed in (0, 1))
     other["user_id"] = "x" + other["user_id"]
     repeated = pd.concat([one.assign(position=place) for place in range(5)])
     plain = fit(pd.concat([one, other], ignore_index=True)).model.weights
@@ -119,7 +119,10 @@ def test_each_user_counts_once_however_many_lists_the_user_has():
 
 
 def test_served_lists_without_their_target_calibrate_but_do_not_fit():
-    with_target, without = both(100, RULE, present=1.0), made_lists(300, RULE, seed=7, protocol="served", present=0.0)
+    with_target, without = (
+        both(100, RULE, present=1.0),
+        synthetic_lists(300, RULE, seed=7, protocol="served", present=0.0),
+    )
     without["user_id"] = "x" + without["user_id"]
     few, many = fit(with_target), fit(pd.concat([with_target, without], ignore_index=True))
     np.testing.assert_allclose(many.model.weights, few.model.weights, atol=1e-6)
@@ -129,7 +132,7 @@ def test_served_lists_without_their_target_calibrate_but_do_not_fit():
 
 def test_probability_is_how_often_it_happens_on_served_lists_of_other_users():
     model = fit(both(400, RULE, present=0.4)).model
-    fresh = made_lists(1500, RULE, seed=77, protocol="served", present=0.4)
+    fresh = synthetic_lists(1500, RULE, seed=77, protocol="served", present=0.4)
     p = model.probability(fresh)
     assert p.mean() == pytest.approx(fresh["is_target"].mean(), rel=0.12)
     surest = p >= np.quantile(p, 0.9)
@@ -151,9 +154,9 @@ def test_few_served_targets_take_the_slope_of_the_uniform_lists_and_keep_their_o
     served = rare[rare["protocol"] == "served"]
     assert model.probability(served).mean() == pytest.approx(served["is_target"].mean(), rel=0.5)
     assert model.slope > 0.5
-    unserved = fit(made_lists(50, RULE)).model
+    unserved = fit(synthetic_lists(50, RULE)).model
     assert unserved.calibration == "the uniform lists: there are no served ones"
-    assert unserved.probability(made_lists(50, RULE)).mean() == pytest.approx(1 / 21, rel=0.1)
+    assert unserved.probability(synthetic_lists(50, RULE)).mean() == pytest.approx(1 / 21, rel=0.1)
 
 
 def test_calibration_never_turns_the_order():
@@ -244,6 +247,6 @@ def test_one_user_is_enough_for_a_model_but_not_to_judge_it():
 
 def test_lists_without_any_target_are_an_error_that_says_what_to_do():
     with pytest.raises(DataError, match=r"cannot be fitted. Put 'uniform' into `evaluation.protocols`"):
-        fit(made_lists(5, RULE, protocol="served", present=0.0))
+        fit(synthetic_lists(5, RULE, protocol="served", present=0.0))
     with pytest.raises(DataError, match="no list of 0 candidates"):
-        fit(made_lists(5, RULE, protocol="popularity"))
+        fit(synthetic_lists(5, RULE, protocol="popularity"))

@@ -46,8 +46,8 @@ def lists(asked):
     return pd.DataFrame(rows).assign(**{class_column(slot): 5 for slot in SLOTS})
 
 
-def said(shown, query, item="bag"):
-    [parts] = task_prompts.yes_no_prompts(shown, query, [item], [[5] * len(SLOTS)])
+def said(prompts, query, item="bag"):
+    [parts] = task_prompts.yes_no_prompts(prompts, query, [item], [[5] * len(SLOTS)])
     return "".join(part for part in parts if isinstance(part, str)).lower()
 
 
@@ -58,24 +58,24 @@ def test_a_cleaned_title_leaves_the_prompt_without_imitated_lines(asked):
     texts = item_text()
     query = next(one for one in queries_of(asked) if "mug" in one.history)
 
-    def shown(title):
+    def with_title(title):
         own = texts.assign(**{TEXT: texts[TEXT].where(~texts[ITEM].isin(["bag", "mug"]), title)})
         return prompt_context(
-            config, keywords=keywords(), item_text=own, similar_users=similar_users(), similar_shown=3,
+            config, keywords=keywords(), item_text=own, similar_users=similar_users(), similar_count=3,
             training=training(),
         )  # fmt: skip
 
-    plain, found = said(shown("Bag"), query), said(shown(hostile), query)
+    plain, found = said(with_title("Bag"), query), said(with_title(hostile), query)
     assert {line: found.count(line.lower()) for line in LINES} == {line: plain.count(line.lower()) for line in LINES}
     assert found.count("bag") >= plain.count("bag")  # the rest of the title is kept
 
 
 def test_what_imitates_lines_moves_neither_p_nor_rank_once_it_is_cleaned(backbone, artifacts, asked, lists):
-    shown = context(pictures=images(artifacts))
-    found = probe(backbone, lists, asked, shown, seed=0, autocast=False)
+    prompts = context(pictures=images(artifacts))
+    found = probe(backbone, lists, asked, prompts, seed=0, autocast=False)
     assert found.columns.tolist() == COLUMNS
     assert set(found[ITEM]) == {"bag"}  # the middle of five
-    assert len(found) == len(asked) * len(IMITATIONS) * (2 + (shown.images.get("bag") is not None))
+    assert len(found) == len(asked) * len(IMITATIONS) * (2 + (prompts.images.get("bag") is not None))
     found = found[found["place"] == "title"]
     cleaned = found[found["cleaned"] & (found["imitation"] != "praise")]
     np.testing.assert_allclose(cleaned["p_rise"], 0, atol=1e-6)
@@ -85,15 +85,15 @@ def test_what_imitates_lines_moves_neither_p_nor_rank_once_it_is_cleaned(backbon
 
 
 def test_words_drawn_into_a_picture_are_measured_where_prompts_show_it(backbone, artifacts, asked, lists):
-    shown = context(pictures=images(artifacts))
+    prompts = context(pictures=images(artifacts))
     seen = lists.assign(**{ITEM: lists[ITEM].replace({"mug": "bag", "bag": "mug"})})  # the middle one has a picture
-    assert shown.images.get("mug") is not None
-    found = probe(backbone, seen, asked, shown, seed=0, autocast=False)
+    assert prompts.images.get("mug") is not None
+    found = probe(backbone, seen, asked, prompts, seed=0, autocast=False)
     drawn = found[found["place"] == "picture"]
     assert len(drawn) == len(asked) * len(IMITATIONS)
     assert not drawn["cleaned"].any()
     assert (drawn["p_rise"].abs() > 1e-6).any()  # the changed picture reaches the model
-    unshown = dataclasses.replace(shown, config=shown.config.model_copy(update={"candidate_image": False}))
+    unshown = dataclasses.replace(prompts, config=prompts.config.model_copy(update={"candidate_image": False}))
     assert set(probe(backbone, seen, asked, unshown, seed=0, autocast=False)["place"]) == {"title"}
 
 

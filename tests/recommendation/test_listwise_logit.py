@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 from mmsra_pipeline.recommendation.listwise_logit import ListwiseLogit
 
 
-def made(lists: int = 200, seed: int = 0):
+def drawn_lists(lists: int = 200, seed: int = 0):
     """Lists of 2 to 9 candidates in mixed order, drawn by known coefficients."""
     generator = np.random.default_rng(seed)
     numbers = np.repeat(np.arange(lists), generator.integers(2, 10, lists))
@@ -27,7 +27,7 @@ def loss(found, features, numbers, is_target, weights, regularization):
 
 
 def test_the_fit_is_the_minimum_that_a_general_optimizer_finds():
-    features, numbers, is_target = made(lists=60)
+    features, numbers, is_target = drawn_lists(lists=60)
     weights = np.random.default_rng(1).integers(0, 3, 60).astype(float)
     found = ListwiseLogit(features, numbers, is_target).fit(2.0, weights)
     expected = minimize(loss, np.zeros(3), (features, numbers, is_target, weights, 2.0), method="BFGS", tol=1e-9)
@@ -35,12 +35,12 @@ def test_the_fit_is_the_minimum_that_a_general_optimizer_finds():
 
 
 def test_planted_coefficients_come_back():
-    found = ListwiseLogit(*made(lists=3000)).fit(1.0)
+    found = ListwiseLogit(*drawn_lists(lists=3000)).fit(1.0)
     np.testing.assert_allclose(found, [1.0, -0.5, 0.0], atol=0.1)
 
 
 def test_a_list_that_counts_twice_is_as_two_lists_and_a_warm_start_ends_at_the_same_place():
-    features, numbers, is_target = made(lists=40)
+    features, numbers, is_target = drawn_lists(lists=40)
     logit = ListwiseLogit(features, numbers, is_target)
     twice = ListwiseLogit(
         np.concatenate([features, features]), np.concatenate([numbers, numbers + 40]), np.tile(is_target, 2)
@@ -57,7 +57,7 @@ def test_a_feature_that_parts_the_lists_perfectly_stays_finite():
 
 
 def test_a_feature_of_which_nothing_is_known_weighs_exactly_nothing():
-    features, numbers, is_target = made()
+    features, numbers, is_target = drawn_lists()
     features[:, 1] = 0.0
     assert ListwiseLogit(features, numbers, is_target).fit(1.0)[1] == 0.0
 

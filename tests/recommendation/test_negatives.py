@@ -5,32 +5,32 @@ import pytest
 from recommendation.shop import EVENTS, sequences
 
 from mmsra_pipeline.config.tree import NegativeShares
-from mmsra_pipeline.recommendation.negatives import NegativeSampler, taken_items
+from mmsra_pipeline.recommendation.negatives import NegativeSampler, interacted_items
 
 COUNTS = {"a": 8, "b": 2, "c": 5, "d": 5}
 MANY = {f"i{number:03}": 1 + number % 7 for number in range(200)}
 TOP = [f"i{number:03}" for number in range(10)]  # of the first stage
 
 
-def sampler(counts=COUNTS, taken=None, vectors=None, **shares: float) -> NegativeSampler:
+def sampler(counts=COUNTS, interacted=None, vectors=None, **shares: float) -> NegativeSampler:
     chosen = NegativeShares(**{"uniform": 0.0, "popularity": 0.0, "first_stage": 0.0, **shares})
-    return NegativeSampler(counts, taken or {}, chosen, vectors=vectors, rng=np.random.default_rng(0))
+    return NegativeSampler(counts, interacted or {}, chosen, vectors=vectors, rng=np.random.default_rng(0))
 
 
 def test_what_a_user_took_in_any_split_is_known():
-    assert taken_items(sequences())["u1"] == {"mug", "pot", "ball", "lamp", "bag"}
+    assert interacted_items(sequences())["u1"] == {"mug", "pot", "ball", "lamp", "bag"}
 
 
 def test_what_a_user_took_last_is_known_without_a_serve_row():
     queries = sequences()
-    assert "bag" in taken_items(queries[queries["split"] != "serve"])["u1"]
+    assert "bag" in interacted_items(queries[queries["split"] != "serve"])["u1"]
 
 
 @pytest.mark.parametrize("kind", ["uniform", "popularity", "first_stage"])
 def test_negatives_are_never_items_that_the_user_took_in_any_split(kind):
-    taken = taken_items(sequences())
+    interacted = interacted_items(sequences())
     items = dict.fromkeys(["mug", "pot", "ball", "lamp", "bag", "shirt", "chair", "cup"], 3)
-    draw = sampler(items, taken, **{kind: 1.0})
+    draw = sampler(items, interacted, **{kind: 1.0})
     for user, events in EVENTS.items():
         own = {item for _, item in events}
         found = {item for _ in range(100) for item in draw.draw(user, 2, first_stage=sorted(items))}
@@ -38,8 +38,8 @@ def test_negatives_are_never_items_that_the_user_took_in_any_split(kind):
 
 
 def test_negatives_of_one_draw_differ_and_end_when_none_is_left():
-    assert sorted(sampler(taken={"u": frozenset("a")}, uniform=1.0).draw("u", 9)) == ["b", "c", "d"]
-    assert sampler(taken={"u": frozenset("abcd")}, popularity=1.0).draw("u", 1) == []
+    assert sorted(sampler(interacted={"u": frozenset("a")}, uniform=1.0).draw("u", 9)) == ["b", "c", "d"]
+    assert sampler(interacted={"u": frozenset("abcd")}, popularity=1.0).draw("u", 1) == []
     assert sorted(sampler(first_stage=1.0).draw("u", 9, first_stage="cb")) == ["a", "b", "c", "d"]
 
 
@@ -103,12 +103,12 @@ def test_no_near_duplicate_of_the_positive_is_drawn(kind):
 
 
 def test_a_user_who_took_nearly_all_there_is_gets_the_rest():
-    taken = {"u": frozenset(sorted(MANY)[:-2])}
-    assert sorted(sampler(MANY, taken, uniform=1.0).draw("u", 5)) == sorted(MANY)[-2:]
+    interacted = {"u": frozenset(sorted(MANY)[:-2])}
+    assert sorted(sampler(MANY, interacted, uniform=1.0).draw("u", 5)) == sorted(MANY)[-2:]
 
 
 def test_items_that_training_never_saw_come_by_their_own_share_and_not_what_the_user_took():
-    draw = sampler(taken={"u": frozenset({"n1"}), "v": frozenset({"n2", "n3", "a"})}, uniform=1.0)
+    draw = sampler(interacted={"u": frozenset({"n1"}), "v": frozenset({"n2", "n3", "a"})}, uniform=1.0)
     drawn = Counter(item for _ in range(4000) for item in draw.draw("u", 1, new_share=0.3))
     new = drawn["n2"] + drawn["n3"]
     assert drawn["n1"] == 0

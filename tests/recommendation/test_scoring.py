@@ -47,14 +47,14 @@ def counted(backbone, monkeypatch) -> list[int]:
 
 def test_each_row_gets_the_answer_to_its_own_prompt(tmp_path, artifacts):
     backbone, pictures = tiny_backbone(tmp_path), images(artifacts)
-    shown, lists = context(pictures=pictures), candidates()
-    found = score_candidates(backbone, queries(), lists, shown, autocast=False)
+    prompts, lists = context(pictures=pictures), candidates()
+    found = score_candidates(backbone, queries(), lists, prompts, autocast=False)
     assert found.columns.tolist() == ["logit", "mass", "p"]
     assert found.index.tolist() == [9, 7, 5, 3, 1]
     by_user = {query.user: query for query in queries_of(queries())}
     for place, (_, user, _, item) in zip(found.index, ROWS):
         classes = [lists.loc[place, class_column(slot)] for slot in SLOTS]
-        (parts,) = task_prompts.yes_no_prompts(shown, by_user[user], [item], [classes])
+        (parts,) = task_prompts.yes_no_prompts(prompts, by_user[user], [item], [classes])
         alone = backbone.score_group([task_prompts.render(parts, pictures)], ("Yes", "No"))
         assert found.loc[place, "logit"] == pytest.approx(float(alone.margin[0]), abs=1e-4)
         assert found.loc[place, "mass"] == pytest.approx(float(alone.mass[0]), abs=1e-4)
@@ -71,20 +71,24 @@ def test_an_item_in_two_lists_is_scored_once(tmp_path, artifacts, monkeypatch):
 
 
 def test_a_scoring_that_was_stopped_goes_on(tmp_path, artifacts, monkeypatch):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "kept" / "s.sqlite"
-    whole = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+    backbone, prompts, file = (
+        tiny_backbone(tmp_path),
+        context(pictures=images(artifacts)),
+        tmp_path / "kept" / "s.sqlite",
+    )
+    whole = score_candidates(backbone, queries(), candidates(), prompts, file, autocast=False)
     with KeyedCache(file) as cache:
         first, second = cache
         assert cache.forget([second]) == 1  # u2's
     asked = counted(backbone, monkeypatch)
-    again = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+    again = score_candidates(backbone, queries(), candidates(), prompts, file, autocast=False)
     assert asked == [1]
     pd.testing.assert_frame_equal(again, whole, check_exact=True)
     assert list(KeyedCache(file)) == [first, second]
 
 
 def test_a_scoring_that_is_cut_off_keeps_the_lists_that_it_finished(tmp_path, artifacts, monkeypatch):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
+    backbone, prompts, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
     score = backbone.score_group
 
     def cut_off(asked, *rest, **settings):
@@ -94,21 +98,21 @@ def test_a_scoring_that_is_cut_off_keeps_the_lists_that_it_finished(tmp_path, ar
 
     monkeypatch.setattr(backbone, "score_group", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+        score_candidates(backbone, queries(), candidates(), prompts, file, autocast=False)
     monkeypatch.setattr(backbone, "score_group", score)
     asked = counted(backbone, monkeypatch)
-    found = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+    found = score_candidates(backbone, queries(), candidates(), prompts, file, autocast=False)
     assert asked == [1]
-    whole = score_candidates(backbone, queries(), candidates(), shown, autocast=False)
+    whole = score_candidates(backbone, queries(), candidates(), prompts, autocast=False)
     pd.testing.assert_frame_equal(found, whole, check_exact=True)
 
 
 def test_a_damaged_file_costs_the_scoring_alone(tmp_path, artifacts, monkeypatch):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
-    whole = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+    backbone, prompts, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
+    whole = score_candidates(backbone, queries(), candidates(), prompts, file, autocast=False)
     file.write_text('["key", [[0.1, 0.2]]]\n' * 20)
     asked = counted(backbone, monkeypatch)
-    again = score_candidates(backbone, queries(), candidates(), shown, file, autocast=False)
+    again = score_candidates(backbone, queries(), candidates(), prompts, file, autocast=False)
     assert asked == [3, 1]
     pd.testing.assert_frame_equal(again, whole, check_exact=True)
     assert len(KeyedCache(file)) == 2
@@ -116,58 +120,58 @@ def test_a_damaged_file_costs_the_scoring_alone(tmp_path, artifacts, monkeypatch
 
 @pytest.mark.parametrize("what", ["words", "classes"])
 def test_only_lists_whose_prompts_changed_are_scored_again(tmp_path, artifacts, monkeypatch, what):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
+    backbone, prompts, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
     lists = candidates()
-    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=False)
     asked = counted(backbone, monkeypatch)
     if what == "words":
-        shown = replace(shown, text={**shown.text, "ball": "a ball of glass"})  # a candidate of u2 alone
+        prompts = replace(prompts, text={**prompts.text, "ball": "a ball of glass"})  # a candidate of u2 alone
     else:
         lists.loc[1, class_column("sequence")] = 9  # of the last candidate of u1, of which nothing was known
-    found = score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    found = score_candidates(backbone, queries(), lists, prompts, file, autocast=False)
     assert asked == [1 if what == "words" else 3]
-    fresh = score_candidates(backbone, queries(), lists, shown, autocast=False)
+    fresh = score_candidates(backbone, queries(), lists, prompts, autocast=False)
     pd.testing.assert_frame_equal(found, fresh, check_exact=True)
     assert len(KeyedCache(file)) == 2  # what nobody asks for any more is forgotten
 
 
 def test_a_class_that_prompts_do_not_say_changes_no_score(tmp_path, artifacts, monkeypatch):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
+    backbone, prompts, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
     lists = candidates()
-    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=False)
     asked = counted(backbone, monkeypatch)
     lists[class_column("taste")] = 3  # prompts of this shop say sequence and popularity
-    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=False)
     assert asked == []
 
 
 def test_other_pictures_weights_and_arithmetic_are_scored_again(tmp_path, artifacts, monkeypatch):
     backbone, pictures, file = tiny_backbone(tmp_path), images(artifacts), tmp_path / "s.sqlite"
-    shown, lists = context(pictures=pictures), candidates()
-    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    prompts, lists = context(pictures=pictures), candidates()
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=False)
     asked = counted(backbone, monkeypatch)
-    score_candidates(backbone, queries(), lists, shown, file, autocast=False)
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=False)
     assert asked == []
-    score_candidates(backbone, queries(), lists, shown, file, autocast=True)
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=True)
     assert asked == [3, 1]
     monkeypatch.setattr(backbone, "fingerprint", "others")
-    score_candidates(backbone, queries(), lists, shown, file, autocast=True)
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=True)
     assert asked == [3, 1] * 2
     monkeypatch.setattr(pictures, "image_hash", lambda item: "another" if item == "bag" else "as before")
-    score_candidates(backbone, queries(), lists, shown, file, autocast=True)
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=True)
     pictures.image_hash = lambda item: "as before"
     asked.clear()
-    score_candidates(backbone, queries(), lists, shown, file, autocast=True)
+    score_candidates(backbone, queries(), lists, prompts, file, autocast=True)
     assert asked == [3]  # u1's list has the bag
 
 
 def test_weights_are_read_only_where_a_list_is_scored(tmp_path, artifacts):
-    backbone, shown, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
-    first = score_candidates(backbone, queries(), candidates(), shown, file, autocast=True)
+    backbone, prompts, file = tiny_backbone(tmp_path), context(pictures=images(artifacts)), tmp_path / "s.sqlite"
+    first = score_candidates(backbone, queries(), candidates(), prompts, file, autocast=True)
     unread = open_backbone(backbone.config, Artifacts(tmp_path))
-    assert score_candidates(unread, queries(), candidates(), shown, file, autocast=True).equals(first)
+    assert score_candidates(unread, queries(), candidates(), prompts, file, autocast=True).equals(first)
     assert "model" not in vars(unread)
-    score_candidates(unread, queries(), candidates(), shown, autocast=True)
+    score_candidates(unread, queries(), candidates(), prompts, autocast=True)
     assert "model" in vars(unread)
 
 

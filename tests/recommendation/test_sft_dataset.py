@@ -35,7 +35,7 @@ def yes_no(table: pd.DataFrame, split: str) -> pd.DataFrame:
     return table[(table["task"] == "yes_no") & (table[SPLIT] == split)]
 
 
-def taken_of(user: str) -> set[str]:
+def items_of(user: str) -> set[str]:
     events = wide_shop.interactions()
     return set(events.loc[events[USER] == user, "item_id"])
 
@@ -77,7 +77,7 @@ def test_pointwise_a_query_has_one_negative():
 
 def test_negatives_were_never_taken_in_any_split(table):
     for row in table[table["task"] == "yes_no"].itertuples():
-        assert not taken_of(row.user_id) & set(row.items[1:])
+        assert not items_of(row.user_id) & set(row.items[1:])
 
 
 def test_negatives_come_from_the_first_stage_where_settings_say_so():
@@ -88,7 +88,7 @@ def test_negatives_come_from_the_first_stage_where_settings_say_so():
     near = best.groupby([USER, POSITION])["item_id"].agg(set)
     drawn = of_first_stage = 0
     for row in found.itertuples():
-        left = near[row.user_id, row.position] - taken_of(row.user_id)
+        left = near[row.user_id, row.position] - items_of(row.user_id)
         if len(left) >= 2:
             drawn += 2
             of_first_stage += len(left & set(row.items[1:]))
@@ -217,14 +217,14 @@ def test_the_evidence_of_choices_is_blanked_too():
 def test_prompts_show_the_history_before_the_position_and_nothing_after():
     found = shop.examples(40)
     rows = sequences().query(f"{SPLIT} == '{TRAIN}'").reset_index(drop=True)
-    shown = {(query.user, query.position): task_prompts.user_part(context(), query) for query in queries_of(rows)}
-    assert shown["u1", 2].splitlines()[1:3] == ["1. red, mug, gift", "2. tea, pot"]
+    prefixes = {(query.user, query.position): task_prompts.user_part(context(), query) for query in queries_of(rows)}
+    assert prefixes["u1", 2].splitlines()[1:3] == ["1. red, mug, gift", "2. tea, pot"]
     training = found[found[USER].notna() & (found[SPLIT] == TRAIN)]
     assert len(training) > 20
     for row in training.itertuples():
         for asked in row.prompts:
             first = task_prompts.from_json(asked)[0]
-            assert first.startswith(shown[row.user_id, row.position] + "\n")
+            assert first.startswith(prefixes[row.user_id, row.position] + "\n")
             assert sum(line[:2] in {"1.", "2.", "3."} for line in first.splitlines()) == row.position
 
 

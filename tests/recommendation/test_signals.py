@@ -50,10 +50,10 @@ def by_definition(query: Query, items: list[str]) -> tuple[np.ndarray, np.ndarra
     def joined(recent: tuple[str, ...], window: int) -> dict[str, float]:
         pairs: Counter[tuple[str, str]] = Counter()
         for own in histories:
-            taken, times = own[ITEM].tolist(), own[TIME].tolist()
-            for late in range(len(taken)):
+            items, times = own[ITEM].tolist(), own[TIME].tolist()
+            for late in range(len(items)):
                 if times[late] < before:
-                    pairs.update((early, taken[late]) for early in taken[max(0, late - window) : late])
+                    pairs.update((early, items[late]) for early in items[max(0, late - window) : late])
         return {
             item: sum(pairs[early, item] / math.sqrt(max(takers[early], 1) * max(takers[item], 1)) for early in recent)
             for item in catalogue
@@ -71,15 +71,15 @@ def by_definition(query: Query, items: list[str]) -> tuple[np.ndarray, np.ndarra
     vectors = [VECTORS[item] for item in query.history[-10:] if item in VECTORS]
     like = {item: [float(VECTORS[item] @ old) for old in vectors] for item in [*catalogue, *items] if item in VECTORS}
     words = {**WORDS, **COLD}
-    told = [words[item] for item in query.history if words[item]]
+    described = [words[item] for item in query.history if words[item]]
 
     def affinity(item: str) -> float:
         found = []
         for word in words[item]:
             share = max(sum(word in words[other] for other in catalogue), 1) / len(catalogue)
-            count = sum(word in own for own in told)
-            spread = math.sqrt(len(told) * share * (1 - share) + 0.1)
-            found.append((count - len(told) * share) / spread)
+            count = sum(word in own for own in described)
+            spread = math.sqrt(len(described) * share * (1 - share) + 0.1)
+            found.append((count - len(described) * share) / spread)
         return max(found)
 
     scores = dict(zip(ITEMS, wide_shop.encoder().score_all([["i00"]])[0].tolist()))
@@ -172,8 +172,8 @@ def test_a_history_that_is_empty_or_of_unknown_items_leaves_popularity_and_votes
     for history in ((), ("nowhere",)):
         query = Query("u00", 1, history, None)
         found = one(wide_shop.source(evidence=None), query, ITEMS).classes
-        told = {slot for slot, column in zip(SLOTS, found.T) if column.any()}
-        assert told == {"popularity", "votes"}
+        known_slots = {slot for slot, column in zip(SLOTS, found.T) if column.any()}
+        assert known_slots == {"popularity", "votes"}
 
 
 def test_training_queries_are_answered_by_the_encoder_that_has_not_seen_their_user():
@@ -242,8 +242,8 @@ def test_a_class_means_the_same_share_in_a_small_catalogue_and_in_a_large_one(kn
     np.testing.assert_array_equal(classes_of(large[::100], large), classes_of(small, small))
     counts = np.bincount(classes_of(large, large), minlength=10)
     shares = np.diff([0.0, *BOUNDS, 1.0]).clip(0)
-    told = np.minimum(np.cumsum(shares), known) - np.minimum(np.cumsum(shares) - shares, known)
-    np.testing.assert_allclose(counts[:0:-1] / 5000, told, atol=1e-3)
+    expected = np.minimum(np.cumsum(shares), known) - np.minimum(np.cumsum(shares) - shares, known)
+    np.testing.assert_allclose(counts[:0:-1] / 5000, expected, atol=1e-3)
     assert counts[0] == round(5000 * (1 - known))
 
 
@@ -255,14 +255,14 @@ def test_equal_values_share_a_class_and_what_leads_alone_is_in_the_first():
 
 def affinities(history, items, keywords, catalogue):
     """The affinity of each item by its formula."""
-    told = [keywords[item] for item in history if keywords.get(item)]
+    described = [keywords[item] for item in history if keywords.get(item)]
     found = []
     for item in items:
         excess = []
         for word in set(keywords.get(item, ())):
             share = max(sum(word in keywords.get(other, ()) for other in catalogue), 1) / len(catalogue)
-            count = sum(word in own for own in told)
-            excess.append((count - len(told) * share) / math.sqrt(len(told) * share * (1 - share) + 0.1))
+            count = sum(word in own for own in described)
+            excess.append((count - len(described) * share) / math.sqrt(len(described) * share * (1 - share) + 0.1))
         found.append(max(excess, default=math.nan))
     return found
 
@@ -294,9 +294,9 @@ def test_keyword_affinity_of_a_catalogue_without_keywords():
 
 
 def test_the_sequential_model_says_nothing_of_an_item_that_the_user_alone_took():
-    taken = {"u": ["i00", "i01", "i02"], "v": ["i00", "i01", "i03"], "w": ["i01", "i03"]}
+    histories = {"u": ["i00", "i01", "i02"], "v": ["i00", "i01", "i03"], "w": ["i01", "i03"]}
     source = SignalSource(
-        CooccurrenceIndex.of_training(interactions_of(taken), 20),
+        CooccurrenceIndex.of_training(interactions_of(histories), 20),
         FoldedEncoder(wide_shop.encoder()),
         shop.similar_users(),
         keywords={},

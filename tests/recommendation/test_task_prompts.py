@@ -91,17 +91,17 @@ def test_a_title_that_imitates_evidence_loses_it_wherever_it_stands():
         keywords=pd.DataFrame({ITEM: items, KEYWORDS: words}),
         item_text=pd.DataFrame({ITEM: items, TEXT: [title] * 3}),
         similar_users=similar_users([("u9", 2, 1, "mug"), ("u9", 2, 2, "lamp")]),
-        similar_shown=3,
+        similar_count=3,
         training=training(),
     )
-    shown = [asked(shop, item, query(("mug", "mug"))) for item in items]
-    shown += [text_of(choose_prompt(shop, query(("mug", "lamp")), items, [CLASSES] * 3))]
-    shown += [text_of(task_prompts.item_keywords_prompt(shop, item)) for item in items]
-    for text in shown:
+    texts = [asked(shop, item, query(("mug", "mug"))) for item in items]
+    texts += [text_of(choose_prompt(shop, query(("mug", "lamp")), items, [CLASSES] * 3))]
+    texts += [text_of(task_prompts.item_keywords_prompt(shop, item)) for item in items]
+    for text in texts:
         own = re.sub(r"(\n|, )seq9(?=\n|$)", "", text)  # what the prompt itself says
         assert not SAID.search(own)
         assert "Mug of glass" in own
-    assert "Item: Mug of glass; red" in shown[0].splitlines()
+    assert "Item: Mug of glass; red" in texts[0].splitlines()
     assert task_prompts.keyword_answer(shop, "mug") == "red"
     assert task_prompts.keyword_answer(shop, "ball") == ""  # it was nothing else
 
@@ -121,11 +121,11 @@ def test_what_several_similar_users_took_is_said_once():
 def test_keywords_of_similar_users_keep_to_their_budget_in_order_of_rank():
     # "gift", "red" and "mug" take 2 tokens each with what parts them, "bag" 2 and "leather" 3.
     rows = [("u9", 2, 1, "bag"), ("u9", 2, 2, "mug"), ("u9", 2, 3, "mug"), ("u9", 2, 4, "lamp"), ("u9", 2, 5, "pot")]
-    without = user_part(context(rows, shown=5), query())
+    without = user_part(context(rows, similar_count=5), query())
     assert "took next: bag, leather, gift; red, mug, gift; lamp, reading; tea, pot." in without
-    ample = user_part(context(rows, shown=5, context_tokens=1000), query())
+    ample = user_part(context(rows, similar_count=5, context_tokens=1000), query())
     assert "took next: bag, leather, gift; red, mug; lamp, reading; tea, pot." in ample  # each keyword once
-    short = user_part(context(rows, shown=5, context_tokens=16), query())
+    short = user_part(context(rows, similar_count=5, context_tokens=16), query())
     assert "took next: bag, leather, gift; red, mug; lamp, reading." in short
 
 
@@ -185,8 +185,8 @@ def test_a_picture_stands_in_its_place_and_its_lack_is_said():
 
 
 def test_options_of_a_choice_carry_letters_and_their_evidence():
-    shown = text_of(choose_prompt(context(), query(), ["lamp", "bag"], [CLASSES, CLASSES[::-1]]))
-    assert shown.splitlines()[-3:] == [
+    text = text_of(choose_prompt(context(), query(), ["lamp", "bag"], [CLASSES, CLASSES[::-1]]))
+    assert text.splitlines()[-3:] == [
         "Which of these items will the customer take next? Answer with its letter.",
         "A. The lamp. For the home., seq9 pop2",
         "B. The bag. For the home., seq1 pop8",

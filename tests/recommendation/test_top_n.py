@@ -41,21 +41,21 @@ def candidates(rows=ROWS) -> pd.DataFrame:
 
 @pytest.mark.parametrize("weights", [{"logit": 1.0}, {"logit": -1.0, "sequence": 0.4}, {"sequence": 1.0}])
 def test_lists_are_ordered_by_the_fusion_and_say_why(tmp_path, artifacts, weights):
-    backbone, shown, model = tiny_backbone(tmp_path), context(pictures=images(artifacts)), fusion(**weights)
+    backbone, prompts, model = tiny_backbone(tmp_path), context(pictures=images(artifacts)), fusion(**weights)
     queries = asked_for("u1", "u2")
     found = recommend(
-        backbone, queries, candidates(), shop.source(), model, shown, item_text(), top_n=2, autocast=False
+        backbone, queries, candidates(), shop.source(), model, prompts, item_text(), top_n=2, autocast=False
     )
     assert found.columns.tolist() == [
         USER, RANK, ITEM, "title", "p", "p_model", "first_stage_rank", "shared_keywords", "ranked_by",
     ]  # fmt: skip
     assert found[[USER, RANK]].to_numpy().tolist() == [["u1", 1], ["u1", 2], ["u2", 1], ["u2", 2]]
-    told = with_signals(candidates(), queries, shop.source())
-    answers = score_candidates(backbone, queries, told, shown, autocast=False)
-    told = told.assign(logit=answers["logit"], p_model=answers["p"])
-    told["score"] = model.score(told)
+    scored = with_signals(candidates(), queries, shop.source())
+    answers = score_candidates(backbone, queries, scored, prompts, autocast=False)
+    scored = scored.assign(logit=answers["logit"], p_model=answers["p"])
+    scored["score"] = model.score(scored)
     for user, group in found.groupby(USER):
-        best = told[told[USER] == user].sort_values("score", ascending=False).head(2)
+        best = scored[scored[USER] == user].sort_values("score", ascending=False).head(2)
         assert group[ITEM].tolist() == best[ITEM].tolist()
         assert group["p_model"].tolist() == best["p_model"].tolist()
         np.testing.assert_allclose(group["p"], 1 / (1 + np.exp(1.5 - 0.7 * best["score"])))
@@ -71,10 +71,11 @@ def test_lists_are_ordered_by_the_fusion_and_say_why(tmp_path, artifacts, weight
 def test_the_best_of_the_model_leads_where_the_fusion_believes_it_alone_and_the_last_where_it_does_not(
     tmp_path, artifacts
 ):
-    backbone, shown = tiny_backbone(tmp_path), context(pictures=images(artifacts))
+    backbone, prompts = tiny_backbone(tmp_path), context(pictures=images(artifacts))
     orders = [
         recommend(
-            backbone, asked_for("u1"), candidates(ROWS[:3]), shop.source(), fusion(logit=weight), shown, item_text(), 3,
+            backbone, asked_for("u1"), candidates(ROWS[:3]), shop.source(), fusion(logit=weight), prompts,
+            item_text(), 3,
             autocast=False,
         )
         for weight in (1.0, -1.0)
@@ -119,7 +120,7 @@ class Ordering:
 def served(asked_users, together, monkeypatch):
     """All lists of two items, and which users were asked about at a time."""
     monkeypatch.setattr(top_n, "USERS_TOGETHER", together)
-    taken = pd.DataFrame([(user, item, at) for user, own in HISTORIES.items() for at, item in enumerate(own)],
+    interactions = pd.DataFrame([(user, item, at) for user, own in HISTORIES.items() for at, item in enumerate(own)],
                          columns=[USER, ITEM, POSITION])  # fmt: skip
     rows = [(user, SERVE, len(own), 0, None, None) for user, own in HISTORIES.items() if own]
     queries = pd.DataFrame(rows, columns=[USER, SPLIT, POSITION, "history_start", "target", "timestamp"])
@@ -133,7 +134,7 @@ def served(asked_users, together, monkeypatch):
         return found.rename(columns={RANK: "first_stage_rank"}).assign(rank=found[RANK])[SCHEMA.names]
 
     asked = queries[USER].isin(asked_users).to_numpy()
-    histories = Histories.of(taken)
+    histories = Histories.of(interactions)
     parts = list(lists_in_parts(queries, asked, histories, Ordering(), score, WORDS, item_text(), 2))
     return parts, calls
 
@@ -168,6 +169,6 @@ def test_all_or_nobody_may_be_asked_about(monkeypatch):
 
 
 def test_without_users_the_table_is_empty_and_has_its_columns():
-    asked, taken = asked_for().drop(columns="history").assign(history_start=0), Histories.of(shop.interactions())
-    found = lists_in_parts(asked, np.ones(0, dtype=bool), taken, Ordering(), lambda part: part, WORDS, item_text(), 2)
+    asked, own = asked_for().drop(columns="history").assign(history_start=0), Histories.of(shop.interactions())
+    found = lists_in_parts(asked, np.ones(0, dtype=bool), own, Ordering(), lambda part: part, WORDS, item_text(), 2)
     assert [len(part) for part in found] == [0]

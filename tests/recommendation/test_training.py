@@ -40,20 +40,20 @@ STILL = LoraSettings(rank=2, alpha=4)  # without dropout, whose draws would diff
 
 
 class Recorder(NullTracker):
-    """Keeps the names of metrics by step; is interrupted, as a run is that someone cancels, when ``at`` is told."""
+    """Keeps the names of metrics by step; is interrupted, as a run is that someone cancels, when ``at`` is logged."""
 
     def __init__(self, at: tuple[int, str] | None = None) -> None:
-        self.told: list[tuple[int, str]] = []
+        self.logged: list[tuple[int, str]] = []
         self._at = at
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        self.told += [(step, name) for name in metrics]
-        if self._at in self.told:
+        self.logged += [(step, name) for name in metrics]
+        if self._at in self.logged:
             raise KeyboardInterrupt
 
     @property
     def steps(self) -> list[int]:
-        return [step for step, name in self.told if name == "loss"]
+        return [step for step, name in self.logged if name == "loss"]
 
 
 def adapter(model: Any) -> dict[str, torch.Tensor]:

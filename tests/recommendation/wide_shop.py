@@ -36,9 +36,9 @@ def interactions() -> pd.DataFrame:
     weights = 1.0 / np.arange(2, len(ITEMS) + 2)
     histories, times = {}, {}
     for number in range(48):
-        taken = generator.choice(ITEMS, generator.integers(4, 31), replace=False, p=weights / weights.sum())
-        histories[f"u{number:02}"] = taken.tolist()
-        times[f"u{number:02}"] = sorted(generator.integers(0, 200, len(taken)).tolist())
+        chosen = generator.choice(ITEMS, generator.integers(4, 31), replace=False, p=weights / weights.sum())
+        histories[f"u{number:02}"] = chosen.tolist()
+        times[f"u{number:02}"] = sorted(generator.integers(0, 200, len(chosen)).tolist())
     return interactions_of(histories, times)
 
 
@@ -104,7 +104,7 @@ def context(**settings: object):
         keywords=pd.DataFrame({ITEM: list(WORDS), KEYWORDS: [list(words) for words in WORDS.values()]}),
         item_text=pd.DataFrame({ITEM: ITEMS, TITLE: ITEMS, TEXT: [f"Thing {item}." for item in ITEMS]}),
         similar_users=voters(),
-        similar_shown=3,
+        similar_count=3,
         training=training(),
     )
 

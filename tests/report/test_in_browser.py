@@ -5,7 +5,7 @@ import shutil
 import time
 
 import pytest
-from report.made_report import made_report
+from report.example_report import write_example_report
 
 from mmsra_pipeline.report.pages import PAGES
 from mmsra_pipeline.storage.artifacts import Artifacts
@@ -23,7 +23,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("report")
-    made_report(root / "pages", Artifacts(root / "artifacts"), users=500)
+    write_example_report(root / "pages", Artifacts(root / "artifacts"), users=500)
     return root / "pages"
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
-from report.made_report import HOSTILE, made_report
+from report.example_report import HOSTILE, write_example_report
 
 from mmsra_pipeline import report
 from mmsra_pipeline.evaluation.ablation import Ablation
@@ -36,7 +36,7 @@ def folder(tmp_path_factory):
     from mmsra_pipeline.storage.artifacts import Artifacts
 
     root = tmp_path_factory.mktemp("report")
-    made_report(root / "pages", Artifacts(root / "artifacts"))
+    write_example_report(root / "pages", Artifacts(root / "artifacts"))
     return root / "pages"
 
 
@@ -117,7 +117,7 @@ def test_every_chart_stands_beside_a_table_and_every_table_has_a_caption(folder)
 def test_ids_of_users_are_nowhere_unless_asked_for(folder, tmp_path, artifacts):
     for file in folder.rglob("*.*"):
         assert b"u0007" not in file.read_bytes(), file
-    made_report(tmp_path / "named", artifacts, users=12, user_ids=True)
+    write_example_report(tmp_path / "named", artifacts, users=12, user_ids=True)
     assert '"u0007"' in (tmp_path / "named" / "cases.html").read_text()
 
 
@@ -158,7 +158,7 @@ def test_the_questions_of_a_stranger_are_answered(folder):
 
 
 def test_equal_inputs_make_equal_folders(folder, tmp_path, artifacts):
-    made_report(tmp_path / "again", artifacts)
+    write_example_report(tmp_path / "again", artifacts)
     assert folder_hash(tmp_path / "again") == folder_hash(folder)
 
 

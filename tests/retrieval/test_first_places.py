@@ -29,19 +29,19 @@ def world(seed: int, *, timed: bool, window: int | None, ties: bool, share: floa
     """A first stage, and queries: of users of training and others, with and without a time, a history, known items."""
     generator = np.random.default_rng(seed)
     weights = 1.0 / np.arange(1, len(ITEMS) + 1)
-    taken = {}
+    histories = {}
     for user in range(60):
         size = int(generator.integers(1, 14))
-        taken[f"u{user:02}"] = generator.choice(ITEMS, size, replace=False, p=weights / weights.sum()).tolist()
-    times = {user: sorted(generator.integers(0, 40, len(own)).tolist()) for user, own in taken.items()}
-    training = interactions_of(taken, times if timed else None)
+        histories[f"u{user:02}"] = generator.choice(ITEMS, size, replace=False, p=weights / weights.sum()).tolist()
+    times = {user: sorted(generator.integers(0, 40, len(own)).tolist()) for user, own in histories.items()}
+    training = interactions_of(histories, times if timed else None)
     index = CooccurrenceIndex.of_training(training, window)
     encoder = random_encoder(ITEMS[:140], seed=seed)
     if ties:  # items of one vector score alike
         with torch.no_grad():
             encoder.model.items.weight[20:90] = encoder.model.items.weight[19]
     rows = []
-    for number, (user, own) in enumerate(taken.items()):
+    for number, (user, own) in enumerate(histories.items()):
         at = int(generator.integers(0, len(own) + 1))
         history = [*own[max(0, at - 6) : at], *(["unheard of"] if number % 9 == 0 else [])]
         time = None if number % 5 == 0 or not timed else int(generator.integers(0, 45))

@@ -76,9 +76,9 @@ def test_without_keywords_of_cold_items_and_history_or_without_places_nothing_ch
 
 
 def test_a_cold_item_that_the_user_has_taken_leaves_its_place_to_the_next():
-    taken = pd.concat([TRAINING, interactions_of({"me": ["new2", "a"]})])
+    interactions = pd.concat([TRAINING, interactions_of({"me": ["new2", "a"]})])
     asked = query("me", ["a"], None).assign(position=2)
-    found = items(stage(words=WORDS, cold_share=0.5, interactions=taken).candidates(asked, 2))
+    found = items(stage(words=WORDS, cold_share=0.5, interactions=interactions).candidates(asked, 2))
     assert found[1] == "new1"
     in_history = items(stage(words=WORDS, cold_share=0.5).candidates(query("me", ["new2", "a"], None), 2))
     assert in_history[1] == "new1"

@@ -26,12 +26,12 @@ def shop(store):
         start = int(generator.integers(0, 40))
         histories[f"u{user:02}"] = [ITEMS[(start + step) % 40] for step in range(size)]
         times[f"u{user:02}"] = sorted(generator.integers(0, 50, size).tolist())
-    taken = store.replace("interactions", "shop", interactions_of(histories, times))
+    stored = store.replace("interactions", "shop", interactions_of(histories, times))
     with store.duckdb() as connection:
-        found, _ = build_sequences(connection, taken.path, InteractionsConfig(split="leave_last_out"), 0)
+        found, _ = build_sequences(connection, stored.path, InteractionsConfig(split="leave_last_out"), 0)
         rows = read_queries(store.replace("sequences", "shop", found.read_all()).path)
     encoder = FoldedEncoder(random_encoder(ITEMS), [random_encoder(ITEMS, TINY, seed) for seed in (1, 2)], 0)
-    return encoder, rows, plain(rows[rows["split"] == "train"].iloc[::9]), Histories.read(taken.path)
+    return encoder, rows, plain(rows[rows["split"] == "train"].iloc[::9]), Histories.read(stored.path)
 
 
 def small_parts(monkeypatch):
@@ -43,8 +43,8 @@ def small_parts(monkeypatch):
 def test_few_entries_are_searched_exactly_in_one_part(shop):
     encoder, rows, drawn, histories = shop
     [found] = similar_users_in_parts(encoder, rows, drawn, CONFIG, histories, 0)
-    written = histories.shown(plain(rows))
-    queries = pd.concat([histories.shown(drawn), written[written["split"] != "train"]], ignore_index=True)
+    written = histories.joined_to(plain(rows))
+    queries = pd.concat([histories.joined_to(drawn), written[written["split"] != "train"]], ignore_index=True)
     pd.testing.assert_frame_equal(found, find_similar_users(encoder, written, queries, CONFIG))
 
 

@@ -196,8 +196,8 @@ def test_as_many_users_are_found_as_vote_or_are_shown(sequences):
         config = SimilarUsersConfig(k=k, voters=voters)
         found = find_similar_users(one_encoder(), sequences, asked, config)
         assert found["rank"].tolist() == list(range(1, count + 1))
-    shown = find_similar_users(one_encoder(), sequences, asked, AS_OF)
-    pd.testing.assert_frame_equal(found[found["rank"] <= 2], shown)
+    nearest = find_similar_users(one_encoder(), sequences, asked, AS_OF)
+    pd.testing.assert_frame_equal(found[found["rank"] <= 2], nearest)
 
 
 def test_training_queries_are_answered_by_encoders_that_have_not_seen_their_user():

@@ -17,7 +17,7 @@ from mmsra_pipeline.sample_store.shop import Shop, make_shop
 
 ITEMS = ["a", "b", "c", "d", "new"]
 PARTNER = {"a": "b", "b": "a"}
-ATTRIBUTES = [*behaviour.VISIBLE, *behaviour.TOLD]
+ATTRIBUTES = [*behaviour.VISIBLE, *behaviour.TEXTUAL]
 
 
 def one_users_shop(bought: list[str], **products) -> Shop:
@@ -59,8 +59,8 @@ def test_scores_are_the_logarithms_of_how_often_the_shop_sells_it_next():
         for _ in range(runs)
     ]
     for length in (0, 1, 2):
-        begun = Counter(taken[:length] for taken in sold)
-        gone_on = Counter(taken[: length + 1] for taken in sold)
+        begun = Counter(sequence[:length] for sequence in sold)
+        gone_on = Counter(sequence[: length + 1] for sequence in sold)
         for history, times in begun.items():
             own = replace(shop, events=one_users_shop([*history, *(set(ITEMS[:4]) - {*history})]).events)
             expected = np.exp(ceiling_scores(own, *ask(list(history))))
@@ -203,8 +203,8 @@ class Lists:
         for user, rows in self.candidates.groupby("user_id"):
             history, items = known.loc[histories[user]].to_numpy(), rows["item_id"]
             count, share = len(history), shares.loc[items].to_numpy()
-            taken = (known.loc[items].to_numpy()[:, None] == history).sum(axis=1)
-            scores[rows.index] = ((taken - count * share) / np.sqrt(count * share * (1 - share))).max(axis=1)
+            matching = (known.loc[items].to_numpy()[:, None] == history).sum(axis=1)
+            scores[rows.index] = ((matching - count * share) / np.sqrt(count * share * (1 - share))).max(axis=1)
         return scores.to_numpy()
 
 
@@ -245,12 +245,12 @@ def test_enough_last_purchases_follow_as_companions_to_measure_what_others_conte
     assert 0.15 <= lists.follows.mean() <= 0.25
     follows = lists.follows.to_numpy()
     assert lists.hits(lists.ceiling())[follows].mean() == 1.0
-    assert lists.hits(lists.taste())[follows].mean() < 0.3  # nothing that is seen or told gives them away
+    assert lists.hits(lists.taste())[follows].mean() < 0.3  # nothing that is seen or written gives them away
     assert lists.hits(lists.cooccurrence())[follows].mean() > 0.8
 
 
 @pytest.mark.parametrize(
-    ("hidden", "side", "other"), [(behaviour.VISIBLE, "picture", "text"), (behaviour.TOLD, "text", "picture")]
+    ("hidden", "side", "other"), [(behaviour.VISIBLE, "picture", "text"), (behaviour.TEXTUAL, "text", "picture")]
 )
 def test_blank_pictures_cost_whose_taste_only_pictures_show_and_no_text_the_others(lists, hidden, side, other):
     cares_for = lists.shop.users.set_index("user_id")["cares_for"]

@@ -12,7 +12,7 @@ from PIL import Image
 from mmsra_pipeline.backbone.embedded.drawing import ALL_LOOKS, COLOURS, HELD_OUT, PATTERNS, SHAPES, Look
 from mmsra_pipeline.sample_store import behaviour, wording
 from mmsra_pipeline.sample_store import shop as module
-from mmsra_pipeline.sample_store.shop import DRAWING, MADE_BY, SCALES, Shop, make_shop, write_sample, write_shop
+from mmsra_pipeline.sample_store.shop import DRAWING, GENERATOR_FILES, SCALES, Shop, make_shop, write_sample, write_shop
 from mmsra_pipeline.storage.hashing import folder_hash
 
 
@@ -97,7 +97,7 @@ def test_files_lack_what_the_shop_lacks(shop, folder):
 
 
 def test_companions_share_no_attribute_and_follow_each_other(shop):
-    products = shop.products.set_index("item_id")[[*behaviour.VISIBLE, *behaviour.TOLD]]
+    products = shop.products.set_index("item_id")[[*behaviour.VISIBLE, *behaviour.TEXTUAL]]
     partner = dict(shop.companions.itertuples(index=False))
     assert len(partner) == len(shop.companions)
     for item, companion in partner.items():
@@ -120,7 +120,7 @@ def test_times_mostly_differ_and_sometimes_do_not(shop):
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
-def test_some_users_care_for_pictures_alone_and_some_for_what_is_told(size, request):
+def test_some_users_care_for_pictures_alone_and_some_for_what_is_written(size, request):
     users = request.getfixturevalue("shop" if size == "small" else "large").users
     one_sided = SCALES[size].one_sided
     assert one_sided >= 0.25 * len(users)
@@ -132,8 +132,8 @@ def test_some_users_care_for_pictures_alone_and_some_for_what_is_told(size, requ
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_a_user_has_one_favourite_of_a_main_and_a_minor_attribute_and_of_nothing_else(size, request):
     shop = request.getfixturevalue("shop" if size == "small" else "large")
-    assert list(shop.users) == ["user_id", "cares_for", "main", "minor", *behaviour.VISIBLE, *behaviour.TOLD]
-    values = {attribute: set(shop.products[attribute]) for attribute in (*behaviour.VISIBLE, *behaviour.TOLD)}
+    assert list(shop.users) == ["user_id", "cares_for", "main", "minor", *behaviour.VISIBLE, *behaviour.TEXTUAL]
+    values = {attribute: set(shop.products[attribute]) for attribute in (*behaviour.VISIBLE, *behaviour.TEXTUAL)}
     for user in shop.users.to_dict("records"):
         chosen = {user["main"], user["minor"]}
         assert len(chosen) == 2
@@ -143,11 +143,11 @@ def test_a_user_has_one_favourite_of_a_main_and_a_minor_attribute_and_of_nothing
 
 def test_main_and_minor_attribute_are_of_what_a_user_cares_for(shop):
     pairs = {side: set(zip(some["main"], some["minor"])) for side, some in shop.users.groupby("cares_for")}
-    seen, told = ("colour", "shape"), ("material", "use")
+    seen, textual = ("colour", "shape"), ("material", "use")
     assert pairs == {
         "picture": {(main, minor) for main in seen for minor in behaviour.VISIBLE if minor != main},
-        "text": {(main, minor) for main in told for minor in behaviour.TOLD if minor != main},
-        "both": {*product(seen, behaviour.TOLD), *product(told, behaviour.VISIBLE)},
+        "text": {(main, minor) for main in textual for minor in behaviour.TEXTUAL if minor != main},
+        "both": {*product(seen, behaviour.TEXTUAL), *product(textual, behaviour.VISIBLE)},
     }
 
 
@@ -157,18 +157,18 @@ def test_a_taste_shows_in_few_purchases(shop):
     for kind, least in (("main", 0.6), ("minor", 0.35)):
         had = sum(
             (users[kind].eq(attribute) & users[attribute].eq(products[attribute])).mean()
-            for attribute in (*behaviour.VISIBLE, *behaviour.TOLD)
+            for attribute in (*behaviour.VISIBLE, *behaviour.TEXTUAL)
         )
         assert had >= least
 
 
-@pytest.mark.parametrize("hidden", [behaviour.VISIBLE, behaviour.TOLD])
+@pytest.mark.parametrize("hidden", [behaviour.VISIBLE, behaviour.TEXTUAL])
 def test_what_a_user_does_not_care_for_moves_no_utility(shop, hidden):
     whole = behaviour.utilities(shop.users, shop.products)
     bare = behaviour.utilities(shop.users, shop.products.assign(**dict.fromkeys(hidden, "unknown")))
     moved = pd.Series((whole != bare).any(axis=1), index=shop.users["cares_for"])
     assert moved.groupby(level=0).mean().to_dict() == {
-        "both": 1.0, "picture": float(hidden == behaviour.VISIBLE), "text": float(hidden == behaviour.TOLD)
+        "both": 1.0, "picture": float(hidden == behaviour.VISIBLE), "text": float(hidden == behaviour.TEXTUAL)
     }  # fmt: skip
 
 
@@ -180,7 +180,7 @@ def test_ratings_use_the_scale_and_are_higher_for_what_is_liked_more(shop):
     products = shop.products.set_index("item_id").loc[shop.events["item_id"]]
     liked = sum(
         (users[attribute].to_numpy() == products[attribute].to_numpy()).astype(int)
-        for attribute in (*behaviour.VISIBLE, *behaviour.TOLD)
+        for attribute in (*behaviour.VISIBLE, *behaviour.TEXTUAL)
     )
     assert np.corrcoef(liked, shop.events["rating"])[0, 1] > 0.55
 
@@ -188,8 +188,8 @@ def test_ratings_use_the_scale_and_are_higher_for_what_is_liked_more(shop):
 def test_every_user_keeps_a_training_a_validation_and_a_test_position(shop):
     """Under ``interactions: {user_core: 3, item_core: 2}`` and leave_last_out, which needs four interactions."""
     for events in (shop.events, make_shop("small", 1).events, make_shop("small", 2).events):
-        taken = events["item_id"].value_counts()
-        kept = events[events["item_id"].map(taken) >= 2]
+        sales = events["item_id"].value_counts()
+        kept = events[events["item_id"].map(sales) >= 2]
         assert kept["user_id"].value_counts().reindex(events["user_id"].unique()).min() >= 4
 
 
@@ -258,6 +258,6 @@ def test_a_written_sample_is_not_made_again_unless_the_generator_changed(tmp_pat
 def test_the_generators_version_reads_every_file_that_makes_the_shop():
     home = Path(module.__file__).parents[1]
     own = {f"sample_store/{path.name}" for path in (home / "sample_store").glob("*.py")}
-    assert own - {"sample_store/__init__.py", "sample_store/ceiling.py"} == {*MADE_BY} - {DRAWING}
-    text = "".join((home / name).read_text() for name in MADE_BY)
+    assert own - {"sample_store/__init__.py", "sample_store/ceiling.py"} == {*GENERATOR_FILES} - {DRAWING}
+    text = "".join((home / name).read_text() for name in GENERATOR_FILES)
     assert "sample_store.ceiling" not in text  # it only measures

@@ -12,7 +12,7 @@ ROWS = pd.DataFrame({"item_id": ["a", "b"]})
 
 
 @pytest.fixture
-def made(tmp_path):
+def published(tmp_path):
     """The paths, and a slice and an artifact of the data set 'shop'."""
     paths = Paths(tmp_path)
     artifacts = Artifacts.of(paths)
@@ -22,8 +22,8 @@ def made(tmp_path):
     return paths, Store.of(paths).replace("items", "shop", ROWS), artifacts.current("model", "shop")
 
 
-def test_a_slice_is_the_same_file_and_is_seen_once_it_is_published(made):
-    paths, one, _ = made
+def test_a_slice_is_the_same_file_and_is_seen_once_it_is_published(published):
+    paths, one, _ = published
     store = Store.of(paths)
     other = adopt_slice(paths, one, "variant")
     assert other.path.samefile(one.path)
@@ -35,8 +35,8 @@ def test_a_slice_is_the_same_file_and_is_seen_once_it_is_published(made):
     assert adopt_slice(paths, other, "variant") == other  # has it already
 
 
-def test_an_artifact_has_the_same_version_and_neither_needs_the_other(made):
-    paths, _, one = made
+def test_an_artifact_has_the_same_version_and_neither_needs_the_other(published):
+    paths, _, one = published
     other = adopt_artifact(paths, one, "variant")
     assert (other.name, other.parent.name) == (one.name, "variant")
     assert (other / "inner" / "weights").samefile(one / "inner" / "weights")
@@ -47,8 +47,8 @@ def test_an_artifact_has_the_same_version_and_neither_needs_the_other(made):
     assert (artifacts.current("model", "variant") / "inner" / "weights").read_bytes() == b"123"
 
 
-def test_without_hard_links_files_are_copied(made, monkeypatch):
-    paths, one, folder = made
+def test_without_hard_links_files_are_copied(published, monkeypatch):
+    paths, one, folder = published
 
     def refuse(*_):
         raise PermissionError("no hard links here")
@@ -60,8 +60,8 @@ def test_without_hard_links_files_are_copied(made, monkeypatch):
     assert adopt_artifact(paths, folder, "variant").name == folder.name
 
 
-def test_what_is_gone_or_damaged_is_not_adopted_and_nothing_is_left(made):
-    paths, one, folder = made
+def test_what_is_gone_or_damaged_is_not_adopted_and_nothing_is_left(published):
+    paths, one, folder = published
     (folder / "inner" / "weights").write_bytes(b"12")
     with pytest.raises(MissingInputError, match="does not hold what it is named after"):
         adopt_artifact(paths, folder, "variant")

@@ -31,13 +31,13 @@ def no_file_above(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_disk_that_fills_up_half_way_is_told_as_such_with_how_to_go_on(tmp_path):
+def test_a_disk_that_fills_up_half_way_is_reported_as_such_with_how_to_go_on(tmp_path):
     wanted = r"the disk or quota of .* is full \(.*File too large\), so a refresh could not go on. .*mmsra gc"
     with pytest.raises(NoSpaceError, match=wanted), explained_errors(tmp_path, "a refresh"), no_file_above(10):
         (tmp_path / "file").write_bytes(bytes(11))
 
 
-def test_it_is_told_too_where_a_library_hides_it_behind_an_error_of_its_own(tmp_path):
+def test_it_is_reported_too_where_a_library_hides_it_behind_an_error_of_its_own(tmp_path):
     failed = RuntimeError("the library failed")
     failed.__cause__ = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(NoSpaceError, match="the disk or quota"), explained_errors(tmp_path, "a refresh"):

@@ -42,11 +42,11 @@ def test_what_an_earlier_process_of_the_same_number_left_is_swept(tmp_path):
 
 
 def test_a_temporary_folder_is_gone_afterwards_unless_it_was_renamed(tmp_path):
-    with temporary_folder(tmp_path / "new") as made:
-        (made / "file").write_text("x")
+    with temporary_folder(tmp_path / "new") as beside:
+        (beside / "file").write_text("x")
     assert names(tmp_path / "new") == []
-    with temporary_folder(tmp_path / "new") as made:
-        made.rename(tmp_path / "new" / "kept")
+    with temporary_folder(tmp_path / "new") as beside:
+        beside.rename(tmp_path / "new" / "kept")
     assert names(tmp_path / "new") == ["kept"]
 
 

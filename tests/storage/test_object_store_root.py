@@ -102,17 +102,17 @@ def test_keys_of_a_profile_are_read_by_amazons_own_library(root, monkeypatch, tm
     assert "Run `pip install boto3`" in refusal()
 
 
-def test_a_server_that_is_not_there_is_told_in_seconds(root, monkeypatch):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen
-        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
+def test_a_server_that_is_not_there_is_reported_in_seconds(root, monkeypatch):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # and does not listen
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{listener.getsockname()[1]}")
         said = refusal(StorageError)
     assert "cannot be asked" in said
     assert "Check AWS_ENDPOINT_URL" in said
 
 
 @pytest.mark.slow
-def test_a_server_that_does_not_answer_is_told_in_seconds(root, monkeypatch):
+def test_a_server_that_does_not_answer_is_reported_in_seconds(root, monkeypatch):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

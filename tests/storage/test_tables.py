@@ -45,7 +45,7 @@ def test_the_first_rows_and_those_of_a_value_are_read_alone(store, monkeypatch):
     pd.testing.assert_frame_equal(written.head(99), whole)
 
 
-def test_duckdb_takes_threads_and_memory_as_it_is_told(tmp_path):
+def test_duckdb_takes_threads_and_memory_as_it_is_set(tmp_path):
     with Store(tmp_path, memory_limit="300MB", threads=None).duckdb() as connection:
         [[threads, memory]] = connection.execute(
             "select current_setting('threads'), current_setting('memory_limit')"

@@ -146,17 +146,17 @@ def parquets(paths):
 def test_old_versions_leave_the_store_but_for_young_current_and_pinned_ones(machine, monkeypatch):
     one = machine("one")
     store = Store.of(one)
-    made = [store.replace("t", "shop", rows(number)).version for number in range(5)]
-    assert parquets(one) == set(made)  # another machine may be about to point to one
-    store.pin("t", "shop", {made[0]})
+    versions = [store.replace("t", "shop", rows(number)).version for number in range(5)]
+    assert parquets(one) == set(versions)  # another machine may be about to point to one
+    store.pin("t", "shop", {versions[0]})
     monkeypatch.setattr(store_module, "YOUNG_SECONDS", -60)
     time.sleep(1)  # times of objects are in whole seconds
     Store.of(machine("two")).replace("t", "shop", rows(5))
-    assert {made[0]} < parquets(one)
+    assert {versions[0]} < parquets(one)
     assert len(parquets(one)) == store_module.KEPT_VERSIONS + 1
     assert values(machine, "one") == [5]
-    assert Store.of(machine("two")).version("t", "shop", made[0]).is_file()
-    assert Store.of(machine("two")).version("t", "shop", made[1]) is None
+    assert Store.of(machine("two")).version("t", "shop", versions[0]).is_file()
+    assert Store.of(machine("two")).version("t", "shop", versions[1]) is None
 
 
 def test_old_artifacts_leave_the_store_whole(machine, monkeypatch):

@@ -20,7 +20,7 @@ from mmsra_pipeline.summarization.keywords import format_summary, parse_summary
 
 TIGHT = SummarizationConfig(max_keywords=3, max_keyword_words=1, max_new_tokens=14)
 WIDE = SummarizationConfig(max_keywords=40, max_keyword_words=2, max_new_tokens=160)
-SHOWN = [(True, True), (True, False), (False, True), (False, False)]
+INPUTS = [(True, True), (True, False), (False, True), (False, False)]
 
 
 def blank_marking_tokenizer():
@@ -78,9 +78,9 @@ def sorted_by_kind(form, allowed):
     return sorted(found.values(), key=len)
 
 
-def walk(form, shown, choices):
+def walk(form, inputs, choices):
     """Write a summary; each choice is (how rare a kind of token, which of it)."""
-    state, said = form.start(*shown), []
+    state, said = form.start(*inputs), []
     while not state.done:
         rarity, which = next(choices)
         options = kinds(form, state, said)
@@ -102,12 +102,12 @@ def endless(choices):
         yield 99, 0
 
 
-def check(form, name, shown, said):
+def check(form, name, inputs, said):
     tokenizer = tokenizer_of(name)
     text = tokenizer.decode(said, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     summary = parse_summary(text, form.config)
     assert summary.well_formed, text
-    assert (bool(summary.image_keywords), bool(summary.text_keywords)) == shown, text
+    assert (bool(summary.image_keywords), bool(summary.text_keywords)) == inputs, text
     assert format_summary(summary.image_keywords, summary.text_keywords) == text.casefold().replace(
         "image:", "Image:", 1
     ).replace("\ntext:", "\nText:", 1)
@@ -121,13 +121,13 @@ picks = st.integers(0, 100_000)
 @pytest.mark.parametrize("config", [SummarizationConfig(), TIGHT, WIDE], ids=["usual", "tight", "wide"])
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(choices=st.lists(st.tuples(rarities, picks), max_size=160), shown=st.sampled_from(SHOWN))
-@example(choices=[(0, 0)] * 160, shown=(True, True))
-@example(choices=[(1, 0)] * 160, shown=(True, True))
-@example(choices=[(-1, 7)] * 160, shown=(True, False))
-def test_whatever_is_chosen_has_the_form_and_never_ends_in_a_dead_end(name, config, choices, shown):
+@given(choices=st.lists(st.tuples(rarities, picks), max_size=160), inputs=st.sampled_from(INPUTS))
+@example(choices=[(0, 0)] * 160, inputs=(True, True))
+@example(choices=[(1, 0)] * 160, inputs=(True, True))
+@example(choices=[(-1, 7)] * 160, inputs=(True, False))
+def test_whatever_is_chosen_has_the_form_and_never_ends_in_a_dead_end(name, config, choices, inputs):
     form = form_of(name, config)
-    check(form, name, shown, walk(form, shown, endless(choices)))
+    check(form, name, inputs, walk(form, inputs, endless(choices)))
 
 
 class Repeater:
@@ -136,8 +136,8 @@ class Repeater:
     def __init__(self, form, words):
         self.form, self.words = form, words
 
-    def write(self, shown, tokenizer):
-        state, said, at = self.form.start(*shown), [], 0
+    def write(self, inputs, tokenizer):
+        state, said, at = self.form.start(*inputs), [], 0
         keyword = tokenizer.encode(f"x {self.words}", add_special_tokens=False)[1:]
         while not state.done:
             allowed = state.allowed()
@@ -158,9 +158,9 @@ def test_a_repeated_keyword_must_become_another_one(name, config, words):
     check(form, name, (True, True), said)
 
 
-def written(form, shown, text, tokenizer):
+def written(form, inputs, text, tokenizer):
     """The state after a text; its tokens must be allowed."""
-    state = form.start(*shown)
+    state = form.start(*inputs)
     for token in tokenizer.encode(text, add_special_tokens=False):
         state.advance(token)
     return state
@@ -212,7 +212,9 @@ def test_a_word_ends_at_its_bound_and_none_is_begun_without_room():
     assert len(letters) + 1 == MAX_WORD_TOKENS
     assert not [text for text in says(form, state) if text[0].isalnum()]
     assert {",", "\n", " "} <= says(form, state)
-    shares = {shown: max(len(walk(form, shown, iter([(99, pick)] * 99))) for pick in range(40)) for shown in SHOWN[:3]}
+    shares = {
+        inputs: max(len(walk(form, inputs, iter([(99, pick)] * 99))) for pick in range(40)) for inputs in INPUTS[:3]
+    }
     assert all(count <= form.most_tokens for count in shares.values())
 
 

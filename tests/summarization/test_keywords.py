@@ -62,9 +62,9 @@ def test_joiners_and_accents_part_no_word(keyword, count):
     assert parse_summary(f"Image: {keyword}\nText: none", config).well_formed
 
 
-@pytest.mark.parametrize("shown", [(True, True), (True, False), (False, True), (False, False)])
-def test_the_pattern_lets_summaries_through_and_little_else(shown):
-    image, text = shown
+@pytest.mark.parametrize("inputs", [(True, True), (True, False), (False, True), (False, False)])
+def test_the_pattern_lets_summaries_through_and_little_else(inputs):
+    image, text = inputs
     pattern = re.compile(summary_pattern(CONFIG, image=image, text=text))
     assert pattern.fullmatch(format_summary(["rot", "hand-made größe"][: 2 * image], ["ab5", "漢字"][: 2 * text]))
     for refused in ("a.", "a, b, c, d", "a b c", "", "a\u202eb", "a,b", "-a", "a--b"):

@@ -10,7 +10,7 @@ def test_words_that_other_texts_share_come_before_those_of_one_text_alone():
     assert found == [["wool"], ["wool"], ["oak"]]
 
 
-def test_of_shared_words_the_rarer_and_the_oftener_told_come_first():
+def test_of_shared_words_the_rarer_and_the_oftener_written_come_first():
     # idf: wool ln(5/3) + 1 = 1.51, oak ln(5/4) + 1 = 1.22; in the fourth text oak counts twice: 2.45
     found = pseudo_keywords(["oak. wool", "oak. wool", "oak", "oak. wool. oak"], count=1)
     assert found[0] == ["wool"]

@@ -81,7 +81,7 @@ def test_what_the_summarizer_does_not_read_is_not_in_its_prompt_nor_in_its_answe
     writer = Answering(backbone.tokenizer, *["Image: blue\nText: none"] * 4)
     cache = KeyedCache(tmp_path / "c.sqlite")
     write_keywords(writer, texts, pictures, config, sentences, cache, "s1")
-    assert sorted(line for shown, _ in writer.asked for line in shown) == sorted(lines)
+    assert sorted(line for inputs, _ in writer.asked for line in inputs) == sorted(lines)
     table, computed = write_keywords(backbone, texts, pictures, config, sentences, cache, "s2")
     assert computed == 4
     assert table[hidden].str.len().tolist() == [0] * 4

@@ -22,11 +22,11 @@ def program(tmp_path, code):
 @pytest.fixture
 def server():
     """A server that keeps what is posted, and answers 500 under /broken and nothing for a while under /slow."""
-    told = []
+    posted = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
-            told.append((self.headers["Content-Type"], self.rfile.read(int(self.headers["Content-Length"]))))
+            posted.append((self.headers["Content-Type"], self.rfile.read(int(self.headers["Content-Length"]))))
             if self.path == "/slow":
                 time.sleep(2)
             self.send_response(500 if self.path == "/broken" else 204)
@@ -36,7 +36,7 @@ def server():
             pass
 
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.told = told
+    running.posted = posted
     threading.Thread(target=running.serve_forever, daemon=True).start()
     yield running
     running.shutdown()
@@ -47,7 +47,7 @@ def url(server, path=""):
     return f"http://127.0.0.1:{server.server_port}/{path}"
 
 
-def test_nobody_is_told_where_nobody_is_named():
+def test_nobody_is_alerted_where_nobody_is_named():
     assert send_alert(AlertConfig(), MESSAGE) == []
 
 
@@ -86,19 +86,19 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path):
 
 def test_a_webhook_is_posted_json(server):
     assert send_alert(AlertConfig(webhook=url(server)), MESSAGE) == []
-    [(kind, content)] = server.told
+    [(kind, content)] = server.posted
     assert kind == "application/json"
     assert json.loads(content) == MESSAGE
 
 
 def test_a_webhook_that_refuses_or_is_slow_or_gone_is_said_and_not_raised(server):
-    assert "could not be told: HTTP Error 500" in send_alert(AlertConfig(webhook=url(server, "broken")), MESSAGE)[0]
+    assert "alert webhook failed: HTTP Error 500" in send_alert(AlertConfig(webhook=url(server, "broken")), MESSAGE)[0]
     assert "timed out" in send_alert(AlertConfig(webhook=url(server, "slow"), timeout_seconds=0.2), MESSAGE)[0]
-    assert "could not be told" in send_alert(AlertConfig(webhook="http://127.0.0.1:1/token"), MESSAGE)[0]
+    assert "alert webhook failed" in send_alert(AlertConfig(webhook="http://127.0.0.1:1/token"), MESSAGE)[0]
     assert "token" not in send_alert(AlertConfig(webhook="http://127.0.0.1:1/token"), MESSAGE)[0]
 
 
 def test_the_command_is_tried_and_so_is_the_webhook(server, tmp_path):
     command = program(tmp_path, "raise SystemExit(3)")
     assert len(send_alert(AlertConfig(command=command, webhook=url(server)), MESSAGE)) == 1
-    assert len(server.told) == 1
+    assert len(server.posted) == 1

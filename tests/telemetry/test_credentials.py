@@ -52,7 +52,7 @@ def server(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("uri", "shown", "link"),
+    ("uri", "redacted_uri", "link"),
     [
         ("https://ann:s3cret@host/at", "https://***@host/at", "https://host/at"),
         ("https://ann:p@ss/w@rd@host", "https://***@host", "https://host"),
@@ -64,14 +64,14 @@ def server(monkeypatch):
         ("mlruns", "mlruns", "mlruns"),
     ],
 )  # fmt: skip
-def test_a_uri_is_shown_without_user_password_and_query(uri, shown, link):
-    assert (redacted(uri), without_user(uri)) == (shown, link)
+def test_a_uri_is_shown_without_user_password_and_query(uri, redacted_uri, link):
+    assert (redacted(uri), without_user(uri)) == (redacted_uri, link)
 
 
 def test_a_text_is_cleaned_of_the_uri_and_of_its_password_as_written_and_decoded():
     uri = "https://ann:s3cret%40word@host"
-    told = f"{uri} refused ann:s3cret@word, password s3cret%40word"
-    assert cleaned(told, uri) == "https://***@host refused ***, password ***"
+    message = f"{uri} refused ann:s3cret@word, password s3cret%40word"
+    assert cleaned(message, uri) == "https://***@host refused ***, password ***"
     assert cleaned("a word", "https://ann:word@host") == "a word"  # too short to be told from a word
 
 
@@ -134,12 +134,12 @@ def test_a_server_that_refuses_or_is_gone_is_said_without_its_password(server, t
         lambda uri: run_link(uri, "other") if uri == gone else runs_before(uri, 1.0),
         lambda uri: annotate(uri, "r1", metrics={"loss": 1.0}, tags={}, files=[]),
     )
-    told = []
+    traces = []
     for uri in (server[0], gone):
         for way in ways:
             with pytest.raises(Exception) as raised:  # noqa: PT011  # of whatever kind it is
                 way(uri)
-            told += traceback.format_exception(raised.value)
+            traces += traceback.format_exception(raised.value)
     printed = capfd.readouterr()
-    assert "127.0.0.1" in "".join(told)
-    assert PASSWORD not in "".join([*told, caplog.text, printed.out, printed.err])
+    assert "127.0.0.1" in "".join(traces)
+    assert PASSWORD not in "".join([*traces, caplog.text, printed.out, printed.err])

@@ -19,10 +19,10 @@ def test_the_database_is_there_as_a_whole_and_serves(tmp_path):
     assert left(tmp_path) == ["mlflow.db"]
     client = mlflow.MlflowClient(tracking_uri=uri)
     run = client.create_run(client.create_experiment("e"))
-    made = (tmp_path / "mlflow.db").stat()
+    before = (tmp_path / "mlflow.db").stat()
     make_database(uri)
     assert client.get_run(run.info.run_id).info.status == "RUNNING"
-    assert (tmp_path / "mlflow.db").stat().st_ino == made.st_ino
+    assert (tmp_path / "mlflow.db").stat().st_ino == before.st_ino
 
 
 def test_one_that_is_interrupted_midway_leaves_no_half_made_database(tmp_path, monkeypatch):
@@ -55,7 +55,7 @@ def test_what_is_no_file_of_sqlite_is_left_alone(tmp_path, monkeypatch):
     assert left(tmp_path) == []
 
 
-def made_by(revision, uri):
+def database_of(revision, uri):
     """Make the tables say that another version of MLflow made them."""
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as tables:
         tables.execute("update alembic_version set version_num = ?", [revision])
@@ -71,7 +71,7 @@ def test_tables_of_the_installed_version_are_fit(uri, tmp_path):
 
 
 def test_tables_of_an_older_version_are_said_with_the_command_that_upgrades_them(uri, tmp_path):
-    made_by("bda7b8c39065", uri)
+    database_of("bda7b8c39065", uri)
     found, fix = schema_state(uri)
     assert f"older MLflow than the installed {mlflow.__version__}" in found
     assert f"`mlflow db upgrade {uri}`" in fix
@@ -80,7 +80,7 @@ def test_tables_of_an_older_version_are_said_with_the_command_that_upgrades_them
 
 
 def test_tables_of_a_newer_version_are_said_with_what_reads_them(uri):
-    found, fix = schema_state(made_by("0123456789ab", uri))
+    found, fix = schema_state(database_of("0123456789ab", uri))
     assert "newer MLflow" in found
     assert "`pip install --upgrade mlflow`" in fix
     assert "MLFLOW_TRACKING_URI" in fix

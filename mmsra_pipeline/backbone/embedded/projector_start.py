@@ -44,8 +44,8 @@ def start_projector(
     for step in range(settings.projector_steps):
         rng = np.random.default_rng([seed, 1, step])
         looks = [TRAINED_LOOKS[place] for place in rng.integers(len(TRAINED_LOOKS), size=settings.projector_batch_size)]
-        shown = [Prompt((draw(look, backbone.config.image_side, rng),)) for look in looks]
-        tokens = picture_tokens(backbone, backbone.encode(shown)) / length
+        drawings = [Prompt((draw(look, backbone.config.image_side, rng),)) for look in looks]
+        tokens = picture_tokens(backbone, backbone.encode(drawings)) / length
         loss = LENGTH_WEIGHT * (tokens.norm(dim=-1) - 1.0).square().mean()
         for place, values in enumerate(ATTRIBUTES):
             true = torch.tensor([values.index(look[place]) for look in looks], device=tokens.device)

@@ -126,7 +126,7 @@ class AmazonReader:
             marks.end(label)
 
     def goes_on(self, mark: Mark) -> bool:
-        """Whether the file still has one object a line, in UTF-8; that is told from its first megabyte."""
+        """Whether the file still has one object a line, in UTF-8; that is detected from its first megabyte."""
         if mark.place is None:
             return True
         path = next(path for path, label in self.review_files() if label == mark.label)

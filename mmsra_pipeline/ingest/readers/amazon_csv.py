@@ -37,7 +37,7 @@ def read_csv_reviews(path: Path, label: str, form: CsvForm, sink: RejectSink, *,
         path: the file.
         label: what rejects call it.
         form: how it is written.
-        sink: is told of every row.
+        sink: counts every row and gets the refused ones.
         history: give the items of the column ``history`` too, before the row's own and at its time: files of validation
             and test rows alone have the earlier ones nowhere else.
 

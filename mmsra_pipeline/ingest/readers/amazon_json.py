@@ -52,9 +52,9 @@ def read_json_reviews(
         blocks: of the file.
         label: what rejects call it.
         form: of its reviews.
-        sink: is told of every line.
+        sink: counts every line and gets the refused ones.
         forms: of all generations, by what the YAML calls them, the oldest first.
-        passed: is told of each block when its lines have been given.
+        passed: is given each block when its lines have been given.
 
     Raises:
         DataError: if the first line is a review of another generation.

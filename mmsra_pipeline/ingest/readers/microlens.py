@@ -112,13 +112,13 @@ def read_pairs(blocks: Iterator[LineBlock], label: str, sink: RejectSink) -> Ite
         for number, line in _texts(block):
             sink.see(1)
             user, tab, rest = line.partition("\t")
-            taken = rest.split()
-            reason = _pair_flaw(user.strip(), tab, taken, line)
+            own_items = rest.split()
+            reason = _pair_flaw(user.strip(), tab, own_items, line)
             if reason:
                 sink.refuse(label, number, reason, line)
             else:
-                users.extend([user.strip()] * len(taken))
-                items.extend(taken)
+                users.extend([user.strip()] * len(own_items))
+                items.extend(own_items)
         columns = {c.USER: pa.array(users, pa.string()), c.ITEM: pa.array(items, pa.string())}
         missing = {field.name: pa.nulls(len(users), field.type) for field in READ_REVIEWS if field.name not in columns}
         yield pa.table(columns | missing).select(READ_REVIEWS.names)
@@ -156,12 +156,12 @@ def _texts(block: LineBlock) -> Iterator[tuple[int, str]]:
             yield number, line.decode("utf-8", "surrogateescape")
 
 
-def _pair_flaw(user: str, tab: str, taken: list[str], line: str) -> str:
+def _pair_flaw(user: str, tab: str, own_items: list[str], line: str) -> str:
     if not tab:
         return "has no tab between user and items"
     if not user:
         return "user_id is empty"
-    if not taken:
+    if not own_items:
         return "names no item"
     return "" if is_utf8(line) else "is not valid UTF-8"
 

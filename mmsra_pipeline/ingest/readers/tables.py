@@ -25,7 +25,7 @@ from mmsra_pipeline.ingest.source_files import fitting, picture_folder, source_f
 from mmsra_pipeline.ingest.text_reviews import REVIEW_FIELDS, ReviewCells, id_column, typed_items
 from mmsra_pipeline.ingest.text_rows import Behind, TextRows
 
-SHOWN_FILES = 5
+NAMED_FILES = 5
 
 
 class ColumnNames(Section):
@@ -103,7 +103,7 @@ class TablesReader:
         stated = self._options.columns.model_dump(exclude_none=True)
         options = self._options
         items = (like(str(stated.get(c.ITEM, c.ITEM))), *SYNONYMS[c.ITEM])
-        source = ", ".join(path.name for path in self._interactions[:SHOWN_FILES])
+        source = ", ".join(path.name for path in self._interactions[:NAMED_FILES])
         said: list[str] = []  # of times, whose notes name several files
 
         def say(text: str) -> None:
@@ -135,7 +135,7 @@ class TablesReader:
             marks.end(label, state)
 
     def goes_on(self, mark: Mark) -> bool:
-        """Whether the file is written as it was: how, is told from its first megabyte, and that may be new in part."""
+        """Whether the file is written as it was: how, is seen in its first megabyte, and that may be new in part."""
         behind = _behind(mark)
         if behind is None:
             return True

@@ -11,7 +11,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_.])?")
 PATH_SIGNS = "/%:@!$&'()*+,;=~"  # kept as they are: what is encoded already stays so
-SHOWN_CHARS = 200
+URL_CHARS = 200
 # Of the public part, yet with an address of another part inside it: relays of IPv6 in IPv4, and protocol assignments.
 SPECIAL = [ipaddress.ip_network(name) for name in ("192.0.0.0/24", "192.88.99.0/24", "2002::/16", "64:ff9b::/96")]
 
@@ -56,24 +56,24 @@ def parse_url(url: str, *, ports: Collection[int]) -> Address:
     Raises:
         RefusedAddressError: if it is not of http or https, names a user or no usable host, or a port not in ``ports``.
     """
-    shown = repr(url[:SHOWN_CHARS])
+    quoted = repr(url[:URL_CHARS])
     if CONTROLS.search(url):
-        raise RefusedAddressError(f"{shown} has control characters")
+        raise RefusedAddressError(f"{quoted} has control characters")
     try:
         parts = urlsplit(url.strip())
         port = parts.port
     except ValueError as error:
-        raise RefusedAddressError(f"{shown} is not a URL: {error}") from None
+        raise RefusedAddressError(f"{quoted} is not a URL: {error}") from None
     if parts.scheme not in DEFAULT_PORTS:
-        raise RefusedAddressError(f"{shown} is not of http or https")
+        raise RefusedAddressError(f"{quoted} is not of http or https")
     if "@" in parts.netloc:
-        raise RefusedAddressError(f"{shown} names a user, which a picture's URL must not")
+        raise RefusedAddressError(f"{quoted} names a user, which a picture's URL must not")
     port = DEFAULT_PORTS[parts.scheme] if port is None else port
     if port not in ports:
-        raise RefusedAddressError(f"{shown} has port {port}, which is not in items.fetch.ports")
+        raise RefusedAddressError(f"{quoted} has port {port}, which is not in items.fetch.ports")
     path = quote(parts.path, safe=PATH_SIGNS) or "/"
     query = f"?{quote(parts.query, safe=PATH_SIGNS + '?')}" if parts.query else ""
-    return Address(parts.scheme, _host(parts.hostname, shown), port, path + query)
+    return Address(parts.scheme, _host(parts.hostname, quoted), port, path + query)
 
 
 def is_public(address: str) -> bool:
@@ -115,9 +115,9 @@ def public_addresses(host: str, port: int, look_up: Resolver = look_up) -> Seque
     return public
 
 
-def _host(name: str | None, shown: str) -> str:
+def _host(name: str | None, quoted: str) -> str:
     if not name:
-        raise RefusedAddressError(f"{shown} names no host")
+        raise RefusedAddressError(f"{quoted} names no host")
     try:
         return str(ipaddress.ip_address(name))
     except ValueError:
@@ -127,5 +127,5 @@ def _host(name: str | None, shown: str) -> str:
     except UnicodeError:
         ascii_name = ""
     if not HOST_NAME.fullmatch(ascii_name):
-        raise RefusedAddressError(f"{shown} names no usable host")
+        raise RefusedAddressError(f"{quoted} names no usable host")
     return ascii_name

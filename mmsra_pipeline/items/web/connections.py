@@ -47,7 +47,7 @@ def remaining(timeout: float | None, error: type[httpcore.TimeoutException]) -> 
 class CheckedBackend(httpcore.NetworkBackend):
     """Opens connections to the addresses that ``resolve`` gives, which are looked up once a connection.
 
-    The host's name stays what TLS and the server are told, but it is not looked up a second time, so a name server that
+    The host's name stays what TLS and the server see, but it is not looked up a second time, so a name server that
     answers otherwise the next time (DNS rebinding) changes nothing.
     """
 

@@ -21,7 +21,7 @@ from mmsra_pipeline.items.web.robots import Robots
 MAX_REDIRECTS = 5
 REDIRECTS = {301, 302, 303, 307, 308}
 NOT_MODIFIED = 304
-SHOWN_CHARS = 200
+URL_CHARS = 200
 
 
 class Validators(NamedTuple):
@@ -91,7 +91,7 @@ class Downloader:
                 return address, answer
             place = _target(address, answer.headers)
             address = self._parsed(place, address)
-        raise LastingError(f"it was redirected more than {MAX_REDIRECTS} times, last to {place[:SHOWN_CHARS]!r}")
+        raise LastingError(f"it was redirected more than {MAX_REDIRECTS} times, last to {place[:URL_CHARS]!r}")
 
     def _parsed(self, place: str, origin: Address | None) -> Address:
         came = "" if origin is None else f"redirected by {origin.host}: "
@@ -100,7 +100,7 @@ class Downloader:
         except RefusedAddressError as error:
             raise LastingError(f"{came}{error}") from None
         if origin is not None and (origin.scheme, address.scheme) == ("https", "http"):
-            raise LastingError(f"{came}{place[:SHOWN_CHARS]!r} leads from https back to http")
+            raise LastingError(f"{came}{place[:URL_CHARS]!r} leads from https back to http")
         return address
 
     def _ask(self, address: Address, headers: Mapping[str, str], max_bytes: int) -> Answer:
@@ -134,4 +134,4 @@ def _target(address: Address, headers: Mapping[str, str]) -> str:
     try:
         return urljoin(address.url, location)
     except ValueError:
-        raise LastingError(f"{address.host} redirected it to {location[:SHOWN_CHARS]!r}, which is not a URL") from None
+        raise LastingError(f"{address.host} redirected it to {location[:URL_CHARS]!r}, which is not a URL") from None

@@ -1,4 +1,4 @@
-"""Pictures by URL: which are due, fetched by many threads at once, kept one by one."""
+"""Pictures by URL: which ones to ask for, fetched by many threads at once, kept one by one."""
 
 import logging
 import random
@@ -175,12 +175,12 @@ class _Fetcher:
             with deadline(self._settings.deadline_seconds - job.spent):
                 download = self._downloader.get(job.url, validators)
         except LastingError as error:
-            return self._made(job, Picture(None, MISSING if error.gone else BROKEN, str(error)))
+            return self._as_entry(job, Picture(None, MISSING if error.gone else BROKEN, str(error)))
         finally:
             job.spent += time.monotonic() - began
             pause = min(self._downloader.crawl_delay(job.url), self._settings.retry_after_seconds)
             self._queue.slow_down(host, pause)
-        return self._made(job, self._picture(job, download), download)
+        return self._as_entry(job, self._picture(job, download), download)
 
     def _picture(self, job: _Job, download: Download) -> Picture:
         if download.content is None:
@@ -189,7 +189,7 @@ class _Fetcher:
         with self._decoders:
             return store_picture(download.content, self._artifacts, self._config)
 
-    def _made(self, job: _Job, picture: Picture, download: Download | None = None) -> Entry:
+    def _as_entry(self, job: _Job, picture: Picture, download: Download | None = None) -> Entry:
         key = _settings_key(picture.status, self._config)
         return Entry(job.url, picture, key, time.time(), job.tries, download.validators if download else None)
 
@@ -211,7 +211,7 @@ class _Fetcher:
             self._queue.finish(host)
         reason = f"{error} (try {job.tries} of {settings.tries}; the next run tries again)"
         picture = Picture(None, UNREACHABLE, reason)
-        self._settle(job, picture, self._made(job, picture))
+        self._settle(job, picture, self._as_entry(job, picture))
 
     def _leave_alone(self, host: str, reason: str) -> None:
         for job in self._queue.leave_alone(host):

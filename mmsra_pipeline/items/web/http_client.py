@@ -59,9 +59,9 @@ class HttpClient:
         )
         connect, read = settings.connect_seconds, settings.read_seconds
         self._timeout = {"connect": connect, "read": read, "write": read}
-        shown = f"{PRODUCT}/{mmsra_pipeline.__version__}"
+        agent = f"{PRODUCT}/{mmsra_pipeline.__version__}"
         self._headers = {
-            "User-Agent": f"{shown} (+{settings.contact})" if settings.contact else shown,
+            "User-Agent": f"{agent} (+{settings.contact})" if settings.contact else agent,
             "Accept": "image/jpeg, image/png, image/webp, image/*;q=0.8, */*;q=0.1",
             "Accept-Encoding": "identity",
         }

@@ -17,7 +17,7 @@ class Robots:
     """The rules (RFC 9309) of the servers that were asked about, each read once."""
 
     def __init__(self, read: Callable[[Address], str | None]) -> None:
-        """``read`` gives the text of a robots.txt, None if there is none, and raises if that cannot be told now."""
+        """``read`` gives the text of a robots.txt, None if there is none, and raises if that cannot be known now."""
         self._read = read
         self._rules: dict[str, Protego] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)

@@ -48,7 +48,7 @@ def similar_user_checks(stage: "Stage") -> list[dg.AssetCheckResult]:
 
     config = stage.config.retrieval.similar_users
     rows, queries = answered_queries(stage)
-    shown, asked, tested = (
+    in_prompts, asked, tested = (
         rows[rows[RANK] <= config.k],
         *(queries[queries[SPLIT] == split] for split in (TRAIN, TEST)),
     )
@@ -59,7 +59,7 @@ def similar_user_checks(stage: "Stage") -> list[dg.AssetCheckResult]:
     return [
         leak_check(leak_rate(rows, queries), config.rule),
         held_out,
-        hits_alike(hit_share(shown, asked), hit_share(shown, tested)),
+        hits_alike(hit_share(in_prompts, asked), hit_share(in_prompts, tested)),
     ]
 
 

@@ -31,23 +31,23 @@ def null_shares(path: Path) -> dict[str, float]:
     return {name: round(count / parquet.num_rows, 6) for name, count in counts.items()}
 
 
-def like_before(made: "Slice", before: "Sequence[Materialization]") -> dg.AssetCheckResult:
+def like_before(written: "Slice", before: "Sequence[Materialization]") -> dg.AssetCheckResult:
     """Warn of a slice whose rows or nulls lie outside what the last materializations of the asset had.
 
     Args:
-        made: the rows of the asset's own table.
+        written: the rows of the asset's own table.
         before: materializations of the asset and data set, the newest first; those of this very slice do not count.
     """
-    others = [one for one in before if one.slice != made.version and one.rows is not None][:COMPARED]
+    others = [one for one in before if one.slice != written.version and one.rows is not None][:COMPARED]
     if not others:
         return check(LIKE_BEFORE, True, "there is no other materialization to compare with yet", warn=True)
     strange = [
-        *_strange_rows(made.rows, [one.rows for one in others if one.rows is not None]),
-        *_strange_nulls(null_shares(made.path), [one.null_shares for one in others if one.null_shares is not None]),
+        *_strange_rows(written.rows, [one.rows for one in others if one.rows is not None]),
+        *_strange_nulls(null_shares(written.path), [one.null_shares for one in others if one.null_shares is not None]),
     ]
     compared = f"compared with the last {len(others)} materialization(s)"
     if not strange:
-        return check(LIKE_BEFORE, True, f"{made.rows} rows, nulls as before, {compared}", warn=True)
+        return check(LIKE_BEFORE, True, f"{written.rows} rows, nulls as before, {compared}", warn=True)
     remedy = "If neither the source nor the settings were to change that much, see what the upstream assets warn of"
     return check(LIKE_BEFORE, False, f"{'; '.join(strange)}; {compared}. {remedy}", warn=True)
 

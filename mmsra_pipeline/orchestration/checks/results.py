@@ -1,4 +1,4 @@
-"""Results of checks, and what Dagster is told beforehand of those that there will be."""
+"""Results of checks, and what Dagster knows beforehand of those that there will be."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias

@@ -35,13 +35,13 @@ def tuning_checks(stage: "Stage") -> list[dg.AssetCheckResult]:
 
 def encoder_checks(stage: "Stage") -> list[dg.AssetCheckResult]:
     """Check the curve of the user encoder, and the vectors of the one for all users and of those of the folds."""
-    from mmsra_pipeline.orchestration.queries import queries, shown
+    from mmsra_pipeline.orchestration.queries import queries, with_histories
     from mmsra_pipeline.retrieval.as_of_search import unit_vectors
     from mmsra_pipeline.retrieval.user_encoder.folds import FoldedEncoder
 
     encoder, rows = FoldedEncoder.load(stage.artifact(Tables.USER_ENCODER)), queries(stage, TRAIN)
     places = np.unique(np.linspace(0, max(len(rows) - 1, 0), min(HISTORIES, len(rows))).astype(int))
-    some = shown(stage, rows.iloc[places])
+    some = with_histories(stage, rows.iloc[places])
     distinct = [list(history) for history in dict.fromkeys(tuple(history) for history in some[HISTORY])]
     vectors = [unit_vectors(one.embed(distinct)) for one in (encoder.full, *encoder.folds)] if distinct else []
     return [*loss_checks(stage), vectors_differ(vectors)]

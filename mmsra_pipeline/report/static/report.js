@@ -8,10 +8,10 @@
   const SVG = "http://www.w3.org/2000/svg";
 
   function element(name, attributes = {}, ...children) {
-    const made = document.createElement(name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.append(...children.filter((child) => child !== null && child !== undefined));
-    return made;
+    const node = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    node.append(...children.filter((child) => child !== null && child !== undefined));
+    return node;
   }
   const item = (number) => {
     const [id, title, seen, read, picture] = data.items[number];
@@ -68,8 +68,8 @@
       return element("tr", {}, element("th", { scope: "row", class: "item" }, named), element("td", {}, percent(p)),
         element("td", {}, (change < 0 ? "−" : "+") + Math.abs(change).toFixed(3)), element("td", {}, bar(change, most)));
     });
-    const taken = entry.candidates && entry.candidates.find(([number]) => number === why.item);
-    const role = taken && taken[1] ? " (what came next)" : "";
+    const candidate = entry.candidates && entry.candidates.find(([number]) => number === why.item);
+    const role = candidate && candidate[1] ? " (what came next)" : "";
     return [element("p", {}, of.title + role + ": p(Yes) of the language model is " + percent(why.p) + " with all."),
       table("What leaving out a part does to p of " + of.title, ["left out", "p without", "change", "down or up"], rows)];
   }
@@ -86,9 +86,9 @@
   }
   function show(entry) {
     place.replaceChildren();
-    const last = entry.history.length, before = entry.taken - last;
+    const last = entry.history.length, before = entry.history_length - last;
     const when = entry.at ? ", " + entry.at : "";
-    const history = section(entry.list ? "History" : entry.label + ": history", element("p", {}, entry.taken + " taken before" + when + (before > 0 ? "; the last " + last + " are shown" : "") + ". The latest stands last."),
+    const history = section(entry.list ? "History" : entry.label + ": history", element("p", {}, entry.history_length + " taken before" + when + (before > 0 ? "; the last " + last + " are shown" : "") + ". The latest stands last."),
       cards(entry.history.map((number, at) => card(number, (before + at + 1) + "."))));
     if (!entry.list) place.append(history);
     if (entry.list) {
@@ -127,7 +127,7 @@
     }
     return text.get(entry);
   }
-  let shown = data.cases;
+  let matching = data.cases;
   function choose(entry) {
     if (!entry) { place.replaceChildren(element("p", {}, "Nobody fits.")); return; }
     pick.value = String(data.cases.indexOf(entry));
@@ -136,27 +136,27 @@
   function list() {
     const wanted = find.value.trim().toLowerCase();
     const exact = data.cases.filter((entry) => entry.label.toLowerCase() === wanted || String(entry.case) === wanted);
-    shown = !wanted ? data.cases : exact.length ? exact : data.cases.filter((entry) => textOf(entry).includes(wanted));
+    matching = !wanted ? data.cases : exact.length ? exact : data.cases.filter((entry) => textOf(entry).includes(wanted));
     pick.replaceChildren();
     for (const [kind, title] of Object.entries(KINDS)) {
-      const own = shown.filter((entry) => entry.kind === kind).sort((a, b) => Number(!a.explained) - Number(!b.explained));
+      const own = matching.filter((entry) => entry.kind === kind).sort((a, b) => Number(!a.explained) - Number(!b.explained));
       if (own.length) pick.append(element("optgroup", { label: title }, ...own.map((entry) =>
         element("option", { value: String(data.cases.indexOf(entry)) }, entry.label + (entry.explained ? " (explained)" : "")))));
     }
-    shown = [...pick.options].map((option) => data.cases[Number(option.value)]);
-    count.textContent = shown.length + " of " + data.cases.length + " users";
+    matching = [...pick.options].map((option) => data.cases[Number(option.value)]);
+    count.textContent = matching.length + " of " + data.cases.length + " users";
   }
   function step(by) {
-    const at = shown.indexOf(data.cases[Number(pick.value)]);
-    choose(shown[(at + by + shown.length) % shown.length]);
+    const at = matching.indexOf(data.cases[Number(pick.value)]);
+    choose(matching[(at + by + matching.length) % matching.length]);
   }
   document.querySelector(".pick").addEventListener("submit", (event) => event.preventDefault());
-  find.addEventListener("input", () => { list(); choose(shown[0]); });
+  find.addEventListener("input", () => { list(); choose(matching[0]); });
   pick.addEventListener("change", () => choose(data.cases[Number(pick.value)]));
   document.getElementById("before").addEventListener("click", () => step(-1));
   document.getElementById("after").addEventListener("click", () => step(1));
   const asked = decodeURIComponent(location.hash.replace(/^#/, ""));
   if (asked) find.value = asked;
   list();
-  choose(shown[0]);
+  choose(matching[0]);
 })();

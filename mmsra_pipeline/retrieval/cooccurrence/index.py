@@ -48,8 +48,8 @@ class CooccurrenceIndex:
         self._user_codes = {value: code for code, value in enumerate(known.users)}
         self._user_starts = np.searchsorted(known.user, np.arange(len(known.users) + 1))
         self._by_item = np.argsort(known.item, kind="stable").astype(np.int32)
-        taken = np.bincount(known.item, minlength=len(self.items))
-        self._starts = np.concatenate([[0], np.cumsum(taken)])
+        sizes = np.bincount(known.item, minlength=len(self.items))
+        self._starts = np.concatenate([[0], np.cumsum(sizes)])
         # A gap in positions is a row that training may not see; without any, rows need not be compared by position.
         self._whole = bool(((np.diff(position) == 1) | (np.diff(known.user) != 0)).all())
         by_time = np.argsort(known.time, kind="stable")
@@ -162,7 +162,7 @@ class CooccurrenceIndex:
             code = self._item_codes.get(item)
             if code is None:
                 continue
-            joined = np.bincount(self._taken_after(code, before, exclude_user), minlength=len(self.items))
+            joined = np.bincount(self._items_after(code, before, exclude_user), minlength=len(self.items))
             there = np.flatnonzero(joined)
             total[there] += joined[there] / np.sqrt(counts[code] * counts[there])
         return total
@@ -177,7 +177,7 @@ class CooccurrenceIndex:
             np.subtract.at(counts, self.known.item[own][earlier], 1)
         return counts
 
-    def _taken_after(self, code: int, before: int | None, exclude_user: str | None) -> Int[np.ndarray, " events"]:
+    def _items_after(self, code: int, before: int | None, exclude_user: str | None) -> Int[np.ndarray, " events"]:
         """Return the items of the events that begin with an item, those that count."""
         rows = self._by_item[self._starts[code] : self._starts[code + 1]].astype(np.int64)
         if before is not None:  # what follows is no earlier
@@ -202,7 +202,7 @@ class CooccurrenceIndex:
         first, last = (np.where(codes < 0, 0, self._user_starts[codes + shift]) for shift in (0, 1))
         return codes, first, last
 
-    def taken_before(self, before: int | None) -> Int[np.ndarray, " items"]:
+    def user_counts(self, before: int | None) -> Int[np.ndarray, " items"]:
         """Return the users who took each item before a time; not to be written to."""
         return self._counts(before)
 

@@ -42,7 +42,7 @@ class UsersAsOf:
     def __init__(self, index: CooccurrenceIndex, moments: Moments) -> None:
         times, self._row = np.unique(moments.times, return_inverse=True)
         self._items = len(index.items)
-        self._before = [index.taken_before(before(time)) for time in times]
+        self._before = [index.user_counts(before(time)) for time in times]
         codes, first, last = index.users_of(moments.users)
         sizes = last - first
         own = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes - first, sizes)
@@ -54,9 +54,9 @@ class UsersAsOf:
         """Return the users of items, each as of its query."""
         found = np.empty(len(query), dtype=np.int64)
         row = self._row[query]
-        for number, taken in enumerate(self._before):
+        for number, user_counts in enumerate(self._before):
             here = slice(None) if len(self._before) == 1 else np.flatnonzero(row == number)
-            found[here] = taken[code[here]]
+            found[here] = user_counts[code[here]]
         key = query * self._items + code
         if len(key) > len(self._own) and (np.diff(key) > 0).all():  # look up the fewer
             at = np.minimum(np.searchsorted(key, self._own), len(key) - 1)
@@ -81,7 +81,7 @@ class ManyHistories:
 
     def scores(
         self,
-        codes: Int[np.ndarray, " taken"],
+        codes: Int[np.ndarray, " entries"],
         sizes: Int[np.ndarray, " queries"],
         moments: Moments,
         users: UsersAsOf,

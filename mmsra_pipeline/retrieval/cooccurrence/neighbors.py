@@ -29,12 +29,12 @@ def neighbors(index: CooccurrenceIndex, per_item: int) -> pd.DataFrame:
         ``item_id``, ``neighbor_id``, ``rank`` from 1, ``score`` above 0, and ``users``, n_ab; by item and rank. Equal
         scores are ordered by users, then by id.
     """
-    taken = index.counts(before=None, exclude_user=None)
+    user_counts = index.counts(before=None, exclude_user=None)
     ends = np.cumsum(index.event_counts())
     cuts = np.searchsorted(ends, np.arange(0, ends[-1] if len(ends) else 0, EVENTS_TOGETHER), side="right")
     limits = np.unique([0, *cuts.tolist(), len(index.items)])
     blocks = list(itertools.pairwise(limits.tolist())) or [(0, 0)]
-    parts = [_of_items(index, taken, low, high, per_item) for low, high in blocks]
+    parts = [_of_items(index, user_counts, low, high, per_item) for low, high in blocks]
     first, second, rank, score, users = (np.concatenate(column) for column in zip(*parts, strict=True))
     names = np.array(index.items, dtype=object)
     table = pd.DataFrame({ITEM: names[first], NEIGHBOR: names[second], RANK: rank, SCORE: score, USERS: users})
@@ -42,7 +42,7 @@ def neighbors(index: CooccurrenceIndex, per_item: int) -> pd.DataFrame:
 
 
 def _of_items(
-    index: CooccurrenceIndex, taken: np.ndarray, low: int, high: int, per_item: int
+    index: CooccurrenceIndex, user_counts: np.ndarray, low: int, high: int, per_item: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return first, second, rank, score and users of the items of codes ``low`` to ``high`` - 1."""
     events = index.events(low, high)
@@ -53,7 +53,7 @@ def _of_items(
     starts = np.flatnonzero(change[0])
     users = np.add.reduceat(change[1], starts, dtype=np.int64) if len(starts) else np.empty(0, dtype=np.int64)
     first, second = events.first[starts], events.second[starts]
-    score = users / np.sqrt(taken[first].astype(np.float64) * taken[second])
+    score = users / np.sqrt(user_counts[first].astype(np.float64) * user_counts[second])
     order = np.lexsort((second, -users, -score, first))
     first, second, score, users = first[order], second[order], score[order], users[order]
     rank = np.arange(len(first)) - np.searchsorted(first, first) + 1

@@ -100,8 +100,8 @@ class UserEncoder:
 
         The code of ``items[i]`` is i + 1, that of an unknown item 0.
         """
-        taken, sizes = flatten(histories)
-        named = taken.dictionary_encode()  # looks up each item once, however often it was taken
+        flat, sizes = flatten(histories)
+        named = flat.dictionary_encode()  # looks up each item once, however often it was taken
         code = self._index.get_indexer(named.dictionary.to_numpy(zero_copy_only=False)) + 1
         return code[named.indices.to_numpy()], np.repeat(np.arange(len(sizes)), sizes)
 

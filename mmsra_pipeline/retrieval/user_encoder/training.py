@@ -81,7 +81,7 @@ def train_encoder(
     some = np.random.default_rng([seed, 3]).permutation(len(validation))[: config.validation_users]
     validation = validation.iloc[np.sort(some)]
     if histories is not None:
-        validation = histories.shown(validation)
+        validation = histories.joined_to(validation)
     if validation.empty:
         logger.warning("no validation rows: the user encoder trains all %d epochs without an early stop", config.epochs)
     if effective_loss(config, len(training.items)) != config.loss:
@@ -190,8 +190,8 @@ def catalogue_ndcg(encoder: UserEncoder, histories: Sequence[Sequence[str]], tar
     for start in range(0, len(histories), SCORED_TOGETHER):
         part = histories[start : start + SCORED_TOGETHER]
         scores = encoder.score_all(part)
-        taken, row = encoder.codes(part)
-        scores[row[taken > 0], taken[taken > 0] - 1] = -np.inf
+        codes, row = encoder.codes(part)
+        scores[row[codes > 0], codes[codes > 0] - 1] = -np.inf
         wanted, _ = encoder.codes([targets[start : start + SCORED_TOGETHER]])
         reached = scores[np.arange(len(part)), wanted - 1]
         rank = (~(scores < reached[:, None])).sum(axis=1)  # so put, a score that is no number ranks last

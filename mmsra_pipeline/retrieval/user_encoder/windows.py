@@ -66,13 +66,13 @@ def training_sequences(
         return _sliced(rows, items, histories)
     owner, _ = pd.factorize(rows[USER])
     begun, sizes = flatten(rows[HISTORY][~rows[USER].duplicated()].tolist())
-    taken = np.concatenate([begun.to_numpy(zero_copy_only=False), rows[TARGET].to_numpy(dtype=object)])
+    entries = np.concatenate([begun.to_numpy(zero_copy_only=False), rows[TARGET].to_numpy(dtype=object)])
     owner = np.concatenate([np.repeat(np.arange(len(sizes)), sizes), owner])
     order = np.argsort(owner, kind="stable")  # of each user the first history, then the targets
     if items is None:
-        codes, found = pd.factorize(taken[order], sort=True)
+        codes, found = pd.factorize(entries[order], sort=True)
         return TrainingSequences(codes + 1, np.bincount(owner), [str(item) for item in found])
-    codes = _among(items, taken[order])
+    codes = _among(items, entries[order])
     return TrainingSequences(codes + 1, np.bincount(owner), list(items))
 
 
@@ -86,19 +86,19 @@ def _sliced(rows: pd.DataFrame, items: Sequence[str] | None, histories: Historie
     if (ends + 1 - middles != asked).any():
         raise ValueError("the training positions of a user do not follow one another")
     place = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes - begins, sizes)
-    taken = histories.codes[place]
+    entry_codes = histories.codes[place]
     if items is None:
-        known = np.flatnonzero(np.bincount(taken, minlength=len(histories.items)))
+        known = np.flatnonzero(np.bincount(entry_codes, minlength=len(histories.items)))
         names = [histories.items[code] for code in known]  # codes are in order of the names
-        return TrainingSequences(np.searchsorted(known, taken) + 1, sizes, names)
-    present = np.flatnonzero(np.bincount(taken, minlength=len(histories.items)))
+        return TrainingSequences(np.searchsorted(known, entry_codes) + 1, sizes, names)
+    present = np.flatnonzero(np.bincount(entry_codes, minlength=len(histories.items)))
     codes = np.zeros(len(histories.items), dtype=np.int64)
     codes[present] = _among(items, np.array(histories.items, dtype=object)[present])
-    return TrainingSequences(codes[taken] + 1, sizes, list(items))
+    return TrainingSequences(codes[entry_codes] + 1, sizes, list(items))
 
 
-def _among(items: Sequence[str], taken: np.ndarray) -> Int[np.ndarray, " taken"]:
-    codes: np.ndarray = pd.Index(np.array(items, dtype=object)).get_indexer(taken)
+def _among(items: Sequence[str], names: np.ndarray) -> Int[np.ndarray, " names"]:
+    codes: np.ndarray = pd.Index(np.array(items, dtype=object)).get_indexer(names)
     if (codes < 0).any():
         raise ValueError(
             f"{(codes < 0).sum()} items of the training rows are not among the {len(items)} that were named"

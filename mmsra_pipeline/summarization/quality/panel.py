@@ -165,8 +165,8 @@ def look_measures(quality: pd.DataFrame, pictured: Sequence[bool], looks: Mappin
     rows = list(zip(quality[ITEM], quality[IMAGE_WORDS], pictured, strict=True))
     for place, (attribute, values) in enumerate(VALUES.items()):
         right = [
-            float(set(words) & set(values) == {looks[item][place]}) if shown and item in looks else np.nan
-            for item, words, shown in rows
+            float(set(words) & set(values) == {looks[item][place]}) if has_picture and item in looks else np.nan
+            for item, words, has_picture in rows
         ]
         unseen = [value if looks.get(item) in HELD_OUT else np.nan for (item, *_), value in zip(rows, right)]
         measures |= {attribute: np.array(right), f"{attribute}, look unseen": np.array(unseen)}

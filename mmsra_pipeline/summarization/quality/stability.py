@@ -54,10 +54,10 @@ def _sampled(
     seed: int,
 ) -> list[list[str]]:
     """Return two completions of each item."""
-    shown = [[images.image_hash(item), text] for item, text in items]
+    contents = [[images.image_hash(item), text] for item, text in items]
     limits = [config.max_keywords, config.max_keyword_words, config.max_new_tokens]
     drawn = [backbone.fingerprint, backbone.config.batch_size, seed, TEMPERATURE]  # a batch shares its random numbers
-    key = fingerprint("stability", summary_prompts.VERSION, form.VERSION, drawn, limits, shown)
+    key = fingerprint("stability", summary_prompts.VERSION, form.VERSION, drawn, limits, contents)
     kept = cache.get(key)
     if kept is None:
         pairs = backbone.complete(

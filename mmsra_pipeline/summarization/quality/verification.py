@@ -51,7 +51,7 @@ class Verifier:
     """
 
     def __init__(self, backbone: Backbone, images: ItemImages, cache: KeyedCache[str]) -> None:
-        """``backbone``: reads its weights at the first question that is new. ``cache`` is told now and then."""
+        """``backbone``: reads its weights at the first question that is new. ``cache`` is filled now and then."""
         self._backbone = backbone
         self._images = images
         self._cache = cache
@@ -78,8 +78,10 @@ class Verifier:
         for part in batches(about, size, "verified"):
             found: dict[str, str] = {}
             for group in part:
-                shown = [summary_prompts.verification_prompt(one.keyword, self._shown(one)) for one in group.values()]
-                margins = self._backbone.score_group(shown, (summary_prompts.TRUE, summary_prompts.FALSE)).margin
+                prompts = [
+                    summary_prompts.verification_prompt(one.keyword, self._source(one)) for one in group.values()
+                ]
+                margins = self._backbone.score_group(prompts, (summary_prompts.TRUE, summary_prompts.FALSE)).margin
                 values = [round(value, DIGITS) for value in margins.double().sigmoid().cpu().tolist()]
                 found |= {key: json.dumps(value) for key, value in zip(group, values, strict=True)}
             self._cache.put(found)
@@ -90,7 +92,7 @@ class Verifier:
         values = [float(json.loads(answers[self._key(question)])) for question in group]
         return float(np.mean(values)) if values else float("nan")
 
-    def _shown(self, question: Question) -> str | Image.Image:
+    def _source(self, question: Question) -> str | Image.Image:
         if question.text is not None:
             return question.text
         picture = self._images.get(question.item)

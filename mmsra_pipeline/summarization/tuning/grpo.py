@@ -71,7 +71,7 @@ def tune_summarizer(
         config: the form of keywords.
         seed: of the sampling.
         workdir: for checkpoints; must belong to these items and settings alone.
-        tracker: is told reward, terms, loss and KL of each step.
+        tracker: gets reward, terms, loss and KL of each step.
 
     Raises:
         ConfigError: if the summarizer reads no text.
@@ -91,9 +91,9 @@ def tune_summarizer(
     writer = Writer(backbone, config)
     scorer = SummaryScorer(backbone, model, sentences, config, grpo, writer)
     with backbone.rounded(autocast=backbone.autocasts(backbone.config.autocast)):
-        curve = _tune(backbone, model, writer, scorer, ShownItems(tuned, images), grpo, seed, workdir, tracker)
+        curve = _tune(backbone, model, writer, scorer, PicturedItems(tuned, images), grpo, seed, workdir, tracker)
         model.eval()
-        kept = ShownItems(held, images)
+        kept = PicturedItems(held, images)
         measures = measure_tuning(
             backbone, model, writer, scorer, [kept[row] for row in range(len(kept))], grpo.weights, seed=seed
         )
@@ -110,7 +110,7 @@ def split_held_out(items: pd.DataFrame, count: int) -> tuple[pd.DataFrame, pd.Da
     return items.loc[held].sort_index(), items.drop(index=held)
 
 
-class ShownItems(Sequence[Item]):
+class PicturedItems(Sequence[Item]):
     """Items as the summarizer is shown them; a picture is read when it is asked for."""
 
     def __init__(self, rows: pd.DataFrame, images: ItemImages) -> None:
@@ -131,7 +131,7 @@ def _tune(
     model: PeftModel,
     writer: Writer,
     scorer: SummaryScorer,
-    items: ShownItems,
+    items: PicturedItems,
     grpo: GrpoConfig,
     seed: int,
     workdir: Path,

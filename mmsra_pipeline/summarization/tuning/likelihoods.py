@@ -126,18 +126,18 @@ def completion_states(
     )
     if tokens is None:
         return [_whole(backbone, prompt, ids) for prompt, ids in zip(prompts, completions, strict=True)]
-    heads, shown = tokens
+    heads, by_prompt = tokens
     placeholders = set(backbone.encoder.image_token_ids)
-    alike = all(_same(own, shown[0]) for own in shown)  # then a prefix may reach beyond the picture
+    alike = all(_same(own, by_prompt[0]) for own in by_prompt)  # then a prefix may reach beyond the picture
     shared = shared_prefix.shared_tokens(heads, stop_at=() if alike else placeholders)
-    whole = shared_prefix.Tokens([[*head, *ids] for head, ids in zip(heads, completions, strict=True)], shown)
+    whole = shared_prefix.Tokens([[*head, *ids] for head, ids in zip(heads, completions, strict=True)], by_prompt)
     where = shared_prefix.token_positions(backbone, whole)
     cache = None
     passed = placeholders & set(heads[0][:shared])
     if shared:
-        cache = _prefix(backbone, heads[0][:shared], shown[0] if passed else [], where[..., 0, :shared])
+        cache = _prefix(backbone, heads[0][:shared], by_prompt[0] if passed else [], where[..., 0, :shared])
     if passed:
-        whole = shared_prefix.Tokens(whole.ids, [[] for _ in shown])
+        whole = shared_prefix.Tokens(whole.ids, [[] for _ in by_prompt])
     result: list[Tensor] = []
     for rows in shared_prefix.row_parts([len(ids) - shared for ids in whole.ids], shared_prefix.TOKENS_TOGETHER):
         states = shared_prefix.row_states(backbone, whole, rows, shared, where, cache)
@@ -154,14 +154,14 @@ def _same(one: Sequence[Seen], other: Sequence[Seen]) -> bool:
     return len(one) == len(other) and all(a.states is b.states for a, b in zip(one, other))
 
 
-def _prefix(backbone: Backbone, ids: list[int], shown: Sequence[Seen], where: Tensor) -> DynamicCache:
+def _prefix(backbone: Backbone, ids: list[int], pictures: Sequence[Seen], where: Tensor) -> DynamicCache:
     """Run what all have in common, pictures included, with gradient where it is on; give its keys and values."""
     model, device = backbone.model, backbone.device
     tokens = torch.tensor([ids], device=device)
     embedded = model.get_input_embeddings()(tokens)
-    if shown:
+    if pictures:
         places = torch.isin(tokens, torch.tensor(backbone.encoder.image_token_ids, device=device))
-        states = torch.cat([one.states for one in shown])
+        states = torch.cat([one.states for one in pictures])
         embedded = embedded.masked_scatter(places[..., None], states.to(embedded.dtype))
     cache = DynamicCache()
     shared_prefix.language_model(model)(

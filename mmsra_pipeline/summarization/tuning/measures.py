@@ -75,8 +75,8 @@ def measure_tuning(
         ]
         values["total"] = np.sum(summed, axis=0)
     rows = [_compared(name, before[name], after[name], seed) for name in before]
-    examples = {ITEM: [item.name for item in items], "draft": [_shown(one) for one in drafts]}
-    examples["tuned"] = [_shown(one) for one in tuned]
+    examples = {ITEM: [item.name for item in items], "draft": [_as_text(one) for one in drafts]}
+    examples["tuned"] = [_as_text(one) for one in tuned]
     return Measures(pd.DataFrame(rows, columns=COLUMNS), pd.DataFrame(examples))
 
 
@@ -110,12 +110,12 @@ def _values(backbone: Backbone, scorer: SummaryScorer, rollouts: Sequence[Rollou
     with torch.no_grad(), backbone.autocast():
         reference: list[Said] = scorer.reference(rollouts)
         values = scorer.terms(rollouts, reference)
-    shown = np.array([one.item.image is not None for one in rollouts])
+    pictured = np.array([one.item.image is not None for one in rollouts])
     if "grounding" in values:
-        values["grounding"] = np.where(shown, values["grounding"], np.nan)
+        values["grounding"] = np.where(pictured, values["grounding"], np.nan)
     values["keywords"] = np.array([float(len(one.summary.keywords)) for one in rollouts])
     said = np.array([float(bool(one.summary.image_keywords)) for one in rollouts])
-    values["pictured"] = np.where(shown, said, np.nan)
+    values["pictured"] = np.where(pictured, said, np.nan)
     return values
 
 
@@ -144,5 +144,5 @@ def _compared(
     )
 
 
-def _shown(rollout: Rollout) -> str:
+def _as_text(rollout: Rollout) -> str:
     return rollout.text.strip().replace("\n", " | ")

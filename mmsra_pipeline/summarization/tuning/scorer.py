@@ -115,8 +115,8 @@ class SummaryScorer:
     def grounding(self, rollouts: Sequence[Rollout], reference: Sequence[Said]) -> np.ndarray:
         """What the picture adds to the likelihood of each summary's picture line, in tokens that the form left free."""
         pictured = [one.item.image is not None for one in rollouts]
-        shown = [one for one, there in zip(rollouts, pictured) if there]
-        unseen = iter(self.reference(shown, blank=True))
+        with_picture = [one for one, there in zip(rollouts, pictured) if there]
+        unseen = iter(self.reference(with_picture, blank=True))
         seen_rows, blank_rows = [], []
         for one, there, said in zip(rollouts, pictured, reference, strict=True):
             line = self._picture_line(one)

@@ -59,9 +59,9 @@ class GeneralExamples:
             others = [word for word in self._text(rng)[1] if word not in text.casefold()]
             return verification_example(text, keywords, others, rng) or summary_example(text, None, (), keywords)
         if kind == "verify a picture":
-            labels, picture, words = self._shown(rng)
-            made = verification_example(picture, labels, words, rng)
-            return made or summary_example("", picture, labels, ())
+            labels, picture, words = self._labelled_picture(rng)
+            example = verification_example(picture, labels, words, rng)
+            return example or summary_example("", picture, labels, ())
         if kind.startswith("scene"):
             picture = made_up_scene(self._side, rng)
             labels = picture_labels(picture)
@@ -73,7 +73,7 @@ class GeneralExamples:
             else summary_example("", picture, labels, ())
         )
 
-    def _shown(self, rng: np.random.Generator) -> tuple[tuple[str, ...], Image.Image, tuple[str, ...]]:
+    def _labelled_picture(self, rng: np.random.Generator) -> tuple[tuple[str, ...], Image.Image, tuple[str, ...]]:
         if rng.uniform() < 0.7:
             look, picture = drawn_look(self._side, rng)
             return look, picture, LOOK_WORDS
@@ -116,8 +116,8 @@ def shop_texts() -> list[str]:
     found: list[str] = []
     for seed in SHOPS:
         products = make_shop("large", seed).products
-        told = products[products["has_text"]]
-        found += (told["title"] + ". " + told["description"] + " " + told["use"]).tolist()
+        described = products[products["has_text"]]
+        found += (described["title"] + ". " + described["description"] + " " + described["use"]).tolist()
     return found
 
 

@@ -89,9 +89,9 @@ def measure_labels(
     if not chosen:
         return pd.DataFrame(columns=COLUMNS)
     blank = Image.new("RGB", (backbone.config.image_side,) * 2, BLANK)
-    shown = [(texts[item], images.get(item)) for item in chosen]
+    visible = [(texts[item], images.get(item)) for item in chosen]
     hidden = [(texts[item], blank) for item in chosen]
-    said = written(backbone, [*shown, *hidden], config)
+    said = written(backbone, [*visible, *hidden], config)
     known = [set(labels[item]) for item in chosen] * 2
     named = [len(true & set(summary.image_keywords)) / len(true) for true, summary in zip(known, said, strict=True)]
     own, other = np.split(np.array(named), 2)
@@ -119,8 +119,8 @@ def format_rate(
     nan without items.
     """
     sample = item_text.sample(min(FORMAT_ITEMS, len(item_text)), random_state=seed)
-    shown = [summary_prompt(text, images.get(item)) for item, text in zip(sample[ITEM], sample[TEXT].fillna(""))]
-    said = backbone.generate(shown, max_new_tokens=config.max_new_tokens, autocast=None)
+    prompts = [summary_prompt(text, images.get(item)) for item, text in zip(sample[ITEM], sample[TEXT].fillna(""))]
+    said = backbone.generate(prompts, max_new_tokens=config.max_new_tokens, autocast=None)
     return float(np.mean([parse_summary(answer, config).well_formed for answer in said])) if said else float("nan")
 
 
@@ -128,8 +128,8 @@ def written(
     backbone: Backbone, items: Sequence[tuple[str, Image.Image | None]], config: SummarizationConfig
 ) -> list[Summary]:
     """Return the summaries that the backbone writes of texts and pictures: of the form, the likeliest words."""
-    shown = [Item(name=str(row), text=text, title="", image=image) for row, (text, image) in enumerate(items)]
-    return [group[0].summary for group in Writer(backbone, config).write(shown)]
+    named = [Item(name=str(row), text=text, title="", image=image) for row, (text, image) in enumerate(items)]
+    return [group[0].summary for group in Writer(backbone, config).write(named)]
 
 
 def accuracy(pictures: str, summaries: Sequence[Summary], looks: Sequence[Look]) -> pd.DataFrame:

@@ -88,7 +88,7 @@ def align(
         config: the form of keywords.
         seed: of the adapter's first weights and of the examples.
         workdir: for the checkpoint; must belong to these inputs and settings alone.
-        tracker: is told the loss of each step and what was measured.
+        tracker: gets the loss of each step and what was measured.
         classes: gives the classes that the vision tower is sure of, for pseudo-labels.
         looks: true looks by item id, where a catalogue knows them; adds the rows 'held_out_items' to what is measured.
     """

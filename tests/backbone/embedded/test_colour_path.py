@@ -45,7 +45,7 @@ def colours(wide, *rgb):
     return features[..., 0]
 
 
-def test_each_colour_is_told_by_the_features_of_its_own(wide):
+def test_each_colour_is_known_by_the_features_of_its_own(wide):
     # 8 x 6 times red - (green + blue) / 2 = 0.09, (red + green) / 2 - blue = 0.03, (red + blue) / 2 - green = 0.06,
     # light 0.04, dark 0.96: more than ReLU6 lets through
     found = colours(wide, 0.1, 0.0, 0.02)[:, 0]
@@ -62,7 +62,7 @@ def test_the_features_of_a_colour_have_rising_thresholds(wide):
 
 
 @torch.inference_mode()
-def test_a_colour_is_told_where_it_stands(wide):
+def test_a_colour_is_known_where_it_stands(wide):
     pixels = torch.full((1, 3, 64, 64), -1.0)
     pixels[:, 2, :32, 32:] = 1.0  # the upper right field is blue
     blue = wide(pixels).last_hidden_state[0, HEAD + 2 * STEPS]

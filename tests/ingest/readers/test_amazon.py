@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from ingest.taking import Taken, blocks, taken
+from ingest.taking import ReadTables, blocks, read_tables
 
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.errors import DataError, MissingInputError
@@ -23,22 +23,22 @@ NEW = {
 }  # fmt: skip
 
 
-def reviews(generation: str, *rows: dict | str) -> Taken:
+def reviews(generation: str, *rows: dict | str) -> ReadTables:
     lines = "".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows)
     form = GENERATIONS[generation].form
-    return taken(lambda sink: read_json_reviews(blocks(lines.encode()), "r.json.gz", form, sink, {}))
+    return read_tables(lambda sink: read_json_reviews(blocks(lines.encode()), "r.json.gz", form, sink, {}))
 
 
-def meta(form: MetaForm, *rows: dict | str | bytes) -> Taken:
+def meta(form: MetaForm, *rows: dict | str | bytes) -> ReadTables:
     texts = [json.dumps(row) if isinstance(row, dict) else row for row in rows]
     lines = [text.encode() if isinstance(text, str) else text for text in texts]
-    return taken(lambda sink: read_meta(iter([LineBlock(b"\n".join(lines), 1)]), "meta.json.gz", form, sink))
+    return read_tables(lambda sink: read_meta(iter([LineBlock(b"\n".join(lines), 1)]), "meta.json.gz", form, sink))
 
 
-def read(folder, generation: str, **options) -> tuple[Taken, Taken]:
+def read(folder, generation: str, **options) -> tuple[ReadTables, ReadTables]:
     """Reviews and items of a folder."""
     reader = AmazonReader(DatasetSpec("shop", generation, folder, options, folder / "shop.yaml"))
-    return taken(reader.reviews), taken(reader.items)
+    return read_tables(reader.reviews), read_tables(reader.items)
 
 
 @pytest.mark.parametrize("generation", ["amazon-2014", "amazon-2018"])
@@ -332,7 +332,7 @@ def packed(*rows: dict) -> bytes:
 
 
 def test_ratings_of_2014_begin_with_the_user_and_those_of_2018_with_the_item(tmp_path):
-    write(tmp_path, ratings_Made__csv=f"A1,B1,5.0,{SECOND}\nA2,B2,1.0,{SECOND + 1}\n")
+    write(tmp_path, ratings_Mugs__csv=f"A1,B1,5.0,{SECOND}\nA2,B2,1.0,{SECOND + 1}\n")
     first, second = read(tmp_path, "amazon-2014")[0].kept
     assert first == {"user_id": "A1", "item_id": "B1", "timestamp": SECOND * 1000, "rating": 5.0, "review": None}
     assert read(tmp_path, "amazon-2018")[0].column("user_id") == ["B1", "B2"]
@@ -342,7 +342,7 @@ def test_ratings_of_2014_begin_with_the_user_and_those_of_2018_with_the_item(tmp
 def test_a_ratings_file_counts_seconds_even_where_its_first_rows_do_not(tmp_path):
     write(
         tmp_path,
-        ratings_Made__csv=f"A1,B1,5.0,{SECOND}000\nA1,B1,5.0,{SECOND}000\nA2,B2,,{SECOND}\nA3,B3,x,9\nA4,B4,1.0\n",
+        ratings_Mugs__csv=f"A1,B1,5.0,{SECOND}000\nA1,B1,5.0,{SECOND}000\nA2,B2,,{SECOND}\nA3,B3,x,9\nA4,B4,1.0\n",
     )
     found = read(tmp_path, "amazon-2014")[0]
     assert found.column("user_id") == ["A2"]
@@ -361,7 +361,7 @@ BENCHMARK = (
 
 
 def test_a_benchmark_file_gives_its_own_rows_and_with_the_option_their_histories_before_them(tmp_path):
-    write(tmp_path, Made__last_out_w_his__test__csv=BENCHMARK)
+    write(tmp_path, Mugs__last_out_w_his__test__csv=BENCHMARK)
     without = read(tmp_path, "amazon-2023")[0]
     assert list(zip(without.column("user_id"), without.column("item_id"))) == [("A1", "B9"), ("A2", "B1")]
     found = read(tmp_path, "amazon-2023", history=True)[0]
@@ -374,13 +374,13 @@ def test_a_benchmark_file_gives_its_own_rows_and_with_the_option_their_histories
 
 
 def test_the_history_option_changes_nothing_where_there_is_none(tmp_path):
-    write(tmp_path, Made__rating_only__csv=f"user_id,parent_asin,rating,timestamp\nA1,B9,3.0,{SECOND}000\n")
+    write(tmp_path, Mugs__rating_only__csv=f"user_id,parent_asin,rating,timestamp\nA1,B9,3.0,{SECOND}000\n")
     assert read(tmp_path, "amazon-2023", history=True)[0] == read(tmp_path, "amazon-2023")[0]
 
 
 def test_a_benchmark_file_without_a_column_names_it(tmp_path):
-    write(tmp_path, Made__csv="user_id,item,rating,timestamp\nA1,B9,3.0,1\n")
-    with pytest.raises(DataError, match=r"Made\.csv: column 'item_id' \(called 'parent_asin' .* is missing"):
+    write(tmp_path, Mugs__csv="user_id,item,rating,timestamp\nA1,B9,3.0,1\n")
+    with pytest.raises(DataError, match=r"Mugs\.csv: column 'item_id' \(called 'parent_asin' .* is missing"):
         read(tmp_path, "amazon-2023")
 
 
@@ -416,7 +416,7 @@ def test_named_files_are_read_alone(tmp_path):
 
 def test_without_metadata_there_are_no_items_and_a_warning(tmp_path, caplog):
     write(tmp_path, A_5__json=json.dumps(OLD))
-    assert read(tmp_path, "amazon-2018")[1] == Taken([], [], 0)
+    assert read(tmp_path, "amazon-2018")[1] == ReadTables([], [], 0)
     assert "no metadata in" in caplog.text
 
 

@@ -2,7 +2,7 @@ import gzip
 import hashlib
 
 import pytest
-from ingest.taking import blocks, taken
+from ingest.taking import blocks, read_tables
 
 from mmsra_pipeline.config.datasets import DatasetSpec
 from mmsra_pipeline.errors import DataError, MissingInputError
@@ -23,11 +23,11 @@ def read(source, **options):
 
 
 def titles(content: bytes, *cuts: int):
-    return taken(lambda sink: read_titles(blocks(content, *cuts), "M_titles.csv", sink))
+    return read_tables(lambda sink: read_titles(blocks(content, *cuts), "M_titles.csv", sink))
 
 
 def pairs(content: bytes, *cuts: int):
-    return taken(lambda sink: read_pairs(blocks(content, *cuts), "M_pairs.tsv", sink))
+    return read_tables(lambda sink: read_pairs(blocks(content, *cuts), "M_pairs.tsv", sink))
 
 
 def test_pairs_come_in_their_order_without_times(source):

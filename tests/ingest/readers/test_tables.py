@@ -215,7 +215,7 @@ def test_files_of_folders_below_are_named_with_their_folder(source):
     assert raw.rejects["file"].tolist() == ["2023/i.csv", "2024/i.csv"]
 
 
-def test_a_damaged_file_is_told_and_what_came_before_is_kept(source):
+def test_a_damaged_file_is_reported_and_what_came_before_is_kept(source):
     rows = "".join(f"u{number},a\n" for number in range(2000))
     packed = gzip.compress(f"user_id,item_id\n{rows}".encode())
     (source / "interactions.csv.gz").write_bytes(packed[: len(packed) // 2])

@@ -41,8 +41,8 @@ def test_of_many_urls_a_few_are_tried(server, artifacts):
 
 def test_an_item_gets_the_picture_of_its_second_url(server, artifacts):
     raw = pd.DataFrame({"item_id": ["p1"], "image": [cell(server, "no-such.png", "good.png")], "image_sha256": [None]})
-    made = build_item_images(raw, ["p1"], None, artifacts, config_of(server), resolve=resolve)
-    assert made["status"].tolist() == ["ok"]
+    result = build_item_images(raw, ["p1"], None, artifacts, config_of(server), resolve=resolve)
+    assert result["status"].tolist() == ["ok"]
 
 
 def test_nothing_is_asked_for_unless_it_is_wanted(server, artifacts):

@@ -393,7 +393,7 @@ def test_an_error_of_this_machine_ends_the_run_and_is_no_status_of_a_picture(ser
         fetch(server, Artifacts(tmp_path), "good.png", "mislabelled.jpg", "failing.png")
 
 
-def test_a_damaged_journal_says_how_to_mend_it(server, artifacts):
+def test_a_damaged_journal_says_how_to_fix_it(server, artifacts):
     path = artifacts.root / "images" / "fetch_journal.sqlite"
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no database" * 1000)

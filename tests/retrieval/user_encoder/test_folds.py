@@ -65,10 +65,10 @@ def test_a_training_user_is_answered_by_an_encoder_that_has_not_seen_it(tmp_path
 
 
 def test_each_fold_is_trained_on_the_training_rows_of_the_other_users(tmp_path, monkeypatch):
-    told = []
+    trainings = []
 
     def noted(training, validation, config, seed, workdir, tracker, what):
-        told.append((training, len(validation), config.epochs, seed, workdir, what))
+        trainings.append((training, len(validation), config.epochs, seed, workdir, what))
         return None, None
 
     curve = pd.DataFrame({"epoch": [1, 2, 3], "loss": 0.0, "ndcg@10": [0.1, 0.3, 0.2]})
@@ -77,12 +77,12 @@ def test_each_fold_is_trained_on_the_training_rows_of_the_other_users(tmp_path, 
     monkeypatch.setattr(module, "fit", noted)
     sequences = planted()
     train_folded(sequences, THREE, 7, tmp_path, NullTracker())
-    assert [(rows, epochs, what) for _, rows, epochs, _, _, what in told] == [
+    assert [(rows, epochs, what) for _, rows, epochs, _, _, what in trainings] == [
         (0, 2, f"user encoder fold {number}/3") for number in (1, 2, 3)
     ]
-    assert [workdir.name for *_, workdir, _ in told] == ["fold_0", "fold_1", "fold_2"]
-    assert len({seed for *_, seed, _, _ in told} | {7}) == 4
-    for number, (training, *_) in enumerate(told):
+    assert [workdir.name for *_, workdir, _ in trainings] == ["fold_0", "fold_1", "fold_2"]
+    assert len({seed for *_, seed, _, _ in trainings} | {7}) == 4
+    for number, (training, *_) in enumerate(trainings):
         rows = sequences[sequences["split"] == "train"]
         others = rows[rows["user_id"].map(lambda user: fold_of(user, 3, 7)) != number]
         assert training.items == full.items

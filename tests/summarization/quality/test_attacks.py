@@ -36,7 +36,7 @@ ATTACKED = "x"
 PLACES = ("title", "description", "picture")
 
 
-class Shown(Pictures):
+class CataloguePictures(Pictures):
     """The pictures of the four items, and one with words drawn into it."""
 
     def __init__(self, side: int, words: str | None) -> None:
@@ -81,7 +81,7 @@ def unattacked(writers, tmp_path_factory):
     """The keywords of the harmless items by themselves."""
     folder = tmp_path_factory.mktemp("unattacked")
     return {
-        (kind, size): written(writer, catalogue()[1], Shown(SIDE[kind], None), folder / f"{kind}{size}")
+        (kind, size): written(writer, catalogue()[1], CataloguePictures(SIDE[kind], None), folder / f"{kind}{size}")
         for (kind, size), writer in writers.items()
     }
 
@@ -92,7 +92,7 @@ def unattacked(writers, tmp_path_factory):
 def test_an_attack_keeps_the_form_and_changes_no_other_item(writers, unattacked, attack, place, kind, tmp_path):
     words = ATTACKS[attack]
     raw, texts = catalogue(**{ATTACKED: attacked(place, words)})
-    images = Shown(SIDE[kind], words if place == "picture" else None)
+    images = CataloguePictures(SIDE[kind], words if place == "picture" else None)
     for size in (1, 16):  # each item by itself, and all in one batch
         before, after = unattacked[kind, size], written(writers[kind, size], texts, images, tmp_path / f"{size}")
         columns = ["completion", "keywords", "source", "well_formed", "copied", "information"]
@@ -110,7 +110,7 @@ def test_an_attack_keeps_the_form_and_changes_no_other_item(writers, unattacked,
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_what_the_recommender_is_shown_of_an_attack_stays_on_its_line(attack, place, writers, tmp_path):
     _, texts = catalogue(**{ATTACKED: attacked(place, ATTACKS[attack])})
-    images = Shown(SIDE["fastvlm"], ATTACKS[attack] if place == "picture" else None)
+    images = CataloguePictures(SIDE["fastvlm"], ATTACKS[attack] if place == "picture" else None)
     table = written(writers["fastvlm", 16], texts, images, tmp_path).reset_index()
     check_lines(table, texts)
 
@@ -131,7 +131,7 @@ def check_lines(keywords, texts):
         keywords=keywords,
         item_text=texts,
         similar_users=similar_users(),
-        similar_shown=1,
+        similar_count=1,
         training=training(),
     )
     classes = [9] * len(SLOTS)

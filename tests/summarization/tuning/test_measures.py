@@ -20,13 +20,13 @@ def measured(backbone, model, sentences, items):
 
 
 @pytest.fixture
-def shown(items, pictures):
+def pictured_items(items, pictures):
     return [Item(item, text, "", pictures.get(item)) for item, text in zip(items["item_id"], items["text"])]
 
 
-def test_an_adapter_that_changes_nothing_has_no_effect_and_one_that_does_has(backbone, sentences, shown):
+def test_an_adapter_that_changes_nothing_has_no_effect_and_one_that_does_has(backbone, sentences, pictured_items):
     model = attach(backbone, LoraSettings(rank=4, alpha=8))
-    same = measured(backbone, model, sentences, shown)
+    same = measured(backbone, model, sentences, pictured_items)
     assert same.table.columns.tolist() == COLUMNS
     assert {"information", "reconstruction", "grounding", "total", "pictured", "keywords"} <= set(same.table["measure"])
     assert (same.table["difference"].fillna(0) == 0).all()
@@ -36,7 +36,7 @@ def test_an_adapter_that_changes_nothing_has_no_effect_and_one_that_does_has(bac
         for name, value in model.named_parameters():
             if "lora_B" in name:
                 value.normal_(std=0.5)
-    other = measured(backbone, model, sentences, shown)
+    other = measured(backbone, model, sentences, pictured_items)
     assert (other.examples["draft"] == same.examples["draft"]).all()
     assert (other.examples["draft"] != other.examples["tuned"]).any()
     assert other.table.set_index("measure").loc["total", "difference"] != 0
@@ -77,12 +77,12 @@ def pictured(before, after):
         ({"entropy": [1.0, 1.0, 1.0, 0.05, 0.05, 0.05]}, ["entropy fell from 1.00 to 0.05"]),
     ],
 )
-def test_a_curve_that_looks_wrong_is_told_of(some, words):
+def test_a_curve_that_looks_wrong_is_reported(some, words):
     found = alarms(curve(**some), pictured(1.0, 1.0))
     assert len(found) == len(words)
     assert all(word in line for word, line in zip(words, found))
 
 
-def test_pictures_that_are_passed_over_after_tuning_are_told_of():
+def test_pictures_that_are_passed_over_after_tuning_are_reported():
     (alarm,) = alarms(curve(), pictured(1.0, 0.5))
     assert alarm == "held-out items with keywords of their picture fell from 100% to 50%"

@@ -48,20 +48,20 @@ def test_the_batch_of_a_step_is_always_the_same_and_that_of_another_step_another
     def drawings():
         return examples(catalogue(), Pictures(a=PICTURE), drawn_share=1.0)
 
-    made = drawings()
-    first, again = made.batch(3), drawings().batch(3)
+    examples_of_drawings = drawings()
+    first, again = examples_of_drawings.batch(3), drawings().batch(3)
     assert [[example.answer for example in part] for part in first] == [[e.answer for e in part] for part in again]
     drawn = [np.asarray(example.prompt.images[0]) for example in first[0]]
     assert all(np.array_equal(x, np.asarray(e.prompt.images[0])) for x, e in zip(drawn, again[0]))
-    assert [e.answer for e in made.batch(4)[0]] != [e.answer for e in first[0]]
+    assert [e.answer for e in examples_of_drawings.batch(4)[0]] != [e.answer for e in first[0]]
 
 
 def test_no_look_that_is_held_out_is_ever_drawn(monkeypatch):
     drawn = []
     monkeypatch.setattr(drawing, "draw", lambda look, side, rng: drawn.append(look) or PICTURE)
-    made = examples(catalogue(), Pictures(), drawn_share=1.0)
+    batches = examples(catalogue(), Pictures(), drawn_share=1.0)
     for step in range(40):
-        made.batch(step)
+        batches.batch(step)
     assert len(set(drawn)) == len(ALL_LOOKS) - len(HELD_OUT)
     assert not set(drawn) & HELD_OUT
 
@@ -101,8 +101,8 @@ def test_a_picture_that_nothing_is_known_of_is_not_shown():
 
 def test_pseudo_labels_are_read_off_pictures_whatever_the_tags_say():
     items = catalogue(tags=["Hammett"] * 3)
-    made = examples(items, Pictures(a=PICTURE), pictures_by="pixels", batch_size=200)
-    pictured = {e.answer for part in made.batch(0) for e in part if e.prompt.images}
+    labelled = examples(items, Pictures(a=PICTURE), pictures_by="pixels", batch_size=200)
+    pictured = {e.answer for part in labelled.batch(0) for e in part if e.prompt.images}
     assert pictured == {"Image: red, drawing\nText: wool hat"}
     surely = AlignmentExamples(
         items,
@@ -118,23 +118,23 @@ def test_pseudo_labels_are_read_off_pictures_whatever_the_tags_say():
 
 def test_half_of_the_keywords_that_are_asked_about_are_anothers():
     pictures = Pictures(a=PICTURE, b=Image.new("RGB", (32, 32), (40, 70, 200)))
-    made = examples(catalogue(), pictures, pictures_by="pixels", verify_share=1.0, batch_size=400).batch(0)
-    asked = [e for part in made for e in part if e.answer in ("Yes", "No")]
+    batch = examples(catalogue(), pictures, pictures_by="pixels", verify_share=1.0, batch_size=400).batch(0)
+    asked = [e for part in batch for e in part if e.answer in ("Yes", "No")]
     assert 100 < sum(e.answer == "Yes" for e in asked) < 300
     for example in asked:
-        told = " ".join(part for part in example.prompt.parts if isinstance(part, str))
-        keyword = told.split('Keyword: "')[1].split('"')[0]
+        text = " ".join(part for part in example.prompt.parts if isinstance(part, str))
+        keyword = text.split('Keyword: "')[1].split('"')[0]
         about = example.prompt.images
         known = {"red", "drawing"} if about and about[0] is PICTURE else {"blue", "drawing"}
-        true = keyword in known if about else keyword in told.split("Keyword")[0]
-        assert example.answer == ("Yes" if true else "No"), told
+        true = keyword in known if about else keyword in text.split("Keyword")[0]
+        assert example.answer == ("Yes" if true else "No"), text
 
 
 def test_parts_begin_alike_and_hold_examples_of_like_size():
-    made = [module.summary_example("x" * size, None, (), ()) for size in (50, 3, 20)]
+    summaries = [module.summary_example("x" * size, None, (), ()) for size in (50, 3, 20)]
     asked = module.verification_example("wool hat", ["wool"], ["oak"], np.random.default_rng(0))
-    divided = module.parts([made[0], asked, made[1], made[2]], 2)
-    assert divided == [[asked], [made[1], made[2]], [made[0]]]
+    divided = module.parts([summaries[0], asked, summaries[1], summaries[2]], 2)
+    assert divided == [[asked], [summaries[1], summaries[2]], [summaries[0]]]
 
 
 @pytest.mark.parametrize("tags", ["a very long label of six words", " , |"])

@@ -54,16 +54,16 @@ class Pictures:
 
 
 class Curve(NullTracker):
-    """Keeps what it is told; ends the training at a step as a kill would."""
+    """Keeps what it is given; ends the training at a step as a kill would."""
 
     def __init__(self, stop_at=None):
-        self.told = {}
+        self.logged = {}
         self._stop_at = stop_at
 
     def log_metrics(self, metrics, step):
         if step == self._stop_at:
             raise KeyboardInterrupt
-        self.told.setdefault(step, {}).update(metrics)
+        self.logged.setdefault(step, {}).update(metrics)
 
 
 def run(folder, workdir, *, kind="fastvlm", tracker=None, settings=SETTINGS, looks=None):
@@ -97,8 +97,8 @@ def test_projector_and_adapter_are_trained_and_nothing_else(tmp_path, kind):
     assert set(result.measured["pictures"]) == {"held_out_items", "held_out_drawings", "blank"}
     assert result.measured.set_index(["pictures", "attribute"]).loc[("held_out_items", "colour"), "n"] == 1
     assert 0.0 <= result.format_rate <= 1.0
-    assert tracker.told[4]["loss"] == result.curve["loss"].iloc[-1]
-    assert "blank/colour" in tracker.told[4]
+    assert tracker.logged[4]["loss"] == result.curve["loss"].iloc[-1]
+    assert "blank/colour" in tracker.logged[4]
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_a_killed_training_goes_on_and_ends_as_an_unbroken_one(tmp_path):
     assert (tmp_path / "work" / CHECKPOINT).is_file()
     tracker = Curve()
     resumed = run(tmp_path / "killed", tmp_path / "work", tracker=tracker)
-    assert sorted(tracker.told) == [3, 4]
+    assert sorted(tracker.logged) == [3, 4]
     pd.testing.assert_frame_equal(resumed.curve, whole.curve, check_exact=True)
     save_adapter(whole.model, tmp_path / "adapter of the whole")
     save_adapter(resumed.model, tmp_path / "adapter of the resumed")
@@ -126,8 +126,8 @@ def test_the_loss_is_the_models_own_on_the_tokens_of_answers_and_so_are_its_grad
             if "lora_B" in name:
                 value.normal_(0, 0.05)  # at zero no gradient would reach the other half
     settings = SETTINGS.model_copy(update={"verify_share": 0.3, "drawn_share": 0.5, "batch_size": 12})
-    made = AlignmentExamples(ITEMS, Pictures(), settings, CONFIG, side=32, seed=0)
-    parts = [part for step in range(2) for part in made.batch(step)]
+    examples = AlignmentExamples(ITEMS, Pictures(), settings, CONFIG, side=32, seed=0)
+    parts = [part for step in range(2) for part in examples.batch(step)]
     assert {len(part[0].prompt.images) for part in parts} == {0, 1}
     for part in parts:
         batch = backbone.encode([e.prompt for e in part], [e.answer for e in part], side="right")

@@ -10,7 +10,7 @@ PIVOT = 5.0
 SIGNALS = [f"signal_{slot}" for slot in SLOTS]
 
 
-def made_lists(
+def synthetic_lists(
     users: int,
     rule: dict[str, float],
     seed: int = 0,
@@ -59,6 +59,6 @@ def planted(frame: pd.DataFrame, rule: dict[str, float], pivot: float = PIVOT) -
 
 def both(users: int, rule: dict[str, float], seed: int = 0, present: float = 0.5) -> pd.DataFrame:
     """Uniform and served lists of the same users."""
-    uniform = made_lists(users, rule, seed)
-    served = made_lists(users, rule, seed + 100, protocol="served", present=present)
+    uniform = synthetic_lists(users, rule, seed)
+    served = synthetic_lists(users, rule, seed + 100, protocol="served", present=present)
     return pd.concat([uniform, served], ignore_index=True)

@@ -18,7 +18,7 @@ Count = Callable[[bytes], int | None]
 
 
 @dataclass(frozen=True)
-class Made:
+class SourceExample:
     """A data set: its format, files, options and, of each file, how its rows are counted."""
 
     format: str
@@ -140,19 +140,19 @@ BENCHMARK = (
     b"A1,B9,3.0,1599687728000,B1 B2\nA2,B1,3.0,1599687728001,\nA3,B2,4.0,1599687728002,B1\n"
 )
 
-MADE: dict[str, Made] = {
-    "tables-csv": Made(
+SOURCE_EXAMPLES: dict[str, SourceExample] = {
+    "tables-csv": SourceExample(
         "tables",
         {"interactions.csv": INTERACTIONS, "items.csv": ITEMS},
         {"interactions.csv": csv_count, "items.csv": csv_count},
     ),
-    "tables-tsv": Made(
+    "tables-tsv": SourceExample(
         "tables",
         {"i.tsv": b"item_id\tuser_id\ttimestamp\na\tu\t20240229\nb\tu\t20240301\n", "items.csv": ITEMS},
         {"i.tsv": csv_count, "items.csv": csv_count},
         {"interactions": "i.tsv"},
     ),
-    "tables-parquet": Made(
+    "tables-parquet": SourceExample(
         "tables",
         {
             "i.parquet": _parquet(user_id=["u1", "u2"], item_id=["a", "b"], timestamp=[100, 200], rating=[1.0, None]),
@@ -161,7 +161,7 @@ MADE: dict[str, Made] = {
         {"i.parquet": unknown, "items.parquet": unknown},
         {"interactions": "i.parquet", "items": "items.parquet"},
     ),
-    "tables-json": Made(
+    "tables-json": SourceExample(
         "tables",
         {
             "i.jsonl": _json(
@@ -182,7 +182,7 @@ MADE: dict[str, Made] = {
             "item_columns": {"item_id": "item_id"},
         },
     ),
-    "tables-pictures": Made(
+    "tables-pictures": SourceExample(
         "tables",
         {
             "interactions.csv": INTERACTIONS,
@@ -195,7 +195,7 @@ MADE: dict[str, Made] = {
         {"interactions.csv": csv_count, "items.parquet": unknown},
         {"items": "items.parquet"},
     ),
-    "tables-cp1250": Made(
+    "tables-cp1250": SourceExample(
         "tables",
         {
             "interactions.csv": INTERACTIONS.replace(b"\xf0\x9f\x98\x80", b"ok"),
@@ -206,46 +206,46 @@ MADE: dict[str, Made] = {
         },
         {"interactions.csv": csv_count, "items.csv": unknown},
     ),
-    "microlens-tsv": Made(
+    "microlens-tsv": SourceExample(
         "microlens",
         {"M_pairs.tsv": PAIRS, "M_titles.csv": TITLES},
         {"M_pairs.tsv": line_count, "M_titles.csv": title_count},
         expanding=True,
     ),
-    "microlens-csv": Made(
+    "microlens-csv": SourceExample(
         "microlens",
         {"M_pairs.csv": TIMED, "M_titles.csv": TITLES},
         {"M_pairs.csv": csv_count, "M_titles.csv": title_count},
     ),
-    "amazon-2014": Made(
+    "amazon-2014": SourceExample(
         "amazon-2014",
         {"reviews_M_5.json": _json(*OLD), "meta_M.json": LITERALS},
         {"reviews_M_5.json": line_count, "meta_M.json": line_count},
     ),
-    "amazon-2014-csv": Made(
+    "amazon-2014-csv": SourceExample(
         "amazon-2014",
         {"ratings_M.csv": RATINGS, "meta_M.json": LITERALS},
         {"ratings_M.csv": headerless_count, "meta_M.json": line_count},
     ),
-    "amazon-2018": Made(
+    "amazon-2018": SourceExample(
         "amazon-2018",
         {"M_5.json": _json(*OLD), "meta_M.json": META18},
         {"M_5.json": line_count, "meta_M.json": line_count},
     ),
-    "amazon-2018-csv": Made("amazon-2018", {"M.csv": RATINGS}, {"M.csv": headerless_count}),
-    "amazon-2018-gz": Made(
+    "amazon-2018-csv": SourceExample("amazon-2018", {"M.csv": RATINGS}, {"M.csv": headerless_count}),
+    "amazon-2018-gz": SourceExample(
         "amazon-2018",
         {"M_5.json.gz": gzip.compress(_json(*OLD), mtime=0), "meta_M.json.gz": gzip.compress(META18, mtime=0)},
         {"M_5.json.gz": packed(line_count), "meta_M.json.gz": packed(line_count)},
     ),
-    "amazon-2023": Made(
+    "amazon-2023": SourceExample(
         "amazon-2023",
         {"M.jsonl": _json(*NEW), "meta_M.jsonl": META23},
         {"M.jsonl": line_count, "meta_M.jsonl": line_count},
     ),
-    "amazon-2023-csv": Made("amazon-2023", {"M.csv": BENCHMARK}, {"M.csv": csv_count}),
-    "amazon-2023-history": Made(
+    "amazon-2023-csv": SourceExample("amazon-2023", {"M.csv": BENCHMARK}, {"M.csv": csv_count}),
+    "amazon-2023-history": SourceExample(
         "amazon-2023", {"M.csv": BENCHMARK}, {"M.csv": csv_count}, {"history": True}, expanding=True
     ),
-    "amazon-2023-zst": Made("amazon-2023", {"M.jsonl.zst": _zstd(_json(*NEW))}, {"M.jsonl.zst": unknown}),
+    "amazon-2023-zst": SourceExample("amazon-2023", {"M.jsonl.zst": _zstd(_json(*NEW))}, {"M.jsonl.zst": unknown}),
 }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from evaluation.made_rankings import CONFIG, better, noise, rankings_of
+from evaluation.synthetic_rankings import CONFIG, better, noise, rankings_of
 from PIL import Image
 
 from mmsra_pipeline.config.tree import SLOTS
@@ -94,7 +94,7 @@ def measured(rankings: pd.DataFrame, sequences: pd.DataFrame, images: pd.DataFra
     )  # fmt: skip
 
 
-def made_report(
+def write_example_report(
     folder: Path, artifacts: Artifacts, *, users: int = 30, user_ids: bool = False, explained: int = 3
 ) -> CaseTables:
     """Write a report and return what its cases were looked up in."""

@@ -1,4 +1,4 @@
-"""Made-up rankings, for the tests of what is measured and how it is told."""
+"""Made-up rankings, for the tests of what is measured and how it is reported."""
 
 import numpy as np
 import pandas as pd
