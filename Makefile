@@ -55,7 +55,7 @@ soak: $(STAMP) ## 30 nights with kills, full disks, two at once, then compared w
 chaos: $(STAMP) ## Kills at random instants over full runs of the tiny store (N=200, seed S=0)
 	@PYTHONPATH=tests:. $(BIN)/python -m endurance.chaos --kills $(or $(N),200) --seed $(or $(S),0)
 
-slow: $(STAMP) ## The other tests: trainings, kills, one run of the whole graph
+slow: $(STAMP) ## The other tests: trainings, kills, the whole graph; also those of many minutes that `make test` leaves out
 	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -rs -m "slow and not gpu and not live"
 
 live: $(STAMP) ## In `dagster dev`: nights of a minute, one with each wave killed, and a backfill of three data sets
@@ -64,8 +64,8 @@ live: $(STAMP) ## In `dagster dev`: nights of a minute, one with each wave kille
 gpu: $(STAMP) ## Checks that need a CUDA device
 	@$(BIN)/pytest -q -m gpu
 
-test: check ## Set up, then lint, types, all tests that need no GPU and no clock
-	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -rs -m "not gpu and not live"
+test: check ## Set up, then lint, types, all tests but those of many minutes, of a GPU, of a clock
+	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -rs -m "not gpu and not live and not long"
 
 warm-start: $(STAMP) ## Train anew what the embedded model ships: projector and adapter (an hour); print its hash
 	@$(BIN)/python tools/warm_start.py

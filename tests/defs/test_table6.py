@@ -19,7 +19,7 @@ from mmsra_pipeline.orchestration.settings_read import READS, dataset_config
 from mmsra_pipeline.orchestration.variants import expected
 from mmsra_pipeline.storage.paths import find_paths
 
-pytestmark = [pytest.mark.slow, pytest.mark.weights]  # the sentence encoder's weights
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.weights]  # the sentence encoder's weights
 
 ROWS = {"shop-no-grpo": "no-grpo", "shop-gru4rec": "gru4rec", "shop-no-sft": "no-sft"}
 OTHER = "other"

@@ -17,6 +17,7 @@ from mmsra_pipeline.storage.tables import Store
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.weights
 @pytest.mark.timeout(3600)
 def test_kills_at_random_instants_tear_and_lose_nothing(tmp_path):
@@ -26,6 +27,7 @@ def test_kills_at_random_instants_tear_and_lose_nothing(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.weights
 @pytest.mark.timeout(3600)
 def test_nights_of_kills_full_disks_and_two_at_once_end_as_a_run_from_nothing(tmp_path):
