@@ -50,8 +50,6 @@ class PictureServer:
         self.times: dict[str, list[float]] = {}
         self.headers: dict[str, dict[str, str]] = {}
         """Of the last request for a path."""
-        self.most_at_once = 0
-        self._at_once = 0
         self._lock = threading.Lock()
         self._http = _Server((address, port), Handler)
         self._http.owner = self
@@ -77,19 +75,11 @@ class PictureServer:
             self._http.shutdown()
             self._http.server_close()
 
-    @contextlib.contextmanager
-    def noted(self, handler: "Handler") -> Iterator[None]:
+    def note(self, handler: "Handler") -> None:
         with self._lock:
             self.asked.append(handler.path)
             self.times.setdefault(handler.path, []).append(time.monotonic())
             self.headers[handler.path] = {name.lower(): value for name, value in handler.headers.items()}
-            self._at_once += 1
-            self.most_at_once = max(self.most_at_once, self._at_once)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._at_once -= 1
 
 
 class _Server(ThreadingHTTPServer):
@@ -107,8 +97,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         owner = self.server.owner
-        with owner.noted(self):
-            owner.routes.get(self.path, lambda handler: handler.answer(404))(self)
+        owner.note(self)
+        owner.routes.get(self.path, lambda handler: handler.answer(404))(self)
 
     def answer(self, status: int, body: bytes = b"", **headers: str) -> None:
         self.send_response(status)
