@@ -35,6 +35,8 @@ from mmsra_pipeline.orchestration.stage import Stage
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
+
 MANY_USERS = 100_000  # above which, unless the settings say otherwise, only those seen of late are asked about
 
 
@@ -54,24 +56,37 @@ def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
 
     A query is one example with all its candidates. Rows of the split validation choose the best step of the training.
     """
+    stage = mmsra.stage(context)
+    examples, evidence = _examples(stage)
+    with stage.publish() as folder:
+        evidence.save(folder)
+    stage.write(Tables.SFT_DATASET, examples)
+    of_training = examples[examples[SPLIT] == TRAIN]
+    found = {
+        "tasks": {str(task): int(count) for task, count in of_training["task"].value_counts().items()},
+        "validation_lists": int((examples[SPLIT] == VALIDATION).sum()),
+    }
+    yield from report(stage, found)
+
+
+def _examples(stage: Stage) -> "tuple[pd.DataFrame, EvidenceModel]":
+    """Return the examples, and the regression on their evidence. What made them is gone before they are checked."""
     import pandas as pd
 
     from mmsra_pipeline.interactions.query_table import distinct_items
     from mmsra_pipeline.recommendation.evidence_model import EvidenceModel
     from mmsra_pipeline.recommendation.sft_dataset import build_sft_dataset
 
-    stage = mmsra.stage(context)
-    config, training = stage.config.recommendation, stage.training_interactions()
+    config = stage.config.recommendation
     asked_about = pd.concat([drawn(stage, split) for split in (TRAIN, VALIDATION)], ignore_index=True)
     queries = with_histories(stage, asked_about)
     interacted = dict(histories(stage, queries).of_users(queries[USER].unique().tolist()))
     ranking = first_stage(stage, cooccurrence_index(stage), queries) if config.negatives.first_stage else None
-
     signals = signal_source(stage, queries, fitted=False)
     examples = build_sft_dataset(
         queries,
         stage.read(Tables.TRAINING_QUERIES),
-        training,
+        stage.training_interactions(),
         prompt_context(stage, queries, pictures=False),
         signals,
         ranking,
@@ -80,16 +95,7 @@ def sft_dataset(context: dg.AssetExecutionContext, mmsra: Installation) -> Resul
         interacted,
         distinct_items(stage.path(Tables.INTERACTIONS)),
     )
-
-    with stage.publish() as folder:
-        (signals.evidence or EvidenceModel((), ())).save(folder)
-    stage.write(Tables.SFT_DATASET, examples)
-    of_training = examples[examples[SPLIT] == TRAIN]
-    found = {
-        "tasks": {str(task): int(count) for task, count in of_training["task"].value_counts().items()},
-        "validation_lists": int((examples[SPLIT] == VALIDATION).sum()),
-    }
-    yield from report(stage, found)
+    return examples, signals.evidence or EvidenceModel((), ())
 
 
 @dg.asset(

@@ -1,6 +1,8 @@
 """What several assets give to the recommender: co-occurrence, first stage, signals, prompts, the tuned backbone."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
 
 from mmsra_pipeline.columns import ITEM, KEYWORDS, Tables
 from mmsra_pipeline.orchestration.queries import histories, similar_rows
@@ -29,6 +31,8 @@ PROMPT_TABLES: Final = [
     Tables.COOCCURRENCE_NEIGHBORS,
 ]
 """What signals and prompts are made of, pictures left out."""
+_LOADED: "WeakValueDictionary[Path, CooccurrenceIndex]" = WeakValueDictionary()
+"""While somebody holds one: first stage and signals ask the same, which at a million users is a gigabyte."""
 
 
 def cooccurrence_index(stage: Stage) -> "CooccurrenceIndex":
@@ -39,7 +43,11 @@ def cooccurrence_index(stage: Stage) -> "CooccurrenceIndex":
 def _cooccurrence(stage: Stage) -> "CooccurrenceIndex":
     from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 
-    return CooccurrenceIndex.load(stage.artifact(Tables.COOCCURRENCE_NEIGHBORS))
+    folder = stage.artifact(Tables.COOCCURRENCE_NEIGHBORS)
+    index = _LOADED.get(folder)
+    if index is None:
+        index = _LOADED[folder] = CooccurrenceIndex.load(folder)
+    return index
 
 
 def user_encoder(stage: Stage) -> "FoldedEncoder":

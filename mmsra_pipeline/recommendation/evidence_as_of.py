@@ -9,12 +9,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Int
 
-from mmsra_pipeline.columns import ITEM, POSITION, SPLIT, TIME, USER
+from mmsra_pipeline.columns import POSITION, SPLIT, TIME, USER
 from mmsra_pipeline.config.tree import SLOTS, Slot
 from mmsra_pipeline.recommendation.catalogue_classes import classes_of
 from mmsra_pipeline.recommendation.queries import Query, queries_of
 from mmsra_pipeline.recommendation.signals import interaction_signals, votes_of
+from mmsra_pipeline.retrieval.cooccurrence.events import Interactions, visit_ends
 from mmsra_pipeline.retrieval.cooccurrence.index import WINDOW, CooccurrenceIndex
 from mmsra_pipeline.retrieval.times import milliseconds
 
@@ -43,7 +45,7 @@ class Compared(NamedTuple):
 def differences(
     stated: Sequence[Stated],
     sequences: pd.DataFrame,
-    training: pd.DataFrame,
+    training: tuple[Interactions, Int[np.ndarray, " rows"]],
     similar_users: pd.DataFrame,
     *,
     session_hours: float | None,
@@ -54,7 +56,7 @@ def differences(
     Args:
         stated: queries with their candidates; those without a time are passed over.
         sequences: has their times and histories.
-        training: the interactions that training may see.
+        training: the interactions that training may see, and their positions (``known_interactions``).
         similar_users: the table.
         session_hours: the setting of co-occurrence.
         most: queries that are compared, evenly out of ``stated``.
@@ -64,16 +66,24 @@ def differences(
     wanted = pd.DataFrame([one[:3] for one in stated], columns=key).astype(timed[key].dtypes.to_dict())
     timed = wanted.reset_index(names="place").merge(timed, on=key, how="inner")
     some = timed.iloc[np.unique(np.linspace(0, len(timed) - 1, most).astype(int))] if len(timed) else timed
-    times, catalogue = milliseconds(training[TIME]), sorted(map(str, training[ITEM].unique()))
     voted_at = milliseconds(similar_users[TIME])
     different = []
     for query, place, time in zip(queries_of(some), some["place"], milliseconds(some[TIME]), strict=True):
-        index = CooccurrenceIndex.of_training(training[times < time], WINDOW, session_hours)
         voters = similar_users[voted_at < time]
-        slots = _differing(index.in_catalogue(catalogue), voters, query, stated[place])
+        slots = _differing(_index_before(time, *training, session_hours), voters, query, stated[place])
         if slots:
             different.append(f"user {query.user}, position {query.position}: {', '.join(slots)}")
     return Compared(len(some), different)
+
+
+def _index_before(
+    time: int, known: Interactions, position: Int[np.ndarray, " rows"], session_hours: float | None
+) -> CooccurrenceIndex:
+    """Return the index of nothing but what had happened before a time, in the catalogue of all times."""
+    earlier = known.time < time
+    rows = {name: getattr(known, name)[earlier] for name in ("user", "item", "time")}
+    before = known._replace(**rows)
+    return CooccurrenceIndex(before, position[earlier].astype(np.int32), visit_ends(before, session_hours), WINDOW)
 
 
 def _differing(index: CooccurrenceIndex, voters: pd.DataFrame, query: Query, stated: Stated) -> list[str]:

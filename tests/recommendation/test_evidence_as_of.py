@@ -9,6 +9,7 @@ from mmsra_pipeline.columns import SPLIT, TIME, TRAIN, USER
 from mmsra_pipeline.config.tree import SLOTS
 from mmsra_pipeline.recommendation.evidence_as_of import Stated, differences
 from mmsra_pipeline.recommendation.queries import queries_of
+from mmsra_pipeline.retrieval.cooccurrence.events import known_interactions
 
 
 def stated(rows, source, change=lambda query: query):
@@ -27,7 +28,9 @@ def rows():
 def compared(given, *, similar=None, sequences=None, most=12):
     sequences = wide_shop.sequences() if sequences is None else sequences
     similar = wide_shop.voters().assign(**{TIME: 0}) if similar is None else similar
-    return differences(given, sequences, wide_shop.training(), similar, session_hours=None, most=most)
+    return differences(
+        given, sequences, known_interactions(wide_shop.training()), similar, session_hours=None, most=most
+    )
 
 
 def test_what_is_stated_as_of_the_query_is_the_same_without_all_that_came_later(rows):

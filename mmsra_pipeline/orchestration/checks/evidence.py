@@ -46,11 +46,12 @@ def candidate_evidence(stage: "Stage") -> dg.AssetCheckResult:
 def _check(stage: "Stage", stated: "list[Stated]") -> dg.AssetCheckResult:
     from mmsra_pipeline.orchestration.queries import queries_of_users, similar_rows, with_histories
     from mmsra_pipeline.recommendation.evidence_as_of import INTERACTED, differences
+    from mmsra_pipeline.retrieval.cooccurrence.events import known_interactions
 
     # Not of the asset's own settings: that of co-occurrence changes what is checked through its artifact alone.
     hours = whole(stage.config).retrieval.cooccurrence.session_hours
     asked = queries_of_users(stage, {one.user for one in stated})
-    training, similar = stage.training_interactions(), similar_rows(stage, asked)
+    training, similar = known_interactions(stage.training_interactions()), similar_rows(stage, asked)
     found = differences(stated, with_histories(stage, asked), training, similar, session_hours=hours, most=QUERIES)
     if not found.compared:
         return check(AS_OF, True, "no query has a time, so it cannot be measured")

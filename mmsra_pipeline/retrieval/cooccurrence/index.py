@@ -1,7 +1,6 @@
 """Who took an item soon after the items of a history, as of any time: an index of pairs, for evidence and scores."""
 
 import copy
-import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,9 +12,9 @@ from jaxtyping import Float, Int
 from safetensors.numpy import load_file, save_file
 
 from mmsra_pipeline.retrieval.cooccurrence.events import Events, Interactions, following, known_interactions, visit_ends
+from mmsra_pipeline.retrieval.cooccurrence.user_counts import counts_by_time
 
 WINDOW: Final = 20  # of evidence
-MARK: Final = 262_144  # interactions between two stored counts of all items
 ARRAYS: Final = "interactions.safetensors"
 NAMES: Final = "names.json"
 
@@ -42,6 +41,7 @@ class CooccurrenceIndex:
             window: no event spans more; None: there is no bound.
         """
         self.known, self.window = known, window
+        self._wide: CooccurrenceIndex | None = None
         self.items = known.items
         self._position, self._ends = position, ends
         self._item_codes = {value: code for code, value in enumerate(known.items)}
@@ -52,16 +52,7 @@ class CooccurrenceIndex:
         self._starts = np.concatenate([[0], np.cumsum(sizes)])
         # A gap in positions is a row that training may not see; without any, rows need not be compared by position.
         self._whole = bool(((np.diff(position) == 1) | (np.diff(known.user) != 0)).all())
-        by_time = np.argsort(known.time, kind="stable")
-        self._timeline_items, self._timeline = known.item[by_time], known.time[by_time]
-        self._step = MARK
-        marks = [part for part in np.split(self._timeline_items, range(MARK, len(by_time), MARK)) if len(part) == MARK]
-        # Users of each item before every so many interactions, so that a count of a time need not begin at the first.
-        self._marks = np.cumsum(
-            [np.bincount(part, minlength=len(self.items)) for part in marks], axis=0, dtype=np.int32
-        )
-        # A query asks for many candidates at one time: count once.
-        self._counts = functools.lru_cache(maxsize=32)(self._count_before)
+        self._counts = counts_by_time(known)
 
     @classmethod
     def of_training(cls, training: pd.DataFrame, window: int | None, session_hours: float | None = None) -> Self:
@@ -91,14 +82,8 @@ class CooccurrenceIndex:
             raise ValueError(f"events span at most {self.window} interactions, so none of {window} can be asked for")
         narrower = copy.copy(self)
         narrower.window = window
+        narrower._wide = self  # lives as long: who asks for it again need not load it
         return narrower
-
-    def in_catalogue(self, items: list[str]) -> Self:
-        """Return the same index in a catalogue that holds more items, which nobody took; both are in order."""
-        place = {item: code for code, item in enumerate(items)}
-        codes = np.array([place[item] for item in self.items], dtype=np.int32)
-        known = self.known._replace(items=items, item=codes[self.known.item])
-        return type(self)(known, self._position, self._ends, self.window)
 
     def save(self, folder: Path) -> None:
         """Write the index; ``load`` reads it back. The same index gives the same bytes."""
@@ -214,9 +199,3 @@ class CooccurrenceIndex:
         near = self._position[late] - self._position[np.repeat(rows, counts)] <= self.window
         owner = np.repeat(np.arange(len(rows)), counts)[near]
         return late[near], np.bincount(owner, minlength=len(rows))
-
-    def _count_before(self, before: int | None) -> np.ndarray:
-        end = len(self._timeline) if before is None else int(np.searchsorted(self._timeline, before))
-        mark = end // self._step
-        counts = np.bincount(self._timeline_items[mark * self._step : end], minlength=len(self.items))
-        return counts + self._marks[mark - 1] if mark else counts

@@ -1,10 +1,13 @@
+import gc
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
 from retrieval.histories import interactions_of, random_training
 
 from mmsra_pipeline.errors import DataError
-from mmsra_pipeline.retrieval.cooccurrence import index as module
+from mmsra_pipeline.retrieval.cooccurrence import user_counts as module
 from mmsra_pipeline.retrieval.cooccurrence.index import CooccurrenceIndex
 from mmsra_pipeline.retrieval.times import HOUR
 from mmsra_pipeline.storage.hashing import folder_hash
@@ -164,3 +167,17 @@ def test_an_index_is_read_back_as_it_was_and_is_written_alike(tmp_path):
     np.testing.assert_array_equal(found.score_all(["a", "b"], **asked), index.score_all(["a", "b"], **asked))
     assert found.score(["a", "b"], ["c"], **asked)[0] > 0
     np.testing.assert_array_equal(found.counts(**asked), index.counts(**asked))
+
+
+def test_an_index_goes_when_nobody_holds_it_and_a_narrower_one_holds_it():
+    index = CooccurrenceIndex.of_training(interactions_of(HISTORIES, TIMES), 2)
+    index.counts(before=5, exclude_user=None)
+    known, narrower = weakref.ref(index), index.within(1)
+    gc.disable()  # a cycle would wait for the collector, and a million users are a gigabyte
+    try:
+        del index
+        assert known() is not None
+        del narrower
+        assert known() is None
+    finally:
+        gc.enable()
